@@ -1,0 +1,1 @@
+"""One module per simulator behind the contract; adapters never import each other."""

@@ -1,0 +1,107 @@
+"""When does a run begin and end, in the city's own time, and how often do its simulators exchange data?"""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from .errors import CosimError
+
+
+def _moment(value: str | dt.datetime | dt.date, zone: dt.tzinfo, what: str) -> dt.datetime:
+    try:
+        if isinstance(value, str):
+            value = dt.datetime.fromisoformat(value)
+        elif not isinstance(value, dt.datetime):
+            value = dt.datetime.combine(value, dt.time())
+    except ValueError as error:
+        raise CosimError(f"{what} of the clock is {value!r}: write a date such as '2025-01-15' or "
+                         "'2025-01-15T08:00'") from error  # fmt: skip
+    return value.replace(tzinfo=zone) if value.tzinfo is None else value.astimezone(zone)
+
+
+@dataclass(frozen=True)
+class Clock:
+    """Civil start with time zone, exchange step and end.
+
+    Parameters
+    ----------
+    start
+        Civil start, e.g. ``"2025-01-15"`` or ``"2025-01-15T06:00"``.
+    hours
+        Length of the run. [h] Give this or ``end``; with neither the run is of open length and ends
+        when an adapter that may end it says so.
+    end
+        Civil end.
+    step_s
+        The exchange step. [s]
+    zone
+        IANA time zone of the city.
+
+    Raises
+    ------
+    CosimError
+        If a date or the zone is unknown, the step is not positive, or the run is not a positive whole number of steps.
+
+    Examples
+    --------
+    >>> Clock("2025-01-15", hours=24, step_s=60, zone="Europe/Madrid").n_steps
+    1440
+    >>> Clock("2025-03-30", end="2025-03-31", zone="Europe/Madrid").n_steps  # summer time begins: 23 hours
+    1380
+    """
+
+    start: str | dt.datetime | dt.date
+    hours: float | None = None
+    end: str | dt.datetime | dt.date | None = None
+    step_s: float = 60
+    zone: str = "UTC"
+
+    def __post_init__(self) -> None:
+        try:
+            zone = ZoneInfo(self.zone)
+        except (ZoneInfoNotFoundError, ValueError) as error:
+            raise CosimError(f"time zone {self.zone!r} is unknown: write one as 'Europe/Madrid'") from error
+        if not (self.step_s > 0):
+            raise CosimError(f"the exchange step is {self.step_s} s: it must be positive")
+        if self.hours is not None and self.end is not None:
+            raise CosimError("the clock has both hours and end: give one of them")
+        start = _moment(self.start, zone, "start").astimezone(dt.UTC)
+        length_s: float | None = None
+        if self.end is not None:
+            length_s = (_moment(self.end, zone, "end").astimezone(dt.UTC) - start).total_seconds()
+        elif self.hours is not None:
+            length_s = self.hours * 3600.0
+        n_steps = None
+        if length_s is not None:
+            n_steps = round(length_s / self.step_s)
+            if n_steps < 1 or abs(n_steps * self.step_s - length_s) > 1e-6:
+                raise CosimError(
+                    f"the run lasts {length_s:g} s: it must be a positive whole number of exchange steps "
+                    f"of {self.step_s:g} s"
+                )
+        object.__setattr__(self, "_start_utc", start)
+        object.__setattr__(self, "_n_steps", n_steps)
+
+    @property
+    def start_utc(self) -> dt.datetime:
+        """The start in UTC."""
+        return self.__dict__["_start_utc"]  # type: ignore[no-any-return]
+
+    @property
+    def n_steps(self) -> int | None:
+        """The number of exchange steps; None for a run of open length."""
+        return self.__dict__["_n_steps"]  # type: ignore[no-any-return]
+
+    def utc(self, seconds: float) -> dt.datetime:
+        """Return the moment a number of seconds after the start, in UTC."""
+        return self.start_utc + dt.timedelta(seconds=seconds)
+
+    def civil(self, seconds: float) -> dt.datetime:
+        """Return the moment a number of seconds after the start, in the city's time.
+
+        >>> Clock("2025-03-30", hours=4, zone="Europe/Madrid").civil(3 * 3600).isoformat()
+        '2025-03-30T04:00:00+02:00'
+        """
+        return self.utc(seconds).astimezone(ZoneInfo(self.zone))

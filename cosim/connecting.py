@@ -1,0 +1,138 @@
+"""Which output feeds which input, and is that allowed? Every rule that a connection must meet before a run."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping as MappingABC
+from typing import TYPE_CHECKING, Any
+
+import networkx as nx
+import numpy as np
+import scipy.sparse as sp
+
+from cosim.core import units
+from cosim.core.errors import CosimError, PortError, UnitError
+from cosim.core.ports import Input, Output, Vector, frozen
+
+from .exchange import Connection, Mapping, Substitute, mosaik_shift
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+
+def _some(labels: set[str]) -> str:
+    shown = ", ".join(repr(label) for label in sorted(labels)[:3])
+    return shown + (f" and {len(labels) - 3} more" if len(labels) > 3 else "")
+
+
+def make_mapping(output: Output, target: Input, via: Any, *, partial: bool, extensive: bool) -> Mapping:
+    """Fold a matrix, or the order of labels, and the units' factor into one mapping.
+
+    Raises
+    ------
+    CosimError
+        If units differ, the matrix does not fit or loses something, or the label sets differ without a matrix.
+    """
+    name = f"cannot connect {output.name} [{output.unit}] to {target.name} [{target.unit}]"
+    try:
+        factor = units.factor(output.unit, target.unit)
+    except UnitError as error:
+        raise CosimError(f"{name}: units differ ({error})") from error
+    if via is None:
+        if output.labels == target.labels:
+            return Mapping(None, None, factor, None)
+        ours, theirs = set(output.labels), set(target.labels)
+        if ours != theirs:
+            parts = []
+            if ours - theirs:
+                parts.append(f"only {output.name} has {_some(ours - theirs)}")
+            if theirs - ours:
+                parts.append(f"only {target.name} has {_some(theirs - ours)}")
+            raise CosimError(f"{name}: labels differ, {'; '.join(parts)}: pass via=, a matrix (targets × sources)")
+        position = {label: i for i, label in enumerate(output.labels)}
+        return Mapping(None, np.array([position[label] for label in target.labels]), factor, None)
+    matrix = sp.csr_array(via, dtype=np.float64)
+    shape = (len(target), len(output))
+    if matrix.shape != shape:
+        raise CosimError(f"{name}: via has shape {matrix.shape}, expected {shape} (targets × sources)")
+    if not np.isfinite(matrix.data).all():
+        raise CosimError(f"{name}: via holds a value that is not finite")
+    weights: Vector | None = np.asarray(matrix.sum(axis=0), dtype=np.float64).ravel()
+    assert weights is not None
+    lossy = np.abs(weights - 1.0) > 1e-9
+    if extensive and lossy.any() and not partial:
+        first = int(np.argmax(lossy))
+        raise CosimError(
+            f"{name}: the column of {output.labels[first]!r} in via sums to {weights[first]:.6g}"
+            + (f" (and {lossy.sum() - 1} more columns are off)" if lossy.sum() > 1 else "")
+            + ": each must sum to 1, so that nothing is lost or invented; pass partial=True if that is meant"
+        )
+    return Mapping(sp.csr_array(matrix * factor), None, factor, weights if extensive and lossy.any() else None)
+
+
+def make_connection(
+    source: tuple[str, str, Output],
+    target: tuple[str, str, Input],
+    *,
+    steps: MappingABC[str, int],
+    via: Any,
+    delay: int,
+    initial: ArrayLike | None,
+    if_missing: Substitute,
+    partial: bool,
+) -> Connection:
+    """Check one connection on its own and return it.
+
+    Raises
+    ------
+    CosimError
+        If a rule of the coupling semantics is broken.
+    """
+    (source_name, output_name, output), (target_name, input_name, target_port) = source, target
+    name = f"{output.name} → {target_port.name}"
+    if isinstance(delay, bool) or not isinstance(delay, int | np.integer) or delay < 0:
+        raise CosimError(f"{name}: delay is {delay!r}: it counts exchange steps, 0, 1, 2, …")
+    if if_missing not in ("stop", "hold") and not (
+        isinstance(if_missing, int | float) and not isinstance(if_missing, bool) and math.isfinite(if_missing)
+    ):
+        raise CosimError(f"{name}: if_missing is {if_missing!r}: write 'stop', 'hold' or a finite number")
+    h_source, h_target = steps[source_name], steps[target_name]
+    if output.kind == "mean" and h_target % h_source and delay < h_source:
+        raise CosimError(
+            f"{name}: the step of {source_name} ({h_source} exchange steps) does not divide that of {target_name} "
+            f"({h_target}), so the mean over a step may not be known in time: pass delay={h_source} or more, and "
+            "initial="
+        )
+    if delay and initial is None:
+        raise CosimError(f"{name} is delayed: pass initial=, what is heard before anything was said, in {output.unit}")
+    extensive = units.is_extensive(output.unit)
+    mapping = make_mapping(output, target_port, via, partial=partial, extensive=extensive and output.kind == "mean")
+    first: Vector | None = None
+    if initial is not None:
+        first = np.array(initial, dtype=np.float64)
+        if first.shape not in ((), (len(output),)):
+            raise PortError(f"{name}: initial has shape {first.shape}, expected one number or {(len(output),)}")
+        first = frozen(np.broadcast_to(first, (len(output),)).copy())
+        if not np.isfinite(first).all():
+            raise PortError(f"{name}: initial holds a value that is not finite")
+    return Connection(
+        source_name, output_name, target_name, input_name, output.kind, target_port.unit, output.labels, mapping,
+        int(delay), first, if_missing, output.may_be_missing, extensive, partial,
+    )  # fmt: skip
+
+
+def find_loop(connections: list[Connection], steps: MappingABC[str, int]) -> str | None:
+    """Return the message for a loop in which nobody can step first, if there is one."""
+    graph: nx.DiGraph[str] = nx.DiGraph()
+    for c in connections:
+        if mosaik_shift(c.kind, c.delay, steps[c.source], steps[c.target]) == 0:
+            needed = steps[c.source] if c.kind == "mean" else 1
+            known = graph.get_edge_data(c.source, c.target, {"needed": 0})
+            graph.add_edge(c.source, c.target, needed=max(needed, known["needed"]))
+    try:
+        loop = nx.find_cycle(graph)
+    except nx.NetworkXNoCycle:
+        return None
+    path = " → ".join([edge[0] for edge in loop] + [loop[0][0]])
+    needed = min(graph.edges[edge[0], edge[1]]["needed"] for edge in loop)
+    return f"{path} is a loop: pass delay={needed} on one connection, with initial="

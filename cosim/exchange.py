@@ -1,0 +1,240 @@
+"""What does an input hear of an output, when their steps differ and time passes between them?
+
+All times here are whole exchange steps ("ticks"). A source's step is the interval ``[end - h, end)``. For a
+``mean`` output the target's step ``[t, t + h)`` receives the overlap-weighted average over ``[t - d, t + h - d)``,
+for an ``end`` output the last state at or before ``t + h - d``, where ``d`` is the connection's delay.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import numpy as np
+import scipy.sparse as sp
+
+from cosim.core.errors import CosimError
+from cosim.core.ports import Kind, Vector, frozen
+
+Substitute: TypeAlias = Literal["stop", "hold"] | float
+
+
+def mosaik_shift(kind: Kind, delay: int, source_step: int, target_step: int) -> int:
+    """Return by how many ticks the source may lag behind the target; 0 means that it must have run before.
+
+    A mean over an interval needs every source step that touches it, and the last of these may end after the
+    interval does, by as much as the grid on which both fall allows.
+
+    >>> mosaik_shift("mean", 3, 3, 1), mosaik_shift("mean", 1, 3, 3), mosaik_shift("end", 1, 3, 1)
+    (1, 0, 1)
+    """
+    if kind == "end" or delay == 0:
+        return delay
+    return max(0, delay - source_step + math.gcd(source_step, target_step, delay))
+
+
+@dataclass(frozen=True)
+class Mapping:
+    """Source vector to target vector: a matrix, or an order of elements, with the units' factor folded in."""
+
+    matrix: sp.csr_array | None
+    order: np.ndarray | None
+    factor: float
+    weights: Vector | None
+    """Column sums of the matrix before the factor: which share of each source element arrives; None if all of it."""
+
+    def apply(self, values: Vector) -> Vector:
+        """Map a source vector, shape (n_source,), to a target vector, shape (n_target,)."""
+        if self.matrix is not None:
+            return self.matrix @ values
+        if self.order is not None:
+            values = values[self.order]
+        return values if self.factor == 1.0 else values * self.factor
+
+    def total(self, values: Vector) -> tuple[float, float]:
+        """Return the source's total in the target's unit, and what of it does not arrive."""
+        sent = float(values.sum()) * self.factor
+        if self.weights is None:
+            return sent, 0.0
+        return sent, float(values @ (1.0 - self.weights)) * self.factor
+
+
+@dataclass(frozen=True)
+class Connection:
+    """An output that feeds an input."""
+
+    source: str
+    output: str
+    target: str
+    input: str
+    kind: Kind
+    unit: str
+    """The target's unit."""
+    labels: tuple[str, ...]
+    """Labels of the source's elements."""
+    mapping: Mapping
+    delay: int
+    initial: Vector | None
+    if_missing: Substitute
+    may_be_missing: bool
+    extensive: bool
+    partial: bool
+
+    @property
+    def name(self) -> str:
+        """``source.output → target.input``."""
+        return f"{self.source}.{self.output} → {self.target}.{self.input}"
+
+
+@dataclass
+class Account:
+    """The ledger of one connection: totals over elements and time, in the target's unit times seconds.
+
+    ``sent`` is integrated where values leave, ``received`` where they arrive; neither knows of the other.
+    """
+
+    sent: float = 0.0
+    initial: float = 0.0
+    received: float = 0.0
+    in_flight: float = 0.0
+    dropped: float = 0.0
+    scale: float = 0.0
+
+    @property
+    def residual(self) -> float:
+        """What is missing or too much, relative to the sum of magnitudes."""
+        gap = self.sent + self.initial - self.received - self.in_flight - self.dropped
+        return abs(gap) / self.scale if self.scale else abs(gap)
+
+
+class Channel:
+    """One connection while it runs: values in at the source's steps, values out at the target's.
+
+    Parameters
+    ----------
+    connection
+        What is connected.
+    source_step, target_step
+        Steps of the two adapters. [ticks]
+    tick_s
+        Length of a tick. [s]
+    """
+
+    def __init__(self, connection: Connection, source_step: int, target_step: int, tick_s: float) -> None:
+        self.connection = connection
+        self.account = Account()
+        self._source_step, self._target_step, self._tick_s = source_step, target_step, tick_s
+        self._held: Vector | None = connection.initial
+        self._next_end = target_step
+        self._windows: dict[int, tuple[Vector, int]] = {}
+        self._states: deque[tuple[int, Vector]] = deque()
+        if connection.initial is not None:
+            if connection.kind == "end":
+                self._states.append((-connection.delay - target_step, connection.initial))
+            elif connection.delay:
+                self.account.initial += self._count(connection.initial, connection.delay)
+                self._add(-connection.delay, 0, connection.initial)
+
+    def send(self, end: int, values: Vector) -> None:
+        """Take the source's value of the step that ends at ``end`` (0: the state before the first step)."""
+        values = self._substituted(values)
+        if self.connection.kind == "end":
+            self._states.append((end, values))
+            self._forget()
+        elif end > 0:
+            self.account.sent += self._count(values, self._source_step)
+            self._add(end - self._source_step, end, values)
+
+    def receive(self, end: int) -> Vector:
+        """Return what the target hears in its step that ends at ``end``, shape (n_target,)."""
+        if self.connection.kind == "end":
+            self._next_end = end
+            self._forget()
+            if not self._states or self._states[0][0] > end - self.connection.delay:
+                raise CosimError(
+                    f"{self.connection.name}: {self.connection.output} has no state at the start: assign it in "
+                    "open(), or pass initial= to the connection"
+                )
+            values = self._states[0][1]
+            self._next_end = end + self._target_step
+        else:
+            total, ticks = self._windows.pop(end // self._target_step, (None, 0))
+            if total is None or ticks != self._target_step:
+                raise CosimError(
+                    f"{self.connection.name}: {ticks} of {self._target_step} exchange steps have arrived at "
+                    f"step {end}; this is a fault of the engine, please report it"
+                )
+            values = total if self._whole(total) else total / self._target_step
+        arrived = self.connection.mapping.apply(values)
+        if self.connection.extensive and self.connection.kind == "mean":
+            self.account.received += float(arrived.sum()) * self._target_step * self._tick_s
+        return arrived
+
+    def settle(self) -> Account:
+        """Return the account at the run's end, with what is still under way."""
+        if self.connection.kind == "mean" and self.connection.extensive:
+            for total, ticks in self._windows.values():
+                part = total * ticks if self._whole(total) else total
+                sent, dropped = self.connection.mapping.total(part)
+                self.account.in_flight += (sent - dropped) * self._tick_s
+        return self.account
+
+    def _count(self, values: Vector, ticks: int) -> float:
+        if not self.connection.extensive:
+            return 0.0
+        seconds = ticks * self._tick_s
+        sent, dropped = self.connection.mapping.total(values)
+        self.account.dropped += dropped * seconds
+        self.account.scale += float(np.abs(values).sum()) * abs(self.connection.mapping.factor) * seconds
+        return sent * seconds
+
+    def _whole(self, total: Vector) -> bool:
+        # A window that lies within one source step is that step's own read-only array; sums are our own.
+        return not total.flags.writeable
+
+    def _add(self, begin: int, end: int, values: Vector) -> None:
+        h, d = self._target_step, self.connection.delay
+        for k in range((begin + d) // h + 1, -(-(end + d) // h) + 1):
+            overlap = min(end + d, k * h) - max(begin + d, (k - 1) * h)
+            if overlap == h:
+                self._windows[k] = (values, h)
+            elif k in self._windows:
+                total, ticks = self._windows[k]
+                total += values * overlap
+                self._windows[k] = (total, ticks + overlap)
+            else:
+                self._windows[k] = (values * overlap, overlap)
+
+    def _forget(self) -> None:
+        while len(self._states) > 1 and self._states[1][0] <= self._next_end - self.connection.delay:
+            self._states.popleft()
+
+    def _substituted(self, values: Vector) -> Vector:
+        if not self.connection.may_be_missing:
+            return values
+        missing = np.isnan(values)
+        if not missing.any():
+            self._held = values
+            return values
+        rule = self.connection.if_missing
+        if rule == "stop" or (rule == "hold" and self._held is None):
+            first = int(np.argmax(missing))
+            raise MissingValueError(self.connection, first)
+        values = values.copy()
+        values[missing] = self._held[missing] if rule == "hold" and self._held is not None else float(rule)
+        self._held = frozen(values)
+        return self._held
+
+
+class MissingValueError(CosimError):
+    """An element is missing and its connection says ``stop``, or has nothing to hold."""
+
+    def __init__(self, connection: Connection, element: int) -> None:
+        super().__init__(
+            f"{connection.source}.{connection.output}[{connection.labels[element]!r}] is missing and "
+            f"{connection.name} says if_missing={connection.if_missing!r}"
+            + (", but nothing was sent before that could be held" if connection.if_missing == "hold" else "")
+            + ": pass if_missing='hold' or a number to go on without it"
+        )

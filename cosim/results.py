@@ -1,0 +1,223 @@
+"""What came out? The recorded series, indicators and provenance of one run, read from its folder.
+
+DuckDB and xarray are met only here.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import duckdb
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from cosim.core.errors import CosimError
+
+
+@dataclass(frozen=True)
+class Indicator:
+    """One number that a run is judged by.
+
+    Parameters
+    ----------
+    value
+        The number.
+    unit
+        Its unit, as shown.
+    better
+        Whether lower or higher is better; None where neither is.
+    about
+        Its definition, in a line.
+    """
+
+    value: float
+    unit: str
+    better: Literal["lower", "higher"] | None = None
+    about: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON data; a value that is not a number becomes null."""
+        return asdict(self) | {"value": float(self.value) if np.isfinite(self.value) else None}
+
+    def __str__(self) -> str:
+        return f"{self.value:,.4g} {self.unit}".rstrip() if abs(self.value) < 1e4 else f"{self.value:,.0f} {self.unit}"
+
+
+class Result:
+    """Recorded series, indicators and provenance of one run, on disk; also of one that failed or still runs."""
+
+    def __init__(self, folder: Path, provenance: dict[str, Any]) -> None:
+        self.folder = folder
+        self.provenance = provenance
+
+    @classmethod
+    def open(cls, folder: str | Path) -> Result:
+        """Open the folder of a run.
+
+        Raises
+        ------
+        CosimError
+            If there is no run in it.
+        """
+        folder = Path(folder)
+        try:
+            return cls(folder, json.loads((folder / "run.json").read_text(encoding="utf-8")))
+        except FileNotFoundError:
+            raise CosimError(f"{folder} holds no run: there is no run.json in it") from None
+        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+            raise CosimError(f"{folder / 'run.json'} is not JSON ({error}): the file is damaged") from error
+
+    @property
+    def name(self) -> str:
+        """Name of the scenario."""
+        return str(self.provenance["name"])
+
+    @property
+    def status(self) -> str:
+        """``running`` (or killed), ``finished``, ``failed`` or ``interrupted``."""
+        return str(self.provenance["status"])
+
+    @property
+    def ports(self) -> list[str]:
+        """The recorded outputs."""
+        return [name for name, about in self.provenance["outputs"].items() if about["recorded"]]
+
+    @functools.cached_property
+    def indicators(self) -> dict[str, Indicator]:
+        """The indicators by name; empty for a run that did not finish."""
+        path = self.folder / "indicators.json"
+        if not path.is_file():
+            return {}
+        rows = json.loads(path.read_text(encoding="utf-8"))
+        return {name: Indicator(**row | {"value": np.nan if row["value"] is None else row["value"]})
+                for name, row in rows.items()}  # fmt: skip
+
+    @functools.cached_property
+    def ledger(self) -> pd.DataFrame:
+        """Per connection of a conserved quantity: sent + initial = received + in flight + dropped."""
+        return pd.DataFrame(self.provenance.get("ledger", []))
+
+    @functools.cached_property
+    def events(self) -> pd.DataFrame:
+        """What happened: time, adapter, kind, element, text."""
+        path = self.folder / "events.parquet"
+        if not path.is_file():
+            return pd.DataFrame(columns=["time", "adapter", "kind", "element", "text"])
+        return self._query("select * from read_parquet($path) order by time", path=str(path))
+
+    def series(
+        self,
+        port: str,
+        labels: Iterable[str] | None = None,
+        start: str | pd.Timestamp | None = None,
+        end: str | pd.Timestamp | None = None,
+    ) -> pd.DataFrame:
+        """Return a port's values, shape (n_times, n_labels); time is the end of the step, in UTC.
+
+        Parameters
+        ----------
+        port
+            As in ``"grid.voltage"``.
+        labels
+            Elements to read; all by default, in alphabetical order.
+        start, end
+            First and last time to read.
+
+        Raises
+        ------
+        CosimError
+            If the port was not recorded or has no such label.
+        """
+        wanted = None if labels is None else [str(label) for label in labels]
+        where, bound = ["true"], {}
+        if wanted is not None:
+            where.append("list_contains($labels, label)")
+            bound["labels"] = wanted
+        for name, moment, sign in (("start", start, ">="), ("end", end, "<=")):
+            if moment is not None:
+                stamp = pd.Timestamp(moment)
+                where.append(f"time {sign} ${name}")
+                bound[name] = (stamp.tz_localize("UTC") if stamp.tzinfo is None else stamp).to_pydatetime()
+        if not self._has_parts(port):
+            return pd.DataFrame(index=pd.DatetimeIndex([], tz="UTC", name="time"))
+        rows = self._columns(
+            f"select label::varchar as label, epoch_ms(time) as time, value from read_parquet($parts) "
+            f"where {' and '.join(where)} order by label, time",
+            port, **bound,
+        )  # fmt: skip
+        names, times = np.unique(rows["label"].astype(object)), np.unique(rows["time"])
+        table = pd.DataFrame(
+            rows["value"].reshape(len(names), -1).T if len(names) else np.empty((0, 0)),
+            index=pd.to_datetime(times, unit="ms", utc=True).rename("time"),
+            columns=pd.Index(names, name="label"),
+        )
+        if wanted is not None:
+            unknown = [label for label in wanted if label not in table.columns]
+            if unknown:
+                raise CosimError(f"{port} has no label {unknown[0]!r}")
+            table = table[wanted]
+        return table
+
+    def array(self, port: str) -> xr.DataArray:
+        """Return a port's values as xarray, dimensions (time, label), with unit and kind as attributes."""
+        table = self.series(port)
+        about = self.provenance["outputs"][port]
+        array = xr.DataArray(
+            table.to_numpy(),
+            dims=("time", "label"),
+            coords={"time": table.index.tz_convert(None), "label": table.columns.to_numpy(dtype=str)},
+            name=port,
+            attrs={"unit": about["unit"], "kind": about["kind"]},
+        )
+        array["time"].attrs["note"] = "end of the step, UTC"
+        return array
+
+    def total(self, port: str) -> pd.Series[float]:
+        """Return the sum over all labels at each time, in double precision."""
+        return self._aggregate(port, "time", "sum(value::double)")
+
+    def integral(self, port: str) -> pd.Series[float]:
+        """Return each label's integral over the run, in the port's unit times seconds (W to J)."""
+        step_s = self._about(port)["step_s"]
+        return self._aggregate(port, "label", "sum(value::double)") * step_s
+
+    def _aggregate(self, port: str, key: str, what: str) -> pd.Series[float]:
+        if not self._has_parts(port):
+            return pd.Series(dtype=float)
+        column = "epoch_ms(time)" if key == "time" else "label::varchar"
+        rows = self._columns(f"select {column} as k, {what} as v from read_parquet($parts) group by 1 order by 1", port)
+        index = pd.to_datetime(rows["k"], unit="ms", utc=True) if key == "time" else pd.Index(rows["k"])
+        return pd.Series(rows["v"], index=index.rename(key), name=port)
+
+    def _about(self, port: str) -> dict[str, Any]:
+        about = self.provenance["outputs"].get(port)
+        if about is None or not about["recorded"]:
+            raise CosimError(f"{port!r} was not recorded: there are {', '.join(self.ports) or 'none'}")
+        return about  # type: ignore[no-any-return]
+
+    def _has_parts(self, port: str) -> bool:
+        self._about(port)
+        return any((self.folder / "series" / port).glob("part-*.parquet"))
+
+    def _columns(self, query: str, port: str, **bound: Any) -> dict[str, np.ndarray]:
+        parts = str(self.folder / "series" / port / "part-*.parquet")
+        with duckdb.connect() as connection:
+            return connection.execute(query, {"parts": parts, **bound}).fetchnumpy()
+
+    def _query(self, query: str, **bound: Any) -> pd.DataFrame:
+        with duckdb.connect() as connection:
+            return connection.execute(query, bound).df()
+
+    def __repr__(self) -> str:
+        return f"<Result {self.name!r} {self.status} in {self.folder}, {len(self.ports)} series>"
+
+    def __str__(self) -> str:
+        from .tables import indicator_table, render
+
+        return render(indicator_table(self)) if self.indicators else repr(self)

@@ -1,0 +1,57 @@
+"""How do indicators read on a terminal?"""
+
+from __future__ import annotations
+
+import io
+
+from rich.console import Console
+from rich.table import Table
+
+from .results import Result
+
+
+def render(table: Table, width: int = 100) -> str:
+    """Return a table as plain text."""
+    console = Console(file=io.StringIO(), width=width, color_system=None)
+    console.print(table)
+    return console.file.getvalue().rstrip()  # type: ignore[attr-defined, no-any-return]
+
+
+def number(value: float) -> str:
+    """Return a number with four significant digits, thousands separated.
+
+    >>> number(1234567.0), number(0.012345), number(float("nan"))
+    ('1,234,567', '0.01234', '–')
+    """
+    if value != value:
+        return "–"
+    return f"{value:,.0f}" if abs(value) >= 1e4 else f"{value:,.4g}"
+
+
+def indicator_table(result: Result) -> Table:
+    """Return the indicators of one run as a table."""
+    table = Table(title=result.name, title_justify="left")
+    table.add_column("indicator")
+    table.add_column("value", justify="right")
+    table.add_column("unit")
+    for name, indicator in result.indicators.items():
+        table.add_row(name, number(indicator.value), indicator.unit)
+    return table
+
+
+def comparison_table(results: list[Result], names: list[str]) -> Table:
+    """Return the indicators of several runs side by side, with the difference to the first."""
+    table = Table(title="Comparison", title_justify="left")
+    table.add_column("indicator")
+    for name in names:
+        table.add_column(name, justify="right")
+    table.add_column("difference", justify="right")
+    table.add_column("unit")
+    base = results[0].indicators
+    for name, first in base.items():
+        values = [r.indicators[name].value if name in r.indicators else float("nan") for r in results]
+        change = values[-1] - first.value
+        relative = f" ({change / first.value:+.1%})" if first.value and change == change else ""
+        sign = "+" if change > 0 else ""
+        table.add_row(name, *(number(v) for v in values), f"{sign}{number(change)}{relative}", first.unit)
+    return table

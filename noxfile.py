@@ -1,0 +1,65 @@
+"""The project's checks by name: ``nox -s tests types lint build bench``; ``--no-venv`` runs them where nox runs."""
+
+import glob
+import os
+
+import nox
+
+nox.options.sessions = ["lint", "types", "tests"]
+LOCK = "requirements.lock"
+CODE = ["cosim", "cosim/core/", "cosim/adapters/", "cosim/scenarios/", "tests", "noxfile.py", "setup.py"]
+
+
+def install(session: nox.Session) -> None:
+    """Install the locked dependencies and the package, unless the session uses the environment it is run in."""
+    if isinstance(session.virtualenv, nox.virtualenv.PassthroughEnv):
+        return
+    session.install("--require-hashes", "-r", LOCK)
+    session.install("--no-deps", "--no-build-isolation", "--editable", ".")
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Run every test."""
+    install(session)
+    session.run("python", "-m", "pytest", *session.posargs)
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Check types."""
+    install(session)
+    session.run("mypy", "cosim", "tests")
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style, import contracts and Cython."""
+    install(session)
+    session.run("ruff", "check", *CODE)
+    session.run("lint-imports")
+    session.run("cython-lint", *sorted(glob.glob("core/*.pyx")))
+
+
+@nox.session
+def build(session: nox.Session) -> None:
+    """Build sdist and wheel, install the wheel in a fresh environment and import it from another folder."""
+    install(session)
+    session.run("python", "-m", "build", "--no-isolation", "--outdir", "dist")
+    wheel = os.path.abspath(max(glob.glob("dist/cosim-*.whl"), key=os.path.getmtime))
+    folder = session.create_tmp()
+    session.run("python", "-m", "venv", os.path.join(folder, "fresh"))
+    python = os.path.join(folder, "fresh", "bin", "python")
+    session.run(python, "-m", "pip", "install", "--quiet", "--require-hashes", "-r", LOCK, external=True)
+    session.run(python, "-m", "pip", "install", "--quiet", "--no-deps", "--force-reinstall", wheel, external=True)
+    with session.chdir(folder):
+        session.run(python, "-c", "import cosim.scenarios.eixample, cosim.core._zones", external=True)
+        session.run(os.path.join(folder, "fresh", "bin", "cosim"), "list", external=True)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Print the figures that the documentation states."""
+    install(session)
+    for script in sorted(glob.glob("tests/benchmarks/*.py")):
+        session.run("python", script)

@@ -1,0 +1,255 @@
+"""Is everything that is wrong with a scenario said before anything runs?"""
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+from cosim import Adapter, Clock, CosimError, Input, Output, Scenario, ScenarioError
+from tests.toys import Echo, Ender, Keeper, Patchy, Source
+
+HOUR = Clock("2025-01-15", hours=1)
+
+
+def problems(scenario):
+    with pytest.raises(ScenarioError) as raised:
+        scenario.check()
+    return raised.value.problems
+
+
+def test_unconnected_input_without_default_is_refused():
+    assert problems(Scenario(HOUR, echo=Echo())) == [
+        "echo.load is not connected: connect an output to it, or give the input a default"
+    ]
+
+
+def test_loop_without_delay_is_spelled_out():
+    scenario = Scenario(HOUR, source=Source(), echo=Echo())
+    scenario.connect("source.power", "echo.load")
+    scenario.connect("echo.heard", "source.feedback")
+    (text,) = problems(scenario)
+    assert text in (
+        "source → echo → source is a loop: pass delay=1 on one connection, with initial=",
+        "echo → source → echo is a loop: pass delay=1 on one connection, with initial=",
+    )
+
+
+def test_loop_through_itself_is_refused():
+    scenario = Scenario(HOUR, source=Source())
+    scenario.connect("source.power", "source.feedback")
+    assert problems(scenario) == ["source → source is a loop: pass delay=1 on one connection, with initial="]
+
+
+def test_delay_shorter_than_the_sources_step_does_not_break_a_loop():
+    scenario = Scenario(HOUR, steps={"source": 180, "echo": 180}, source=Source(), echo=Echo())
+    scenario.connect("source.power", "echo.load")
+    scenario.connect("echo.heard", "source.feedback", delay=1, initial=0.0)
+    (text,) = problems(scenario)
+    assert "is a loop: pass delay=3" in text
+
+
+def test_unit_and_shape_errors_are_raised_together():
+    scenario = Scenario(HOUR, source=Source(), echo=Echo(unit="degC"), other=Echo(("a", "b", "c")))
+    scenario.connect("source.power", "echo.load")
+    scenario.connect("source.power", "other.load")
+    scenario.connect("source.power", "other.load", via=np.eye(2))
+    scenario.connect("source.nothing", "other.load")
+    texts = problems(scenario)
+    assert texts[0] == (
+        "cannot connect source.power [W] to echo.load [degC]: units differ (W and degC are different quantities)"
+    )
+    assert "labels differ, only other.load has 'c': pass via=" in texts[1]
+    assert "via has shape (2, 2), expected (3, 2) (targets × sources)" in texts[2]
+    assert texts[3].startswith("there is no output 'source.nothing': there are source.power, source.count, ")
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "words"),
+    [("W", "var", "different quantities"), ("degC", "K", "offset"), ("EUR", "vehicle", "different quantities")],
+)
+def test_units_that_do_not_convert_by_a_factor_are_refused(source, target, words):
+    scenario = Scenario(HOUR, source=Source(unit=source), echo=Echo(unit=target))
+    scenario.connect("source.power", "echo.load")
+    assert words in problems(scenario)[0]
+
+
+def test_unknown_unit_is_refused_with_examples():
+    with pytest.raises(CosimError, match="unknown unit 'Watts per fortnite'"):
+        Output("Watts per fortnite", ["a"], "mean")
+
+
+def test_compatible_units_convert_by_a_factor_folded_into_the_mapping(tmp_path):
+    scenario = Scenario(HOUR, source=Source(unit="kW"), echo=Echo(unit="W"))
+    scenario.connect("source.power", "echo.load", via=sp.eye_array(2))
+    result = scenario.run(tmp_path / "run", double=True)
+    np.testing.assert_allclose(result.series("echo.heard"), result.series("source.power") * 1000, rtol=1e-15)
+
+
+def test_labels_are_matched_by_name_not_by_order(tmp_path):
+    scenario = Scenario(HOUR, source=Source(("a", "b")), echo=Echo(("b", "a")))
+    scenario.connect("source.power", "echo.load")
+    result = scenario.run(tmp_path / "run", double=True)
+    np.testing.assert_array_equal(result.series("echo.heard")["a"], result.series("source.power")["a"])
+
+
+def test_several_connections_into_one_input_add_up_also_from_one_adapter(tmp_path):
+    scenario = Scenario(HOUR, one=Source(seed=1), two=Source(seed=2), echo=Echo())
+    for output in ("one.power", "two.power", "one.power"):
+        scenario.connect(output, "echo.load")
+    result = scenario.run(tmp_path / "run", double=True)
+    total = 2 * result.series("one.power") + result.series("two.power")
+    np.testing.assert_allclose(result.series("echo.heard"), total, rtol=1e-12, atol=1e-9)
+
+
+def test_two_outputs_of_one_adapter_into_one_input_are_summed(tmp_path):
+    class Twin(Adapter):
+        def __init__(self):
+            self.heat, self.light = Output("W", ["a", "b"], "mean"), Output("W", ["a", "b"], "mean")
+
+        def advance(self, step):
+            self.heat.value, self.light.value = [1.0, 2.0], [10.0, 20.0]
+
+    scenario = Scenario(HOUR, twin=Twin(), echo=Echo())
+    scenario.connect("twin.heat", "echo.load")
+    scenario.connect("twin.light", "echo.load")
+    result = scenario.run(tmp_path / "run")
+    assert result.series("echo.heard").iloc[0].to_list() == [11.0, 22.0]
+
+
+def test_array_changed_after_it_was_sent_corrupts_nothing(tmp_path):
+    scenario = Scenario(HOUR, keeper=Keeper(), echo=Echo())
+    scenario.connect("keeper.power", "echo.load", delay=2, initial=0.0)
+    heard = scenario.run(tmp_path / "run", double=True).series("echo.heard")["a"].to_numpy()
+    np.testing.assert_array_equal(heard[2:], np.arange(1, 59) * 60.0)
+
+
+def test_matrix_that_loses_power_is_refused_and_partial_reports_what_is_dropped(tmp_path):
+    via = np.array([[1.0, 0.25], [0.0, 0.25]])
+    scenario = Scenario(HOUR, source=Source(), echo=Echo())
+    scenario.connect("source.power", "echo.load", via=via)
+    assert "the column of 'b' in via sums to 0.5: each must sum to 1" in problems(scenario)[0]
+    scenario = Scenario(HOUR, source=Source(), echo=Echo())
+    scenario.connect("source.power", "echo.load", via=via, partial=True)
+    result = scenario.run(tmp_path / "run", double=True)
+    (row,) = result.ledger.to_dict("records")
+    assert row["dropped"] == pytest.approx(0.5 * result.integral("source.power")["b"], rel=1e-9)
+    assert row["residual"] < 1e-12
+
+
+def test_matrix_on_an_intensive_quantity_need_not_conserve(tmp_path):
+    scenario = Scenario(HOUR, source=Source(unit="degC"), echo=Echo(unit="degC"))
+    scenario.connect("source.power", "echo.load", via=np.array([[1.0, 0.0], [1.0, 0.0]]))
+    result = scenario.run(tmp_path / "run")
+    assert result.ledger.empty
+
+
+def test_delayed_connection_needs_an_initial_value():
+    scenario = Scenario(HOUR, source=Source(), echo=Echo())
+    scenario.connect("source.power", "echo.load", delay=1)
+    assert "source.power → echo.load is delayed: pass initial=" in problems(scenario)[0]
+
+
+@pytest.mark.parametrize("delay", [-1, 1.5, True])
+def test_delay_that_is_no_count_is_refused(delay):
+    scenario = Scenario(HOUR, source=Source(), echo=Echo())
+    scenario.connect("source.power", "echo.load", delay=delay, initial=0.0)
+    assert "it counts exchange steps" in problems(scenario)[0]
+
+
+def test_step_that_is_no_multiple_of_the_exchange_step_is_refused():
+    scenario = Scenario(HOUR, steps={"source": 90, "ghost": 60}, source=Source())
+    texts = problems(scenario)
+    assert texts[0] == "the step of source is 90 s: it must be a whole multiple of the exchange step, 60 s"
+    assert texts[1] == "steps names 'ghost': there is no such adapter"
+
+
+def test_nothing_runs_until_run_and_the_default_folder_is_named_after_the_scenario(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    scenario = Scenario(HOUR, source=Source())
+    assert list(tmp_path.iterdir()) == []
+    scenario.name = "toy"
+    first, second = scenario.run(), scenario.run()
+    assert first.folder.parent == tmp_path / "runs"
+    assert first.folder.name.startswith("toy-")
+    assert first.folder != second.folder
+
+
+def test_folder_that_holds_something_is_refused(tmp_path):
+    (tmp_path / "mine.txt").write_text("precious")
+    with pytest.raises(CosimError, match="is not empty: pass another folder"):
+        Scenario(HOUR, source=Source()).run(tmp_path)
+
+
+def test_missing_element_stops_the_run_unless_the_connection_says_otherwise(tmp_path):
+    def coupled(**rule):
+        scenario = Scenario(HOUR, patchy=Patchy([(3, 0), (4, 0), (5, 1)]), echo=Echo())
+        scenario.connect("patchy.power", "echo.load", **rule)
+        return scenario
+
+    with pytest.raises(CosimError, match=r"patchy failed at 2025-01-15 00:03:00: patchy.power\['a'\] is missing"):
+        coupled().run(tmp_path / "stop")
+    held = coupled(if_missing="hold").run(tmp_path / "hold", double=True)
+    assert held.series("echo.heard")["a"].to_list()[2:6] == [180.0, 180.0, 180.0, 360.0]
+    recorded = held.series("patchy.power")["a"].to_numpy()
+    assert np.isnan(recorded[3:5]).all()
+    assert np.isfinite(recorded[5])
+    events = held.events.loc[held.events["element"] == "a", ["kind", "adapter"]].to_numpy().tolist()
+    assert events == [["missing", "patchy"], ["present", "patchy"]]
+    constant = coupled(if_missing=-5.0).run(tmp_path / "constant", double=True)
+    assert constant.series("echo.heard")["a"].to_list()[2:6] == [180.0, -5.0, -5.0, 360.0]
+
+
+def test_missing_before_anything_was_there_cannot_be_held(tmp_path):
+    scenario = Scenario(HOUR, patchy=Patchy([(0, 1)]), echo=Echo())
+    scenario.connect("patchy.power", "echo.load", if_missing="hold")
+    with pytest.raises(CosimError, match="nothing was sent before that could be held"):
+        scenario.run(tmp_path / "run")
+
+
+@pytest.mark.parametrize(("ender_step", "other_step", "expected"), [(60, 60, 7), (60, 300, 5), (300, 60, 35)])
+def test_open_run_ends_when_its_adapter_has_finished(ender_step, other_step, expected, tmp_path):
+    scenario = Scenario(
+        Clock("2025-01-15"), steps={"ender": ender_step, "source": other_step}, ender=Ender(after=7), source=Source()
+    )
+    result = scenario.run(tmp_path / "run")
+    assert result.provenance["simulated_s"] == 7 * ender_step
+    minutes = (result.series("source.power").index[-1] - result.series("ender.left").index[0]).total_seconds() / 60
+    assert round(minutes + ender_step / 60) == expected
+    assert len(result.series("ender.left")) == 7
+
+
+def test_clock_without_end_needs_an_adapter_that_ends_the_run():
+    assert "the clock has no end" in problems(Scenario(Clock("2025-01-15"), source=Source()))[0]
+
+
+def test_end_state_unknown_at_the_start_is_named(tmp_path):
+    class Late(Adapter):
+        def __init__(self):
+            self.level = Output("1", ["a", "b"], "end")
+
+        def advance(self, step):
+            self.level.value = 1.0
+
+    scenario = Scenario(HOUR, steps={"late": 300}, late=Late(), echo=Echo(unit="1"))
+    scenario.connect("late.level", "echo.load")
+    with pytest.raises(CosimError, match=r"late.level → echo.load: level has no state at the start: assign it in open"):
+        scenario.run(tmp_path / "run")
+
+
+def test_record_chooses_outputs_by_pattern_and_refuses_what_matches_nothing(tmp_path):
+    scenario = Scenario(HOUR, source=Source(), other=Source())
+    scenario.record("source.*")
+    assert scenario.run(tmp_path / "run").ports == ["source.power", "source.count"]
+    scenario.record("sauce.*")
+    assert "nothing to record is called 'sauce.*'" in problems(scenario)[0]
+
+
+def test_input_port_is_read_only():
+    port = Input("W", ["a"], default=1.0)
+    with pytest.raises(ValueError, match="read-only"):
+        port.value[0] = 2.0
+
+
+def test_adapter_that_assigns_over_its_port_is_told_how():
+    source = Source()
+    with pytest.raises(CosimError, match=r"power is a port: assign to power.value"):
+        source.power = np.zeros(2)

@@ -1,0 +1,121 @@
+"""Small adapters with closed-form behaviour, importable by worker processes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+import numpy as np
+
+from cosim import Adapter, Input, Output, Step
+
+
+class Source(Adapter):
+    """Says a keyed random power per step and element, and a state that counts its steps."""
+
+    def __init__(self, labels=("a", "b"), seed=1, unit="W"):
+        self.power = Output(unit, labels, "mean")
+        self.count = Output("1", labels, "end")
+        self.feedback = Input("W", labels, default=0.0)
+        self.seed = seed
+
+    def open(self):
+        self.count.value = 0.0
+
+    def advance(self, step):
+        rng = np.random.default_rng([self.seed, round(step.start_s), round(step.length_s)])
+        self.power.value = rng.normal(size=len(self.power)) * 1000
+        self.count.value = self.count.value + 1
+
+
+class Echo(Adapter):
+    """Says what it hears."""
+
+    def __init__(self, labels=("a", "b"), unit="W"):
+        self.load = Input(unit, labels)
+        self.state = Input("1", labels, default=-1.0)
+        self.heard = Output(unit, labels, "mean")
+        self.seen = Output("1", labels, "end")
+
+    def open(self):
+        self.seen.value = -9.0
+
+    def advance(self, step):
+        self.heard.value = self.load.value
+        self.seen.value = self.state.value
+
+
+class Fault(Source):
+    """Does something wrong at a given moment."""
+
+    def __init__(self, fault, at_s=120.0, labels=("a", "b")):
+        super().__init__(labels)
+        self.fault, self.at_s = fault, at_s
+
+    def advance(self, step: Step):
+        super().advance(step)
+        if step.start_s < self.at_s:
+            return
+        match self.fault:
+            case "raise":
+                raise ZeroDivisionError("division by zero in the model")
+            case "nan":
+                self.power.value = [1.0, float("nan")]
+            case "shape":
+                self.power.value = np.zeros(3)
+            case "kill":
+                os.kill(os.getpid(), signal.SIGKILL)
+            case "exit":
+                os._exit(7)
+            case "hang":
+                time.sleep(3600)
+            case "forget":
+                self.power.assigned = False
+            case "in place":
+                self.power.value[0] = 5.0
+            case "input":
+                self.feedback.value[0] = 5.0
+
+
+class Patchy(Adapter):
+    """An output that may be missing, and is, at given steps and elements."""
+
+    def __init__(self, gaps, labels=("a", "b")):
+        self.power = Output("W", labels, "mean", may_be_missing=True)
+        self.gaps = gaps
+
+    def advance(self, step):
+        value = np.full(len(self.power), float(step.end_s))
+        for k, i in self.gaps:
+            if round(step.start_s / step.length_s) == k:
+                value[i] = np.nan
+        self.power.value = value
+
+
+class Ender(Adapter):
+    """Ends a run of open length after a number of steps."""
+
+    ends_run = True
+
+    def __init__(self, after):
+        self.after, self.done = after, 0
+        self.left = Output("vehicle", ["network"], "end")
+
+    def advance(self, step):
+        self.done += 1
+        self.left.value = max(self.after - self.done, 0)
+        self.finished = self.done >= self.after
+
+
+class Keeper(Adapter):
+    """Keeps the very array that it hands over and changes it afterwards."""
+
+    def __init__(self, labels=("a", "b")):
+        self.power = Output("W", labels, "mean")
+        self.mine = np.zeros(len(labels))
+
+    def advance(self, step):
+        self.mine[:] = step.end_s
+        self.power.value = self.mine
+        self.mine[:] = -1e9
