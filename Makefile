@@ -24,7 +24,7 @@ $(STAMP): requirements.lock pyproject.toml setup.py $(SOURCES)
 	@touch $@
 
 check: install
-	$(BIN)/nox --no-venv -s lint types
+	PATH="$(CURDIR)/$(BIN):$$PATH" nox --no-venv -s lint types
 
 lock:
 	uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --no-header --generate-hashes --all-extras \

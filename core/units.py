@@ -16,7 +16,7 @@ from .errors import UnitError
 _REGISTRY: pint.UnitRegistry[float] = pint.UnitRegistry(on_redefinition="ignore", autoconvert_offset_to_baseunit=False)
 for _definition in (
     "var = [reactive_power]",
-    "volt_ampere = [apparent_power] = VA",
+    "VA = [apparent_power]",
     "EUR = [currency]",
     "vehicle = [vehicle]",
     "person = [person]",

@@ -337,6 +337,8 @@ class Run:
                 shifted = {"time_shifted": shift, "initial_data": channel} if shift else {}
                 world.connect_one(entities[c.source], entities[c.target], attribute, **shifted)
             await world.run(until=self.until, lazy_stepping=False)
+        if self._on_progress is not None:
+            self._on_progress(self.end * self.tick_s)
         for bridge in self.bridges.values():  # mosaik lets a run end early without a word
             reached = self.progress.done[bridge.name]
             if reached < self.end // bridge.step_ticks * bridge.step_ticks:

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from cosim.core.errors import CosimError
@@ -101,7 +102,7 @@ def list_command(debug: Debug = False) -> None:
     with _one_line(debug):
         table = Table("scenario", "what it is")
         for name, about in registered().items():
-            table.add_row(name, about)
+            table.add_row(escape(name), escape(about))
         Console().print(table)
 
 
@@ -120,7 +121,7 @@ def _parameter_table(builder: Any) -> Table:
     for column in ("parameter", "type", "default", "meaning"):
         table.add_column(column)
     for row in builder.parameters():
-        table.add_row(*row)
+        table.add_row(*map(escape, row))
     return table
 
 

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
-from typing import Any, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 import pydantic
 
@@ -160,7 +160,7 @@ def _parse(text: str, hint: Any) -> Any:
 
 
 def _type_name(hint: Any) -> str:
-    text = hint.__name__ if isinstance(hint, type) and not hasattr(hint, "__args__") else str(hint)
+    text = str(hint) if get_args(hint) else getattr(hint, "__name__", str(hint))
     return re.sub(r"\b(?:[a-z_]+\.)+([A-Za-z])", r"\1", text)
 
 

@@ -53,6 +53,10 @@ class Scenario:
         The seed from which the builder drew.
     parameters : dict
         What the builder was called with.
+    model
+        What the scenario was built from, kept alive with it; the engine does not look at it.
+    layers : list of Layer
+        What a report draws.
     """
 
     def __init__(
@@ -67,6 +71,7 @@ class Scenario:
         self.name, self.seed = "scenario", 0
         self.parameters: dict[str, Any] = {}
         self.layers: list[Layer] = []
+        self.model: Any = None
         self.connections: list[Connection] = []
         self._problems: list[str] = []
         self._recorded: list[str] = ["*"]

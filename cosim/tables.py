@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from .results import Result
@@ -20,12 +21,12 @@ def render(table: Table, width: int = 100) -> str:
 def number(value: float) -> str:
     """Return a number with four significant digits, thousands separated.
 
-    >>> number(1234567.0), number(0.012345), number(float("nan"))
-    ('1,234,567', '0.01234', '–')
+    >>> number(1234567.0), number(0.012345), number(0.99996), number(54.0), number(float("nan"))
+    ('1,234,567', '0.01234', '1.000', '54', '–')
     """
     if value != value:
         return "–"
-    return f"{value:,.0f}" if abs(value) >= 1e4 else f"{value:,.4g}"
+    return f"{value:,.0f}" if abs(value) >= 1e4 or value == int(value) else f"{value:#,.4g}"
 
 
 def indicator_table(result: Result) -> Table:
@@ -35,7 +36,7 @@ def indicator_table(result: Result) -> Table:
     table.add_column("value", justify="right")
     table.add_column("unit")
     for name, indicator in result.indicators.items():
-        table.add_row(name, number(indicator.value), indicator.unit)
+        table.add_row(escape(name), number(indicator.value), escape(indicator.unit))
     return table
 
 

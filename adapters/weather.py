@@ -1,0 +1,169 @@
+"""What weather does the city have in every step of a run?"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pvlib
+
+from cosim.core import Adapter, Clock, CosimError, Output, Step
+from cosim.core.ports import Vector
+from cosim.core.solar import SURFACES, irradiance
+from cosim.core.weather import HOURS, Course, WeatherYear, interpolated, read_epw, run_hours, synthetic_year
+
+_YEAR_S = HOURS * 3600.0
+_AIR = ("dry_bulb", "wind_speed", "relative_humidity")
+_OPEN_RUN_S = 7 * 86400.0
+"""How far ahead the weather of a run of open length is computed at a time. [s]"""
+
+
+def load(name_or_path: str | Path) -> WeatherYear:
+    """Return the synthetic year of a city that has normals, or read an EPW file.
+
+    Raises
+    ------
+    CosimError
+        If it is neither a known city nor a path that ends in ``.epw``.
+    InputFileError
+        If the file is missing or malformed.
+
+    Examples
+    --------
+    >>> load("bologna").name
+    'Bologna Marconi AP'
+    """
+    if Path(name_or_path).suffix.lower() == ".epw":
+        return read_epw(name_or_path)
+    try:
+        return synthetic_year(str(name_or_path))
+    except CosimError as error:
+        raise CosimError(
+            f"weather {str(name_or_path)!r} is neither a city nor a path that ends in .epw; {error}"
+        ) from error
+
+
+def ground_wave(year: WeatherYear, depth_m: float, diffusivity_m2_s: float) -> tuple[float, float, float]:
+    """Return mean, amplitude and phase of the undisturbed ground's yearly wave ([1]_, [°C], [K], [rad]).
+
+    The surface follows the first harmonic of the year's own air temperature (Kusuda and Achenbach fit the same
+    form to monthly means); with depth the wave is damped by exp(-z/d) and lags by z/d, d = sqrt(a P / pi) for a
+    period P of one year. The temperature at a fraction f of the year is ``mean + amplitude * cos(2 pi f - phase)``.
+
+    References
+    ----------
+    .. [1] Kusuda, Achenbach, Earth temperature and thermal diffusivity at selected stations in the United States,
+       ASHRAE Transactions 71 (1965) 61-75; National Bureau of Standards report 8972.
+    """
+    fraction = (np.arange(HOURS) + 1.0) / HOURS
+    wave = 2.0 * np.mean(year.dry_bulb * np.exp(2j * np.pi * fraction))
+    damping = depth_m / np.sqrt(diffusivity_m2_s * _YEAR_S / np.pi)
+    return float(year.dry_bulb.mean()), float(abs(wave) * np.exp(-damping)), float(np.angle(wave) + damping)
+
+
+class Weather(Adapter):
+    """Weather of one place, as true means over every step, whatever its length.
+
+    The calendar day and hour of the clock choose the records of the weather year, whatever year the clock is in;
+    29 February repeats the 28th, and after December comes January. Irradiance is positive onto the surface.
+
+    Parameters
+    ----------
+    clock
+        Start and, if it is known, length of the run.
+    year
+        The weather, see `load`.
+    surfaces
+        Name to (tilt from the horizontal, azimuth from north clockwise) [°]; horizontal and eight vertical
+        orientations by default.
+    albedo
+        Reflectance of the ground. [1]
+    ground_depth_m
+        Depth of the undisturbed ground temperature. [m] By default 1 m, where pipes and foundations lie.
+    ground_diffusivity_m2_s
+        Thermal diffusivity of the soil. [m²/s] The default is an assumption for moist soil.
+
+    Raises
+    ------
+    CosimError
+        If depth or diffusivity is out of range, or an angle of a surface is (then in `open`).
+
+    Examples
+    --------
+    >>> clock = Clock("2025-01-15", hours=24, zone="Europe/Madrid")
+    >>> weather = Weather(clock, load("barcelona"))
+    >>> weather.open()
+    >>> weather.advance(Step(12 * 3600, 3600))
+    >>> weather.temperature.value.round(1), weather.irradiance.labels[:2]
+    (array([12.1]), ('horizontal', 'north'))
+    """
+
+    placement = "inline"
+
+    def __init__(
+        self,
+        clock: Clock,
+        year: WeatherYear,
+        surfaces: Mapping[str, tuple[float, float]] = SURFACES,
+        *,
+        albedo: float = 0.2,
+        ground_depth_m: float = 1.0,
+        ground_diffusivity_m2_s: float = 6e-7,
+    ) -> None:
+        if not (0 <= ground_depth_m < 1000 and 1e-8 < ground_diffusivity_m2_s < 1e-5):
+            raise CosimError(
+                f"ground at {ground_depth_m} m with diffusivity {ground_diffusivity_m2_s} m²/s: the depth must be 0 to "
+                "1000 m, the diffusivity of soils is 2e-7 to 1e-6 m²/s"
+            )
+        self.clock = clock
+        self.year = year
+        self.surfaces = dict(surfaces)
+        self.albedo = albedo
+        self.ground = ground_wave(year, ground_depth_m, ground_diffusivity_m2_s)
+        self.files = [] if year.path is None else [year.path]
+        self.temperature = Output("degC", labels=["outdoor"], kind="mean")
+        self.irradiance = Output("W/m**2", labels=self.surfaces, kind="mean")
+        self.wind_speed = Output("m/s", labels=["outdoor"], kind="mean")
+        self.humidity = Output("1", labels=["outdoor"], kind="mean")
+        self.ground_temperature = Output("degC", labels=["ground"], kind="mean")
+
+    def open(self) -> None:
+        """Compute the weather of the whole run, or of its first week if it is of open length."""
+        steps = self.clock.n_steps
+        self._compute(0.0, _OPEN_RUN_S if steps is None else steps * self.clock.step_s)
+        for note in self.year.notes:
+            self.report("weather filled", self.year.name, note)
+
+    def _compute(self, start_s: float, span_s: float) -> None:
+        start = self.clock.utc(start_s)
+        self._from_s, self._until_s = start_s, start_s + span_s
+        self._air: Course = interpolated(self.year, _AIR, start, span_s)
+        self._sun: Course = irradiance(self.year, self.surfaces, start, span_s, self.albedo)
+
+    def advance(self, step: Step) -> None:
+        """Assign the means over the step."""
+        if step.start_s < self._from_s or step.end_s > self._until_s + 1e-6:
+            self._compute(step.start_s, max(step.length_s, _OPEN_RUN_S))
+        start_s, end_s = step.start_s - self._from_s, step.end_s - self._from_s
+        air: Vector = self._air.mean(start_s, end_s)[0]
+        self.temperature.value = air[0]
+        self.wind_speed.value = air[1]
+        self.humidity.value = air[2]
+        self.irradiance.value = np.maximum(self._sun.mean(start_s, end_s)[0], 0.0)  # rounding may leave -1e-9
+        self.ground_temperature.value = self._ground_mean(self.clock.utc(step.start_s), step.length_s)
+
+    def _ground_mean(self, start: dt.datetime, length_s: float) -> float:
+        lead_s, index = run_hours(self.year, start, length_s)
+        mean, amplitude, phase = self.ground
+        begin = 2 * np.pi * (index[1] * 3600.0 + lead_s) / _YEAR_S - phase
+        end = begin + 2 * np.pi * length_s / _YEAR_S
+        return float(mean + amplitude * (np.sin(end) - np.sin(begin)) / (end - begin))
+
+    def close(self) -> None:
+        """Do nothing: there is nothing to stop."""
+
+    def versions(self) -> dict[str, str]:
+        """Return the version of pvlib, which computes sun and sky."""
+        return {"pvlib": str(pvlib.__version__)}

@@ -1,0 +1,152 @@
+"""Where can cars charge, at what power, and behind which building?
+
+A charging station is a stretch of the right-hand lane beside which cars park and charge. SUMO takes a
+station's capacity from its length (a car and its gap take 7.5 m) and lets a car that finds it full wait in
+the lane: stations are therefore made long enough for their points plus one, and a demand has to reserve
+points.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+from xml.sax.saxutils import quoteattr
+
+import numpy as np
+import pandas as pd
+
+from cosim.core import CosimError
+from cosim.core.random import uniform
+from cosim.scenarios.streets import Net, drivable, read_net
+
+CAR_M = 7.5
+"""Length and gap of a parked car. [m]"""
+EFFICIENCY = 0.9
+"""Energy into the battery per energy drawn from the grid, as charged on alternating current. Assumption."""
+STREET_W = (7_400.0, 22_000.0)
+BUILDING_W = (3_700.0, 7_400.0)
+"""Single-phase 16 and 32 A, and three-phase 32 A at 230/400 V (IEC 61851-1, mode 3). [W]"""
+
+DELAY_S = 120
+"""From standing still to the first charge. [s] SUMO charges any electric car that stands beside a station, also one
+that queues at a red light: no light is red for so long."""
+
+_FREE_M = (8.0, 15.0)  # kept free after a crossing, and before the next for the queue at its lights
+
+
+def place_chargers(
+    net: Net | Path | str,
+    sites: pd.DataFrame,
+    n_street: int,
+    n_building: int,
+    seed: int = 0,
+    *,
+    points: int = 2,
+) -> pd.DataFrame:
+    """Place charging stations along the streets of any network.
+
+    Which sites and stretches get a station is keyed by their label: a larger number keeps the stations of a
+    smaller one, and the two kinds do not disturb each other.
+
+    Parameters
+    ----------
+    net
+        A SUMO network.
+    sites
+        Buildings with ``x`` and ``y`` [m], as of `building_sites` or `sites_along`.
+    n_street, n_building
+        Number of public stations at the kerb, and of stations that belong to a building.
+    points
+        Cars that a station can charge at once.
+
+    Returns
+    -------
+    One row per station, index ``charger``, columns: ``kind`` (``street`` or ``building``), ``site`` (empty
+    for a public one), ``edge``, ``lane``, ``start_m`` and ``end_m`` along the lane, ``x``, ``y`` [m],
+    ``power_w`` that each point draws from the grid at most, ``points``, ``efficiency``.
+
+    Raises
+    ------
+    CosimError
+        If there are fewer sites or free stretches than stations asked for.
+    """
+    if isinstance(net, (str, Path)):
+        net = read_net(net)
+    if min(n_street, n_building) < 0 or points < 1:
+        raise CosimError(
+            f"{n_street} street and {n_building} building stations of {points} points: none may be negative"
+        )
+    if n_building > len(sites):
+        raise CosimError(f"{n_building} building stations for {len(sites)} sites: a site has at most one")
+    stretches = _stretches(net, CAR_M * points + 0.5)
+    # Every other stretch is public, so that one kind's number leaves the other kind where it was.
+    public, private = stretches.iloc[::2], stretches.iloc[1::2]
+    for kind, wanted, room in (("street", n_street, public), ("building", n_building, private)):
+        if wanted > len(room):
+            raise CosimError(f"the streets have room for {len(room)} {kind} stations, not {wanted}: ask for fewer")
+    rows: list[dict[str, Any]] = []
+    order = np.argsort(uniform(seed, "street charger", public.index), kind="stable")[:n_street]
+    for label in public.index[order]:
+        rows.append({"charger": f"street.{label}", "kind": "street", "site": "", **public.loc[label].to_dict()})
+    free = np.ones(len(private), dtype=bool)
+    middle = private[["x", "y"]].to_numpy(float)
+    order = np.argsort(uniform(seed, "building charger", sites.index), kind="stable")[:n_building]
+    for site in sites.index[order]:
+        distance = np.hypot(*(middle - sites.loc[site, ["x", "y"]].to_numpy(float)).T)
+        nearest = int(np.argmin(np.where(free, distance, np.inf)))
+        free[nearest] = False
+        rows.append(
+            {
+                "charger": f"building.{site}",
+                "kind": "building",
+                "site": site,
+                **private.iloc[nearest].to_dict(),
+            }
+        )
+    columns = ["charger", "kind", "site", "edge", "lane", "start_m", "end_m", "x", "y"]
+    table = pd.DataFrame(rows, columns=columns).set_index("charger")
+    high = uniform(seed, "charger power", table.index) < 0.5
+    table["power_w"] = [
+        (STREET_W if kind == "street" else BUILDING_W)[int(h)] for kind, h in zip(table["kind"], high, strict=True)
+    ]
+    table["points"] = points
+    table["efficiency"] = EFFICIENCY
+    return table
+
+
+def _stretches(net: Net, length_m: float) -> pd.DataFrame:
+    """Cut the right-hand lanes of all streets into stretches that do not overlap, by label ``<edge>.<k>``."""
+    rows = []
+    for edge in drivable(net):
+        lane = next(lane for lane in edge.getLanes() if lane.allows("passenger"))
+        room = lane.getLength() - sum(_FREE_M)
+        shape = np.array([point[:2] for point in lane.getShape()])
+        along = np.concatenate([[0.0], np.hypot(*np.diff(shape, axis=0).T).cumsum()])
+        for k in range(int(room // (length_m + 2.0))):
+            start = _FREE_M[0] + k * (length_m + 2.0)
+            at = (start + length_m / 2) / lane.getLength() * along[-1]
+            rows.append(
+                {
+                    "label": f"{edge.getID()}.{k}",
+                    "edge": edge.getID(),
+                    "lane": lane.getID(),
+                    "start_m": start,
+                    "end_m": start + length_m,
+                    "x": float(np.interp(at, along, shape[:, 0])),
+                    "y": float(np.interp(at, along, shape[:, 1])),
+                }
+            )
+    return pd.DataFrame(rows, columns=["label", "edge", "lane", "start_m", "end_m", "x", "y"]).set_index("label")
+
+
+def write_chargers(table: pd.DataFrame, path: Path) -> Path:
+    """Write charging stations as an additional file of SUMO, and return its path."""
+    lines = [
+        f"<chargingStation id={quoteattr(str(row.Index))} lane={quoteattr(row.lane)} "
+        f'startPos="{row.start_m:.2f}" endPos="{row.end_m:.2f}" power="{row.power_w:.2f}" '
+        f'efficiency="{row.efficiency:.4f}" chargeDelay="{DELAY_S}"/>'
+        for row in table.itertuples()
+    ]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n".join(["<additional>", *lines, "</additional>\n"]), encoding="utf-8")
+    return path

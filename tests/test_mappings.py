@@ -1,0 +1,18 @@
+"""Do mappings carry what the pairs say?"""
+
+import pytest
+
+from cosim import CosimError
+from cosim.core.mappings import link
+
+
+def test_pairs_with_unknown_labels_are_refused():
+    with pytest.raises(CosimError, match="there is no source 'z'"):
+        link(["a"], ["x"], {"z": "x"})
+    with pytest.raises(CosimError, match="there is no target 'q'"):
+        link(["a"], ["x"], {"a": "q"})
+
+
+def test_share_that_is_not_finite_is_refused():
+    with pytest.raises(CosimError, match="the share is nan"):
+        link(["a"], ["x"], {"a": {"x": float("nan")}})

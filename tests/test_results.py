@@ -1,0 +1,139 @@
+"""Can what a run left on disk be read, and does it say the same every time?"""
+
+import json
+
+import numpy as np
+import pytest
+
+from cosim import Clock, CosimError, Indicator, Result, Scenario, compare
+from tests.toys import Echo, Fault, Source
+
+DAY = Clock("2025-06-01", hours=3, zone="Europe/Madrid")
+
+
+def toy(**options):
+    scenario = Scenario(DAY, source=Source(("b", "a")), echo=Echo(("b", "a")), **options)
+    scenario.connect("source.power", "echo.load", delay=1, initial=0.0)
+    return scenario
+
+
+def energy(result):
+    return {"energy": Indicator(float(result.integral("source.power").sum()) / 3.6e6, "kWh", "lower", "of the source")}
+
+
+def test_series_come_back_as_pandas_and_xarray(tmp_path):
+    result = toy().run(tmp_path / "run")
+    table = result.series("source.power")
+    assert table.shape == (180, 2)
+    assert list(table.columns) == ["a", "b"]
+    assert str(table.index[0]) == "2025-05-31 22:01:00+00:00"
+    array = result.array("source.power")
+    assert array.dims == ("time", "label")
+    assert array.attrs == {"unit": "W", "kind": "mean"}
+    assert table.dtypes.unique() == [np.float32]
+
+
+def test_window_and_labels_can_be_chosen(tmp_path):
+    result = toy().run(tmp_path / "run")
+    table = result.series("source.power", labels=["b"], start="2025-05-31T23:00", end="2025-05-31T23:04")
+    assert table.shape == (5, 1)
+    with pytest.raises(CosimError, match="has no label 'z'"):
+        result.series("source.power", labels=["z"])
+    with pytest.raises(CosimError, match=r"'source.nope' was not recorded: there are source.power"):
+        result.series("source.nope")
+
+
+def test_end_outputs_record_their_state_at_the_start(tmp_path):
+    counts = toy().run(tmp_path / "run").series("source.count")["a"]
+    assert counts.iloc[0] == 0
+    assert str(counts.index[0]) == "2025-05-31 22:00:00+00:00"
+    assert counts.iloc[-1] == 180
+
+
+def test_totals_and_integrals_are_what_they_say(tmp_path):
+    result = toy().run(tmp_path / "run", double=True)
+    table = result.series("source.power")
+    np.testing.assert_allclose(result.total("source.power"), table.sum(axis=1), rtol=1e-12)
+    np.testing.assert_allclose(result.integral("source.power")[["a", "b"]], table.sum() * 60, rtol=1e-12)
+
+
+def test_folder_holds_what_the_layout_says(tmp_path):
+    folder = toy(indicators=energy).run(tmp_path / "run").folder
+    names = {path.name for path in folder.iterdir()}
+    assert {"run.json", "indicators.json", "events.parquet", "series"} <= names
+    parts = sorted((folder / "series" / "source.power").iterdir())
+    assert [part.name for part in parts] == ["part-0.parquet", "part-1.parquet", "part-2.parquet"]
+    about = json.loads((folder / "run.json").read_text())
+    assert about["status"] == "finished"
+    assert {"seed", "parameters", "versions", "inputs", "ledger", "wall_s"} <= about.keys()
+    assert about["wall_s"].keys() == {"source", "echo"}
+
+
+def test_rows_of_a_part_are_sorted_by_label_then_time(tmp_path):
+    import pyarrow.parquet as pq
+
+    folder = toy().run(tmp_path / "run").folder
+    rows = pq.read_table(folder / "series" / "source.power" / "part-1.parquet").to_pandas()
+    assert list(rows.columns) == ["label", "time", "value"]
+    assert rows[["label", "time"]].astype(str).apply(tuple, axis=1).is_monotonic_increasing
+
+
+def test_same_run_writes_the_same_bytes(tmp_path):
+    one, two = toy().run(tmp_path / "one").folder, toy().run(tmp_path / "two").folder
+    parts = sorted(path.relative_to(one) for path in one.rglob("part-*.parquet"))
+    assert parts
+    for part in parts:
+        assert (one / part).read_bytes() == (two / part).read_bytes()
+
+
+def test_indicators_are_kept_and_read_back(tmp_path):
+    toy(indicators=energy).run(tmp_path / "run")
+    again = Result.open(tmp_path / "run").indicators["energy"]
+    assert again.unit == "kWh"
+    assert again.better == "lower"
+
+
+def test_unfinished_run_is_readable(tmp_path):
+    scenario = Scenario(DAY, fault=Fault("raise", at_s=5400))
+    with pytest.raises(CosimError):
+        scenario.run(tmp_path / "run")
+    result = Result.open(tmp_path / "run")
+    assert result.status == "failed"
+    assert result.provenance["simulated_s"] == 5400
+    assert len(result.array("fault.power")["time"]) == 90
+    assert result.indicators == {}
+
+
+def test_folder_without_a_run_is_named(tmp_path):
+    with pytest.raises(CosimError, match=r"holds no run: there is no run\.json"):
+        Result.open(tmp_path)
+    (tmp_path / "run.json").write_text("{")
+    with pytest.raises(CosimError, match="is not JSON"):
+        Result.open(tmp_path)
+
+
+def test_disk_that_is_full_ends_the_run_with_one_clear_error(tmp_path, monkeypatch):
+    import cosim.recorder as recorder
+
+    write = recorder._write_table
+
+    def full(path, table):
+        if path.name == "part-1.parquet":
+            raise OSError(28, "No space left on device")
+        write(path, table)
+
+    monkeypatch.setattr(recorder, "_write_table", full)
+    with pytest.raises(CosimError, match=r"cannot record into .*: No space left on device; what was recorded before"):
+        toy().run(tmp_path / "run")
+    result = Result.open(tmp_path / "run")
+    assert result.status == "failed"
+    assert len(result.series("source.power")) >= 60
+
+
+def test_comparison_shows_both_runs_and_the_difference(tmp_path):
+    base = toy(indicators=energy).run(tmp_path / "base")
+    plan = toy(indicators=energy).run(tmp_path / "plan")
+    text = str(compare(base, plan))
+    assert "base" in text
+    assert "plan" in text
+    assert "energy" in text
