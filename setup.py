@@ -1,5 +1,7 @@
 """Compile the numerics of ``cosim.core``; everything else is in pyproject.toml."""
 
+from pathlib import Path
+
 import numpy as np
 from Cython.Build import cythonize
 from setuptools import Extension, setup
@@ -11,12 +13,13 @@ setup(
     ext_modules=cythonize(
         [
             Extension(
-                "cosim.core._zones",
-                ["core/_zones.pyx"],
+                f"cosim.core.{source.stem}",
+                [str(source)],
                 include_dirs=[np.get_include(), "core"],
                 define_macros=[("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION")],
                 extra_compile_args=FLAGS,
             )
+            for source in sorted(Path("core").glob("*.pyx"))
         ],
         language_level=3,
         include_path=["core"],

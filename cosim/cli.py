@@ -6,6 +6,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Iterator
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -31,7 +32,8 @@ Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]
 
 
 @contextlib.contextmanager
-def _one_line(debug: bool) -> Iterator[None]:
+def one_line(debug: bool) -> Iterator[None]:
+    """Turn what a user can cause into one line and an exit code; with debug, let the traceback through."""
     try:
         yield
     except (CosimError, OSError) as error:
@@ -62,7 +64,7 @@ def run_command(
     from .registry import load_builder
 
     console = Console()
-    with _one_line(debug):
+    with one_line(debug):
         builder = load_builder(target)
         if parameters:
             console.print(_parameter_table(builder))
@@ -89,7 +91,7 @@ def show_command(target: Target, settings: Settings = None, seed: Seed = 0, debu
     from .describe import describe
     from .registry import load_builder
 
-    with _one_line(debug):
+    with one_line(debug):
         for part in describe(load_builder(target)(settings or [], seed=seed)):
             Console().print(part)
 
@@ -99,7 +101,7 @@ def list_command(debug: Debug = False) -> None:
     """List the registered scenarios."""
     from .registry import registered
 
-    with _one_line(debug):
+    with one_line(debug):
         table = Table("scenario", "what it is")
         for name, about in registered().items():
             table.add_row(escape(name), escape(about))
@@ -112,7 +114,7 @@ def report_command(folder: Path, debug: Debug = False) -> None:
     from .report import write_report
     from .results import Result
 
-    with _one_line(debug):
+    with one_line(debug):
         Console().print(str(_relative(write_report(Result.open(folder)))), soft_wrap=True)
 
 
@@ -134,6 +136,8 @@ def _relative(path: Path) -> Path:
 
 def main() -> None:
     """Run the command line."""
+    for point in sorted(entry_points(group="cosim.commands"), key=lambda p: p.name):
+        app.add_typer(point.load(), name=point.name)
     # Typer's own parameter errors are one clear line already; a closed pipe (| head) is no error of ours.
     try:
         app()

@@ -7,7 +7,6 @@ configuration without an end runs until its last vehicle has left, rounded up to
 from __future__ import annotations
 
 import datetime as dt
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -19,7 +18,7 @@ from cosim.adapters.sumo_files import read_configuration
 from cosim.adapters.weather import load
 
 from .chargers import place_chargers, write_chargers
-from .city import City, Policy, couple, electrify, settle, shares_by_year
+from .city import City, Policy, Workspace, couple, electrify, settle, shares_by_year
 from .streets import read_net, sites_along
 
 ZONE = "Europe/Rome"
@@ -90,8 +89,8 @@ def build(
         clock = Clock(start, hours=hours, step_s=step_s, zone=ZONE)
     except CosimError as error:
         raise CosimError(f"{sumocfg}: {error}") from error
-    folder = tempfile.TemporaryDirectory(prefix="cosim-bologna-")
-    place = Path(folder.name)
+    workspace = Workspace("bologna")
+    place = workspace.path
     net = read_net(sumo.net)
     sites = sites_along(net, buildings, seed)
     stock = settle(
@@ -105,7 +104,7 @@ def build(
         options = ("--additional-files", ",".join(str(path) for path in (*sumo.additionals, added)))
     city = City(
         "bologna", "IT", ZONE, sumocfg, sites, stock, stations,
-        electrify(net, sites, stock, stations, "IT"), load(weather), folder,
+        electrify(net, sites, stock, stations, "IT"), load(weather), workspace,
     )  # fmt: skip
     return couple(city, clock, seed=seed, policies=policies, grid_step_s=grid_step_s, traffic_seed=seed,
                   traffic_options=options)  # fmt: skip

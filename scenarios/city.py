@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import tempfile
+import weakref
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
+from xml.sax.saxutils import quoteattr
 
 import numpy as np
 import pandas as pd
@@ -27,6 +31,14 @@ from .streets import Net, street_graph
 
 PERSONS_PER_DWELLING = 2.5
 """Average household of Barcelona and Bologna, rounded; an assumption."""
+
+
+class Workspace:
+    """A folder for generated files that goes when the last who uses it has gone."""
+
+    def __init__(self, name: str) -> None:
+        self.path = Path(tempfile.mkdtemp(prefix=f"cosim-{name}-"))
+        weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
 
 
 class Policy(Protocol):
@@ -61,7 +73,7 @@ class City:
         Its low- and medium-voltage grid; ``grid.bus_of`` joins sites and chargers to buses.
     weather
         Its weather year.
-    folder
+    workspace
         Where the files made for it live, as long as the city does.
     """
 
@@ -74,7 +86,7 @@ class City:
     chargers: pd.DataFrame
     grid: SynthesizedGrid
     weather: WeatherYear
-    folder: tempfile.TemporaryDirectory[str]
+    workspace: Workspace
 
     @property
     def edge_of(self) -> dict[str, str]:
@@ -243,8 +255,6 @@ def layers(city: City, traffic: Traffic) -> list[Layer]:
 
 
 def _places(net: Any) -> dict[str, list[tuple[float, float]]]:
-    import json
-
     points = {}
     for name, text in zip(net.bus["name"], net.bus["geo"], strict=True):
         x, y = json.loads(text)["coordinates"][:2]
@@ -274,7 +284,6 @@ def write_configuration(
     path: Path, net: Path, routes: Sequence[Path], additional: Sequence[Path], begin_s: float = 0
 ) -> Path:
     """Write a SUMO configuration for generated files."""
-    from xml.sax.saxutils import quoteattr
 
     def listed(paths: Sequence[Path]) -> str:
         return quoteattr(",".join(str(p) for p in paths))

@@ -7,9 +7,7 @@ stand round every block, and a low- and medium-voltage grid runs along the stree
 from __future__ import annotations
 
 import datetime as dt
-import tempfile
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field
@@ -18,7 +16,17 @@ from cosim import Clock, CosimError, Scenario
 from cosim.adapters.weather import load
 
 from .chargers import place_chargers
-from .city import PERSONS_PER_DWELLING, City, Policy, couple, electrify, settle, shares_by_year, write_configuration
+from .city import (
+    PERSONS_PER_DWELLING,
+    City,
+    Policy,
+    Workspace,
+    couple,
+    electrify,
+    settle,
+    shares_by_year,
+    write_configuration,
+)
 from .demand import eixample_demand
 from .streets import building_sites, eixample_streets, read_net
 
@@ -96,8 +104,8 @@ def build(
         raise CosimError(f"{hours:g} hours from {begin_hour:g} o'clock go beyond the day: its traffic ends at 24")
     moment = dt.datetime.combine(_date(day), dt.time()) + dt.timedelta(hours=begin_hour)
     clock = Clock(moment, hours=hours, step_s=step_s, zone=ZONE)
-    folder = tempfile.TemporaryDirectory(prefix="cosim-eixample-")
-    place = Path(folder.name)
+    workspace = Workspace("eixample")
+    place = workspace.path
     net_file = eixample_streets(place, n, m)
     net = read_net(net_file)
     sites = building_sites(n, m)
@@ -114,7 +122,7 @@ def build(
     )
     city = City(
         "eixample", "ES", ZONE, config, sites, stock, chargers,
-        electrify(net, sites, stock, chargers, "ES"), load(weather), folder,
+        electrify(net, sites, stock, chargers, "ES"), load(weather), workspace,
     )  # fmt: skip
     return couple(city, clock, seed=seed, policies=policies, grid_step_s=grid_step_s, traffic_seed=seed)
 

@@ -1,0 +1,48 @@
+"""Does what the README says work, word by word?"""
+
+import re
+import shlex
+import shutil
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from cosim.cli import app
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(language):
+    return re.findall(rf"```{language}\n(.*?)```", README, re.S)
+
+
+@pytest.mark.slow
+def test_python_in_the_readme_runs(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    first, second, third = blocks("python")
+    names: dict = {}
+    exec(compile(first, "README.md", "exec"), names)
+    assert "total CO2e" in capsys.readouterr().out
+    (run, *_) = sorted((tmp_path / "runs").iterdir())
+    shutil.copytree(run, tmp_path / "runs" / "many-evs")
+    exec(compile(second, "README.md", "exec"), names)
+    exec(compile(third, "README.md", "exec"), names)
+    assert "bus 1" in capsys.readouterr().out
+
+
+def test_commands_in_the_readme_exist_with_the_parameters_they_set():
+    lines = [line.split("#")[0] for block in blocks("sh") for line in block.splitlines() if "bin/cosim" in line]
+    assert len(lines) == 5
+    listed = CliRunner().invoke(app, ["run", "eixample", "--parameters"]).output
+    for line in lines:
+        words = shlex.split(line)[1:]
+        assert words[0] in ("list", "run", "show")
+        for setting in re.findall(r"--set (\w+)=", line):
+            assert setting in listed or setting == "sumocfg"
+
+
+def test_readme_names_only_files_that_exist():
+    for link in re.findall(r"\]\((?!http)([^)#]+)\)", README):
+        assert (ROOT / link).exists(), link

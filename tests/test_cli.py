@@ -1,0 +1,153 @@
+"""Does the command line answer as its user expects, also when the user is wrong?"""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from cosim.cli import app
+
+ROOT = Path(__file__).parents[1]
+SCENARIO = '''
+"""A toy."""
+from cosim import Clock, Indicator, Layer, Scenario
+from tests.toys import Echo, Fault, Source
+
+
+def build(*, seed: int = 0, hours: float = 2, size: tuple[int, int] = (2, 3), fault: str = "") -> Scenario:
+    """Build it.
+
+    Parameters
+    ----------
+    hours
+        Length of the run. [h]
+    size
+        Rows and columns.
+    """
+    source = Fault(fault, at_s=600) if fault else Source(seed=seed)
+    scenario = Scenario(
+        Clock("2025-01-15", hours=hours),
+        indicators=lambda r: {"energy": Indicator(float(r.integral("source.power").sum()) / 3.6e6, "kWh", "lower")},
+        source=source, echo=Echo(),
+    )
+    scenario.connect("source.power", "echo.load")
+    scenario.layers = [Layer("Power </script>", "source.power", "line", {"a": [(0, 0), (9, 0)], "b": [(0, 5), (9, 8)]},
+                             "kW", 1e-3)]
+    return scenario
+'''
+
+
+@pytest.fixture
+def cli(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "toy.py").write_text(SCENARIO)
+
+    def call(*arguments):
+        return CliRunner().invoke(app, [str(a) for a in arguments])
+
+    return call
+
+
+def test_run_prints_a_table_and_writes_results_and_report(cli, tmp_path):
+    done = cli("run", "toy.py", "--set", "hours=3", "--set", "size=4,4", "--seed", "5", "--out", "out")
+    assert done.exit_code == 0, done.output
+    assert re.search(r"energy .* kWh", done.output)
+    assert "results in out, report in out/report.html" in done.output
+    about = json.loads((tmp_path / "out" / "run.json").read_text())
+    assert about["seed"] == 5
+    assert about["parameters"] == {"hours": 3.0, "size": [4, 4], "seed": 5}
+    assert about["name"] == "toy"
+
+
+def test_parameters_are_listed_with_type_default_and_meaning(cli):
+    done = cli("run", "toy.py", "--parameters")
+    assert done.exit_code == 0
+    for words in ("hours", "float", "Length of the run. [h]", "tuple[int, int]", "(2, 3)"):
+        assert words in done.output
+    assert "seed" not in done.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["run", "toy.py", "--set", "hour=3"], "toy has no parameter 'hour': there are hours, size, fault"),
+        (["run", "toy.py", "--set", "hours=three"], "hours=three is not float"),
+        (["run", "toy.py", "--set", "size=4"], "size=4 is not tuple[int, int]"),
+        (["run", "toy.py", "--set", "hours"], "--set hours: write NAME=VALUE"),
+        (["run", "toy.py", "--set", "hours=0"], "must be a positive whole number of exchange steps"),
+        (["run", "nowhere"], "there is no scenario 'nowhere': there are bologna, eixample, or name a file.py"),
+        (["run", "nowhere.py"], "there is no file nowhere.py"),
+        (["run", "plain.py"], "plain.py has no build(): move what makes the scenario into 'def build("),
+        (["run", "broken.py"], "broken.py does not load: NameError: name 'x' is not defined"),
+        (["run", "none.py"], "build() of none returned a NoneType: it must return a Scenario"),
+        (["run", "toy.py", "--set", "fault=raise"], "source failed at 2025-01-15 00:10:00: ZeroDivisionError"),
+        (["run", "toy.py", "--set", "fault=nan"], "source.power['b'] is nan"),
+        (["report", "."], "holds no run"),
+        (["run", "toy.py", "--out", "toy.py"], "cannot write into toy.py"),
+    ],
+)
+def test_mistakes_are_answered_in_one_clear_line_without_traceback(cli, tmp_path, arguments, words):
+    (tmp_path / "plain.py").write_text("x = 1\n")
+    (tmp_path / "broken.py").write_text("x\n")
+    (tmp_path / "none.py").write_text("def build(*, seed=0): pass\n")
+    done = cli(*arguments)
+    assert done.exit_code == 1
+    assert words in " ".join(done.output.split()), done.output
+    assert "Traceback" not in done.output
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_debug_shows_the_traceback(cli):
+    done = cli("run", "toy.py", "--set", "fault=raise", "--debug", "--out", "out")
+    assert done.exit_code != 0
+    assert "division by zero in the model" in done.output
+    assert "Traceback" in done.output
+
+
+def test_required_parameter_is_named(cli):
+    done = cli("run", "bologna")
+    assert done.exit_code == 1
+    assert "bologna needs sumocfg: pass --set sumocfg=…" in done.output
+
+
+def test_show_prints_adapters_ports_units_and_connections(cli):
+    done = cli("show", "toy.py")
+    for words in ("source.power", "echo.load", "W", "mean", "inline", "same labels", "120 exchange steps"):
+        assert words in done.output
+
+
+def test_list_names_the_registered_scenarios(cli):
+    done = cli("list")
+    assert "eixample" in done.output
+    assert "bologna" in done.output
+
+
+def test_report_of_a_failed_run_says_so(cli, tmp_path):
+    cli("run", "toy.py", "--set", "fault=raise", "--out", "out")
+    assert cli("report", "out").exit_code == 0
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "failed: source failed at 2025-01-15 00:10:00" in page
+
+
+def test_report_is_one_file_that_names_no_network_and_escapes_what_it_is_given(cli, tmp_path):
+    cli("run", "toy.py", "--out", "out")
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "http" not in page
+    assert page.count("</script>") == 2
+    assert "energy" in page
+
+
+def test_exit_code_reaches_the_shell(tmp_path):
+    (tmp_path / "toy.py").write_text(textwrap.dedent(SCENARIO))
+    done = subprocess.run(
+        [sys.executable, "-c", "from cosim.cli import main; main()", "run", "toy.py", "--set", "fault=raise"],
+        cwd=tmp_path, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": str(ROOT)}, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr.strip().startswith("error: source failed at")
