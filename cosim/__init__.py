@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .core import ScenarioError as ScenarioError
     from .core import Step as Step
     from .layers import Layer as Layer
+    from .mosaik_export import as_mosaik as as_mosaik
     from .results import Indicator as Indicator
     from .results import Result as Result
     from .scenario import Scenario as Scenario
@@ -34,6 +35,7 @@ _HOME = {
     "Scenario": "scenario",
     "ScenarioError": "core",
     "Step": "core",
+    "as_mosaik": "mosaik_export",
     "compare": "comparison",
 }
 __all__ = sorted(_HOME)
