@@ -6,6 +6,7 @@ A scenario is a module with ``build(*, seed=0, policies=(), …) -> Scenario``: 
 
 from __future__ import annotations
 
+import ast
 import importlib.util
 import inspect
 import json
@@ -15,13 +16,14 @@ from collections.abc import Sequence
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
-from typing import Any, get_args, get_type_hints
+from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 import pydantic
 
 from cosim.core.errors import CosimError, ScenarioError
 
-from .scenario import Scenario
+if TYPE_CHECKING:
+    from .scenario import Scenario
 
 _GROUP = "cosim.scenarios"
 _OWN = ("seed", "policies")
@@ -31,8 +33,10 @@ def registered() -> dict[str, str]:
     """Return the registered scenarios by name with the first line of what they say of themselves."""
     found = {}
     for point in sorted(entry_points(group=_GROUP), key=lambda p: p.name):
-        document = inspect.getdoc(point.load()) or ""
-        found[point.name] = document.partition("\n")[0]
+        # Read, not imported: a list must not wait for SUMO and pandapower to load.
+        spec = importlib.util.find_spec(point.module)
+        text = Path(spec.origin).read_text(encoding="utf-8") if spec and spec.origin else ""
+        found[point.name] = (ast.get_docstring(ast.parse(text)) or "").partition("\n")[0]
     return found
 
 
@@ -134,6 +138,8 @@ class Builder:
             raise ScenarioError(problems)
         if "seed" in self._signature.parameters:
             values["seed"] = seed
+        from .scenario import Scenario
+
         scenario = self._build(**values)
         if not isinstance(scenario, Scenario):
             raise CosimError(f"build() of {self.name} returned a {type(scenario).__name__}: it must return a Scenario")

@@ -10,14 +10,16 @@ import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import duckdb
 import numpy as np
 import pandas as pd
-import xarray as xr
 
 from cosim.core.errors import CosimError
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 
 @dataclass(frozen=True)
@@ -166,6 +168,8 @@ class Result:
 
     def array(self, port: str) -> xr.DataArray:
         """Return a port's values as xarray, dimensions (time, label), with unit and kind as attributes."""
+        import xarray as xr  # takes as long to import as everything else here
+
         table = self.series(port)
         about = self.provenance["outputs"][port]
         array = xr.DataArray(
