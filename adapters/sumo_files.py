@@ -1,0 +1,482 @@
+"""What does a SUMO scenario consist of, may it be trusted, and how does a run of it stay in its own folder?
+
+SUMO follows file names wherever they lead: a configuration, an additional file, a parameter of a vehicle type may
+each name an output anywhere on the disk, or ``host:port``. `stage` writes a configuration of its own, in which every
+input is an absolute path and every output is a plain name inside the run's folder.
+"""
+
+from __future__ import annotations
+
+import gzip
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+from xml.etree.ElementTree import Element, ElementTree, ParseError, SubElement
+
+import numpy as np
+import numpy.typing as npt
+from defusedxml import DefusedXmlException
+from defusedxml.ElementTree import iterparse as _iterparse
+
+from cosim.core.errors import InputFileError
+
+if TYPE_CHECKING:
+    from cosim.core.ports import Vector
+
+Coordinates = npt.NDArray[np.float64]
+
+# From `sumo --save-template`: every option of type FILE is one of these, or an output.
+INPUT_OPTIONS = frozenset({
+    "net-file", "route-files", "additional-files", "weight-files", "load-state", "fcd-output.filter-edges.input-file",
+    "device.ssm.filter-edges.input-file", "astar.all-distances", "astar.landmark-distances", "phemlight-path",
+    "device.fcd-replay.files",
+})  # fmt: skip
+OUTPUT_OPTIONS = frozenset({
+    "netstate-dump", "save-state.prefix", "save-state.files", "pedestrian.jupedsim.wkt", "pedestrian.jupedsim.py",
+    "log", "message-log", "error-log", "device.ssm.file", "device.toc.file", "device.rerouting.output",
+    "device.taxi.dispatch-algorithm.output", "device.taxi.idle-algorithm.output",
+})  # fmt: skip
+"""Outputs that are not recognised by ``-output`` at the end of their names."""
+
+# Of no use to a run without a window, or they make SUMO write its options and stop.
+DROPPED_OPTIONS = frozenset({
+    "configuration-file", "save-configuration", "save-template", "save-schema", "save-commented", "num-clients",
+    "gui-settings-file", "edgedata-files", "alternative-net-file", "selection-file", "gui-testing.setting-output",
+    "output-prefix", "output-suffix",
+})  # fmt: skip
+REFUSED_OPTIONS = {
+    "remote-port": "it lets anyone on the network control the simulation",
+    "python-script": "it runs code",
+}
+
+_SYNONYMS = {
+    "c": "configuration-file", "configuration": "configuration-file", "C": "save-configuration",
+    "save-config": "save-configuration", "n": "net-file", "net": "net-file", "r": "route-files",
+    "routes": "route-files", "a": "additional-files", "additional": "additional-files", "w": "weight-files",
+    "weights": "weight-files", "ndump": "netstate-dump", "netstate": "netstate-dump",
+    "netstate-output": "netstate-dump", "person-fcd": "person-fcd-output", "summary": "summary-output",
+    "tripinfo": "tripinfo-output", "personinfo": "personinfo-output", "vehroutes": "vehroute-output",
+    "personroutes": "personroute-output", "statistics-output": "statistic-output", "l": "log", "log-file": "log",
+    "device.fcd-replay.file": "device.fcd-replay.files", "g": "gui-settings-file", "data-files": "edgedata-files",
+    "m": "edgedata-files", "N": "alternative-net-file", "b": "begin", "e": "end", "v": "verbose",
+    "W": "no-warnings", "X": "xml-validation", "S": "start", "Q": "quit-on-end",
+}  # fmt: skip
+
+CONFIGURATION_LIMIT_BYTES = 1 << 20
+INPUT_LIMIT_BYTES = 4 << 30
+"""Above these a file is refused: no city's network comes near (Berlin's is 0.4 GB), and a gzip bomb passes them."""
+
+_INPUT_FILE_TAGS = frozenset({"rerouter", "variableSpeedSign"})  # elsewhere the attribute `file` is an output
+_INPUT_ATTRIBUTES = ("imgFile", "href")
+# What may name a file, in any element; a character reference could hide it.
+_NAMES_A_FILE = re.compile(rb"""[\s"'](?:file|output|dest|href)\s*=|(?:file|output)\s*["']|&#""")
+_ENCODINGS = (b"utf-8", b"us-ascii", b"ascii", b"iso-8859-1", b"latin-1", b"windows-1252")
+
+
+@dataclass(frozen=True)
+class SumoConfiguration:
+    """A SUMO configuration with its options under their full names and its inputs as absolute paths.
+
+    ``begin_s``, ``end_s`` (None: until the last vehicle has arrived) and ``step_length_s`` are in seconds.
+    """
+
+    path: Path
+    net: Path
+    routes: tuple[Path, ...]
+    additionals: tuple[Path, ...]
+    begin_s: float
+    end_s: float | None
+    step_length_s: float
+    options: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Network:
+    """The edges of a SUMO network that are not inside a junction, in the order of the file."""
+
+    labels: tuple[str, ...]
+    length_m: Vector
+    speed_limit: Vector
+    """Of the edge's fastest lane. [m/s]"""
+    lanes: npt.NDArray[np.int64]
+    shapes: tuple[Coordinates, ...]
+    """Per edge, shape (n_points, 2), in the network's own coordinates. [m]"""
+    from_node: tuple[str, ...]
+    to_node: tuple[str, ...]
+    node_xy: dict[str, tuple[float, float]]
+    leaves: dict[str, str] = field(repr=False)
+    """For every edge inside a junction, the edge that its vehicles come from."""
+
+
+@dataclass(frozen=True)
+class ChargingStation:
+    """A charging station as its file describes it: power from the grid [W] and efficiency into the battery."""
+
+    id: str
+    lane: str
+    power_w: float
+    efficiency: float
+
+    @property
+    def edge(self) -> str:
+        """The edge that the lane belongs to."""
+        return self.lane.rpartition("_")[0]
+
+
+def parse_options(arguments: Sequence[str]) -> dict[str, str]:
+    """Return command-line options under their full names.
+
+    Examples
+    --------
+    >>> parse_options(["--end", "3600", "--ignore-route-errors", "--scale=0.5"])
+    {'end': '3600', 'ignore-route-errors': 'true', 'scale': '0.5'}
+    """
+    options: dict[str, str] = {}
+    name = None
+    for argument in map(str, arguments):
+        flag = re.match(r"--?([A-Za-z][\w.\-]*)(?:=(.*))?$", argument, re.S)
+        if flag:
+            name = _SYNONYMS.get(flag[1], flag[1])
+            options[name] = "true" if flag[2] is None else flag[2]
+            name = None if flag[2] is not None else name
+        elif name is not None:
+            options[name] = argument
+            name = None
+        else:
+            raise InputFileError(f"SUMO option {argument!r} has no name: write '--name', 'value'")
+    return options
+
+
+def seconds(text: str) -> float:
+    """Return a SUMO time, in seconds or as ``[days:]hours:minutes:seconds``, in seconds.
+
+    >>> seconds("1:00:00:30"), seconds("25200")
+    (86430.0, 25200.0)
+    """
+    parts = [float(part) for part in text.split(":")]
+    if len(parts) not in (1, 3, 4):
+        raise ValueError(f"{text!r} is not a time")
+    return float(sum(part * size for part, size in zip(reversed(parts), (1, 60, 3600, 86400))))
+
+
+@contextmanager
+def _open(path: Path) -> Iterator[IO[bytes] | gzip.GzipFile]:
+    """Open a file that may be compressed, whatever its name; every complaint names the file."""
+    try:
+        with path.open("rb") as raw:
+            packed = raw.read(2) == b"\x1f\x8b"
+            raw.seek(0)
+            if packed:
+                with gzip.open(raw) as unpacked:
+                    yield unpacked
+            else:
+                yield raw
+    except DefusedXmlException as error:
+        raise InputFileError(
+            f"{path} declares a document type or entities ({type(error).__name__}): SUMO needs neither, remove them"
+        ) from error
+    except (ParseError, UnicodeError, LookupError) as error:
+        raise InputFileError(f"{path} is not well-formed XML: {error}") from error
+    except (OSError, EOFError) as error:
+        raise InputFileError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
+
+
+class _Limited:
+    """A reader that refuses to deliver more than a number of bytes."""
+
+    def __init__(self, stream: IO[bytes] | gzip.GzipFile, path: Path, limit: int) -> None:
+        self._stream, self._path, self._limit, self._left = stream, path, limit, limit
+
+    def read(self, size: int = 1 << 16) -> bytes:
+        chunk = self._stream.read(size if size >= 0 else self._left + 1)
+        self._left -= len(chunk)
+        if self._left < 0:
+            raise InputFileError(f"{self._path} holds more than {self._limit:,} bytes: refused as not credible")
+        return chunk
+
+
+def _elements(path: Path, events: Sequence[str], limit: int = INPUT_LIMIT_BYTES) -> Iterator[tuple[str, Element]]:
+    with _open(path) as stream:
+        yield from _iterparse(_Limited(stream, path, limit), events=events, forbid_dtd=True)
+
+
+def _root(path: Path, limit: int = INPUT_LIMIT_BYTES) -> Element:
+    root = None
+    for _, element in _elements(path, ("end",), limit):
+        root = element
+    assert root is not None  # expat refuses a document without an element
+    return root
+
+
+def names_files(path: Path) -> bool:
+    """Check a file that SUMO is to read, and tell whether anything in it might name a further file.
+
+    Raises
+    ------
+    InputFileError
+        If it is missing, too large, not UTF-8 or Latin-1, or declares a document type.
+    """
+    next(_elements(path, ("start",)))  # expat has then seen the whole prologue, the only place for a DOCTYPE
+    with _open(path) as stream:
+        reader = _Limited(stream, path, INPUT_LIMIT_BYTES)
+        tail = reader.read(1 << 20)
+        declared = re.search(rb"""<\?xml[^>]*encoding\s*=\s*["']([^"']*)""", tail[:200])
+        if b"\0" in tail[:200] or (declared and declared[1].lower() not in _ENCODINGS):
+            raise InputFileError(f"{path} is neither UTF-8 nor Latin-1: save it as UTF-8")
+        while True:
+            if _NAMES_A_FILE.search(tail):
+                return True
+            chunk = reader.read(1 << 20)
+            if not chunk:
+                return False
+            tail = tail[-200:] + chunk
+
+
+def read_configuration(sumocfg: str | Path, arguments: Sequence[str] = ()) -> SumoConfiguration:
+    """Read a SUMO configuration; options given as command-line arguments win over those in the file.
+
+    Raises
+    ------
+    InputFileError
+        If a file is missing, malformed, too large, declares entities, or an option is not to be trusted.
+    """
+    path = Path(sumocfg).resolve()
+    options: dict[str, str] = {}
+    for element in _root(path, CONFIGURATION_LIMIT_BYTES).iter():
+        value = element.get("value", element.get("v"))
+        if value is None and len(element) == 0:
+            value = (element.text or "").strip() or None
+        if value is not None:
+            options[_SYNONYMS.get(element.tag, element.tag)] = value.strip()
+    options |= parse_options(arguments)
+    for name, reason in REFUSED_OPTIONS.items():
+        if options.get(name, "") not in ("", "-1"):
+            raise InputFileError(f"{path} sets {name}: {reason}; remove it")
+    for name in INPUT_OPTIONS & options.keys():
+        options[name] = ",".join(str(_absolute(part, path.parent)) for part in _split(options[name]))
+    if not options.get("net-file"):
+        raise InputFileError(f"{path} names no net-file: SUMO needs a road network")
+
+    def files(name: str) -> tuple[Path, ...]:
+        found = tuple(Path(part) for part in _split(options.get(name, "")))
+        for file in found:
+            if not file.is_file():
+                raise InputFileError(f"{file} does not exist: {path} names it as one of its {name}")
+        return found
+
+    def time(name: str, default: float | None) -> float | None:
+        text = options.get(name, "")
+        try:
+            value = seconds(text) if text else default
+        except ValueError:
+            raise InputFileError(f"{path} sets {name} to {text!r}: write seconds, or hours:minutes:seconds") from None
+        return value if value is None or value >= 0 else default
+
+    return SumoConfiguration(
+        path, files("net-file")[0], files("route-files"), files("additional-files"), time("begin", 0.0) or 0.0,
+        time("end", None), time("step-length", 1.0) or 1.0, options,
+    )  # fmt: skip
+
+
+def _split(names: str) -> list[str]:
+    return [part.strip() for part in re.split("[,;]", names) if part.strip()]
+
+
+def _absolute(name: str, base: Path) -> Path:
+    return (base / name).resolve()
+
+
+class _Names:
+    """Names of outputs inside one folder: flat, each of one origin."""
+
+    def __init__(self, folder: Path, prefix: str = "", suffix: str = "") -> None:
+        self._folder = folder
+        self._prefix, self._suffix = (re.sub(r"[^\w+#-]", "_", part) for part in (prefix, suffix))
+        self._prefix = self._prefix.lstrip("_")
+        self._origins: dict[str, object] = {}
+
+    def __call__(self, name: str, base: Path) -> str:
+        """Return where the output that a file in ``base`` calls ``name`` goes."""
+        if name.lower() in ("", "nul", "null", "/dev/null"):
+            return name and "/dev/null"
+        last = name.replace("\\", "/").rpartition("/")[2]
+        stem, dot, extension = last.partition(".")
+        flat = re.sub(r"[^\w.+#-]", "_", self._prefix + stem + self._suffix + dot + extension).strip(".")
+        return self.unique(flat or "output", _absolute(name, base))
+
+    def unique(self, flat: str, origin: object) -> str:
+        candidate, number = flat, 1
+        while self._origins.setdefault(candidate, origin) != origin:
+            number += 1
+            stem, dot, extension = flat.partition(".")
+            candidate = f"{stem}_{number}{dot}{extension}"
+        return str(self._folder / candidate)
+
+
+def _staged(path: Path, names: _Names, seen: frozenset[Path] = frozenset()) -> Path:
+    """Return the file itself, or a copy in the run's folder if it names files."""
+    if path in seen:
+        raise InputFileError(f"{path} includes itself: remove the include")
+    if not names_files(path):
+        return path
+    root, base = _root(path), path.parent
+    for element in root.iter():
+        for key in ("file", "output", "dest"):
+            value = element.get(key)
+            if value is None or (key == "dest" and element.tag != "timedEvent"):
+                continue
+            is_input = key == "file" and element.tag in _INPUT_FILE_TAGS
+            element.set(key, str(_absolute(value, base)) if is_input else names(value, base))
+        for key in _INPUT_ATTRIBUTES:
+            if value := element.get(key):
+                target = _absolute(value, base)
+                element.set(key, str(_staged(target, names, seen | {path}) if key == "href" else target))
+        if element.tag == "param" and element.get("key", "").endswith(("file", "output")):
+            element.set("value", names(element.get("value", ""), base))
+    copy = Path(names.unique("input-" + re.sub(r"\.gz$", "", path.name), ("input", path)))
+    ElementTree(root).write(copy, encoding="utf-8", xml_declaration=True)
+    return copy
+
+
+def stage(
+    configuration: SumoConfiguration,
+    folder: Path,
+    *,
+    options: Mapping[str, str] | None = None,
+    additionals: Iterable[Path] = (),
+) -> Path:
+    """Write a configuration into a folder from which a run leaves nothing anywhere else.
+
+    Parameters
+    ----------
+    configuration
+        What `read_configuration` returned.
+    folder
+        Where it and every output go.
+    options
+        Options that win over the configuration's; the outputs among them must lie in ``folder``.
+    additionals
+        Further additional files, as they are.
+
+    Returns
+    -------
+    Path
+        The staged configuration.
+
+    Raises
+    ------
+    InputFileError
+        If an input cannot be trusted, or the folder's name holds a character that SUMO gives a meaning.
+    """
+    folder = folder.resolve()
+    if bad := re.search("[:,;$%]", str(folder)):
+        raise InputFileError(f"folder {folder} has {bad[0]!r} in its path, which SUMO gives a meaning: choose another")
+    base, given = configuration.path.parent, dict(configuration.options)
+    names = _Names(folder, given.get("output-prefix", ""), given.get("output-suffix", ""))
+    own = dict(options or {})
+    for name in ("run.sumocfg", *(Path(value).name for value in own.values()), *(p.name for p in additionals)):
+        names.unique(name, ("own", name))
+    if any(name.startswith("save-state.") for name in given):
+        given.setdefault("save-state.prefix", "state")
+    given.setdefault("device.ssm.file", "ssm.xml")
+    for name, value in given.items():
+        if name in OUTPUT_OPTIONS or name.endswith("-output"):
+            # The times are a list, and so are the files of saved states.
+            parts = _split(value) if name == "save-state.files" else [value]
+            given[name] = ",".join(names(part, base) for part in parts)
+    given["net-file"] = str(_staged(configuration.net, names))
+    for name, files in (("route-files", configuration.routes), ("additional-files", configuration.additionals)):
+        staged = [str(_staged(path, names)) for path in files]
+        staged += [str(path) for path in additionals] if name == "additional-files" else []
+        given[name] = ",".join(staged)
+    root = Element("sumoConfiguration")
+    for name, value in (given | own).items():
+        if name not in DROPPED_OPTIONS and value:
+            SubElement(root, name, value=value)
+    target = folder / "run.sumocfg"
+    ElementTree(root).write(target, encoding="utf-8", xml_declaration=True)
+    return target
+
+
+def _points(text: str) -> Coordinates:
+    return np.array([[float(number) for number in point.split(",")[:2]] for point in text.split()]).reshape(-1, 2)
+
+
+def network_edges(net: str | Path) -> Network:
+    """Read the edges of a network file (``.net.xml``, plain or compressed), as a stream.
+
+    Raises
+    ------
+    InputFileError
+        If the file cannot be read or is no SUMO network.
+    """
+    path = Path(net)
+    rows: list[tuple[str, str, str, float, float, int, Coordinates]] = []
+    nodes: dict[str, tuple[float, float]] = {}
+    comes_from: dict[str, str] = {}
+    root: Element | None = None
+    try:
+        for event, element in _elements(path, ("start", "end")):
+            if root is None:
+                root = element
+            if event == "start" or element.tag not in ("edge", "junction", "connection"):
+                continue
+            at = element.attrib
+            if element.tag == "junction" and at.get("type") != "internal":
+                nodes[at["id"]] = (float(at["x"]), float(at["y"]))
+            elif element.tag == "connection" and "via" in at:
+                comes_from.setdefault(at["via"].rpartition("_")[0], at["from"])
+            elif element.tag == "edge" and not at["id"].startswith(":"):
+                lanes: list[Any] = element.findall("lane")
+                shape = at.get("shape") or lanes[len(lanes) // 2].attrib["shape"]
+                rows.append((
+                    at["id"], at["from"], at["to"], float(lanes[0].attrib["length"]),
+                    max(float(lane.attrib["speed"]) for lane in lanes), len(lanes), _points(shape),
+                ))  # fmt: skip
+            root.clear()
+    except (KeyError, ValueError, IndexError) as error:
+        raise InputFileError(f"{path} is no SUMO network: an edge or junction lacks {error}") from error
+    if not rows:
+        raise InputFileError(f"{path} holds no edges: make a network with netconvert")
+    labels, sources, targets, length, speed, count, shapes = zip(*rows)
+    leaves = {}
+    for inner in comes_from:
+        edge, hops = inner, 0
+        while edge.startswith(":") and edge in comes_from and hops < 10:  # a junction's inner edges form short chains
+            edge, hops = comes_from[edge], hops + 1
+        leaves[inner] = edge
+    return Network(
+        labels, np.array(length), np.array(speed), np.array(count), shapes, sources, targets, nodes, leaves
+    )  # fmt: skip
+
+
+def charging_stations(
+    additionals: Iterable[str | Path], _including: frozenset[Path] = frozenset()
+) -> tuple[ChargingStation, ...]:
+    """Return the charging stations in additional files and in what these include.
+
+    SUMO's defaults hold where a file is silent: 22 kW and an efficiency of 0.95.
+
+    Raises
+    ------
+    InputFileError
+        If a file cannot be read, or a station's description is not complete.
+    """
+    stations: list[ChargingStation] = []
+    for path in map(Path, additionals):
+        if path in _including:
+            raise InputFileError(f"{path} includes itself: remove the include")
+        for _, element in _elements(path, ("end",)):
+            at = element.attrib
+            if element.tag == "include" and "href" in at:
+                stations += charging_stations([_absolute(at["href"], path.parent)], _including | {path})
+            elif element.tag == "chargingStation":
+                try:
+                    power, efficiency = float(at.get("power", 22000.0)), float(at.get("efficiency", 0.95))
+                    stations.append(ChargingStation(at["id"], at["lane"], power, efficiency))
+                except (KeyError, ValueError) as error:
+                    raise InputFileError(f"{path}: a chargingStation lacks {error}") from error
+    return tuple(stations)
