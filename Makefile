@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# everything, also what is slow: make test PYTEST_ARGS=
+PYTEST_ARGS ?= -m "not slow"
 STAMP := $(VENV)/.installed
 SOURCES := $(wildcard core/*.pyx core/*.pxd core/*.h)
 

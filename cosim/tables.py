@@ -21,12 +21,12 @@ def render(table: Table, width: int = 100) -> str:
 def number(value: float) -> str:
     """Return a number with four significant digits, thousands separated.
 
-    >>> number(1234567.0), number(0.012345), number(0.99996), number(54.0), number(float("nan"))
-    ('1,234,567', '0.01234', '1.000', '54', '–')
+    >>> number(1234567.0), number(0.012346), number(0.99996), number(54.0), number(float("nan"))
+    ('1,234,567', '0.01235', '1.000', '54', '–')
     """
     if value != value:
         return "–"
-    return f"{value:,.0f}" if abs(value) >= 1e4 or value == int(value) else f"{value:#,.4g}"
+    return f"{value:,.0f}" if abs(value) >= 1e4 or value == round(value) else f"{value:#,.4g}"
 
 
 def indicator_table(result: Result) -> Table:

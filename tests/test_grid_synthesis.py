@@ -236,7 +236,7 @@ def test_what_cannot_be_supplied_is_refused_all_at_once():
         synthesize_grid(
             streets,
             [ServicePoint("a", 0, 0, 1), ServicePoint("a", math.nan, 0, 1), ServicePoint("c", 0, 0)],
-            country="FR",  # type: ignore[arg-type]
+            country="FR",
         )
     text = str(caught.value)
     assert "country is 'FR'" in text
