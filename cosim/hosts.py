@@ -169,7 +169,7 @@ class ProcessHost(ThreadHost):
     log
         File that takes what the worker writes on its standard streams.
     timeout_s
-        Longest time that one call may take. [s]
+        Longest time that one step may take. [s]
     """
 
     placement: Placement = "process"
@@ -186,7 +186,7 @@ class ProcessHost(ThreadHost):
 
     async def advance(self, step: Step, values: dict[str, Vector]) -> Reply:
         """Advance the adapter in its worker."""
-        return await self._call(self._ask, ("advance", step, values))
+        return await self._call(self._ask, ("advance", step, values), self._timeout_s)
 
     def _start(self) -> Reply:
         try:
@@ -208,12 +208,12 @@ class ProcessHost(ThreadHost):
         self._pipe = Pipe(ours.detach())
         return self._ask((sys.path, package))
 
-    def _ask(self, message: object) -> Reply:
+    def _ask(self, message: object, timeout_s: float | None = None) -> Reply:
         assert self._pipe is not None
         try:
             self._pipe.send_bytes(pickle.dumps(message, protocol=5))
-            if not self._pipe.poll(self._timeout_s):
-                raise AdapterError(f"took longer than {self._timeout_s:g} s: its worker was ended")
+            if not self._pipe.poll(timeout_s):
+                raise AdapterError(f"took longer than {timeout_s:g} s: its worker was ended")
             answer = pickle.loads(self._pipe.recv_bytes())
         except (EOFError, OSError) as error:
             raise AdapterError(self._obituary()) from error

@@ -51,10 +51,8 @@ def test_worker_that_dies_ends_the_run(fault, words, tmp_path):
 
 
 def test_worker_that_hangs_is_ended_after_its_timeout(tmp_path):
-    began = time.monotonic()
     with pytest.raises(CosimError, match=r"fault failed at .* took longer than 1 s: its worker was ended"):
         failing("hang", "process").run(tmp_path / "run", timeout_s=1)
-    assert time.monotonic() - began < 20
 
 
 def test_class_of_the_script_itself_is_refused_in_a_worker_with_the_remedy():
