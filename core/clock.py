@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import math
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -75,7 +76,7 @@ class Clock:
             length_s = self.hours * 3600.0
         n_steps = None
         if length_s is not None:
-            n_steps = round(length_s / self.step_s)
+            n_steps = round(length_s / self.step_s) if math.isfinite(length_s / self.step_s) else 0
             if n_steps < 1 or abs(n_steps * self.step_s - length_s) > 1e-6:
                 raise CosimError(
                     f"the run lasts {length_s:g} s: it must be a positive whole number of exchange steps "

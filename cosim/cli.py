@@ -44,6 +44,14 @@ def one_line(debug: bool) -> Iterator[None]:
             raise
         Console(stderr=True, markup=False, highlight=False, soft_wrap=True).print(f"error: {error}")
         raise typer.Exit(1) from None
+    except (typer.Exit, typer.Abort):
+        raise
+    except Exception as error:
+        if debug:
+            raise
+        text = f"error: {type(error).__name__}: {error}; this is unexpected, run again with --debug and report it"
+        Console(stderr=True, markup=False, highlight=False, soft_wrap=True).print(text)
+        raise typer.Exit(1) from None
     except KeyboardInterrupt:
         Console(stderr=True).print("interrupted; what was recorded until now is readable")
         raise typer.Exit(130) from None

@@ -87,6 +87,7 @@ class Builder:
         self._build = build
         self._signature = inspect.signature(build)
         self._hints = get_type_hints(build)
+        self._rules = get_type_hints(build, include_extras=True)
 
     def parameters(self) -> list[tuple[str, str, str, str]]:
         """Return name, type, default and meaning of every parameter that can be set."""
@@ -127,7 +128,7 @@ class Builder:
                 problems.append(f"{self.name} has no parameter {name!r}: there are {', '.join(known) or 'none'}")
             else:
                 try:
-                    values[name] = _parse(text, self._hints.get(name, Any))
+                    values[name] = _parse(text, self._rules.get(name, Any))
                 except pydantic.ValidationError as error:
                     reason = error.errors()[0]["msg"]
                     problems.append(f"{name}={text} is not {known[name]}: {reason[0].lower()}{reason[1:]}")

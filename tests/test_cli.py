@@ -81,6 +81,9 @@ def test_parameters_are_listed_with_type_default_and_meaning(cli):
         (["run", "toy.py", "--set", "size=4"], "size=4 is not tuple[int, int]"),
         (["run", "toy.py", "--set", "hours"], "--set hours: write NAME=VALUE"),
         (["run", "toy.py", "--set", "hours=0"], "must be a positive whole number of exchange steps"),
+        (["run", "eixample", "--set", "hours=nan"], "hours=nan is not float"),
+        (["run", "eixample", "--set", "ev_share=2"], "ev_share=2 is not float: input should be less than or equal"),
+        (["run", "unexpected.py"], "error: KeyError: 'x'; this is unexpected, run again with --debug"),
         (["run", "nowhere"], "there is no scenario 'nowhere': there are bologna, eixample, or name a file.py"),
         (["run", "nowhere.py"], "there is no file nowhere.py"),
         (["run", "plain.py"], "plain.py has no build(): move what makes the scenario into 'def build("),
@@ -96,6 +99,7 @@ def test_mistakes_are_answered_in_one_clear_line_without_traceback(cli, tmp_path
     (tmp_path / "plain.py").write_text("x = 1\n")
     (tmp_path / "broken.py").write_text("x\n")
     (tmp_path / "none.py").write_text("def build(*, seed=0): pass\n")
+    (tmp_path / "unexpected.py").write_text("def build(*, seed=0): return {}['x']\n")
     done = cli(*arguments)
     assert done.exit_code == 1
     assert words in " ".join(done.output.split()), done.output

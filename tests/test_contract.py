@@ -118,6 +118,7 @@ def test_clock_counts_through_daylight_saving():
         ({"start": "2025-01-15", "hours": 1, "step_s": 0}, "must be positive"),
         ({"start": "2025-01-15", "hours": 1, "step_s": float("nan")}, "must be positive"),
         ({"start": "2025-01-15", "hours": 1, "step_s": 7}, "whole number of exchange steps"),
+        ({"start": "2025-01-15", "hours": float("nan")}, "positive whole number"),
         ({"start": "2025-01-15", "end": "2025-01-14"}, "positive whole number"),
         ({"start": "2025-01-15", "hours": 1, "end": "2025-01-16"}, "give one of them"),
     ],
