@@ -47,7 +47,7 @@ def build(session: nox.Session) -> None:
     install(session)
     session.run("python", "-m", "build", "--no-isolation", "--outdir", "dist")
     wheel = os.path.abspath(max(glob.glob("dist/cosim-*.whl"), key=os.path.getmtime))
-    folder = session.create_tmp()
+    folder = os.path.abspath(session.create_tmp())
     session.run("python", "-m", "venv", os.path.join(folder, "fresh"))
     python = os.path.join(folder, "fresh", "bin", "python")
     session.run(python, "-m", "pip", "install", "--quiet", "--require-hashes", "-r", LOCK, external=True)
