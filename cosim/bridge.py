@@ -271,6 +271,7 @@ class Run:
             for name, host in hosts.items()
         }
         self._named = named
+        self.progress = Progress(self.bridges)
         self._enders = [b for b in self.bridges.values() if b.host.adapter.ends_run] if clock.n_steps is None else []
 
     def when(self, tick: int) -> str:
@@ -314,7 +315,6 @@ class Run:
         RunError
             What an adapter did wrong and when.
         """
-        self.progress = Progress(self.bridges)
         failed = True
         try:
             await asyncio.gather(*(bridge.open() for bridge in self.bridges.values()))

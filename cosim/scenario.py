@@ -297,11 +297,11 @@ class Scenario:
         return hosts
 
     def _new_folder(self, out: str | Path | None) -> Path:
-        folder = Path(out) if out is not None else Path("runs") / f"{self.name}-{dt.datetime.now():%Y%m%d-%H%M%S}"
+        first = folder = Path(out or Path("runs") / f"{self.name}-{dt.datetime.now():%Y%m%d-%H%M%S}")
         n = 1
         while out is None and folder.exists():
             n += 1
-            folder = folder.with_name(f"{folder.name.partition('_')[0]}_{n}")
+            folder = first.with_name(f"{first.name}-{n}")
         try:
             if folder.exists() and any(folder.iterdir()):
                 raise CosimError(f"{folder} is not empty: pass another folder, or remove what is in it")

@@ -2,7 +2,6 @@
 
 import dataclasses
 import pickle
-import time
 
 import numpy as np
 import pytest
@@ -227,17 +226,3 @@ def test_a_stock_that_does_not_fit_is_refused():
         Buildings(dataclasses.replace(stock, hot_water_need=np.array([1.0, -1.0])), CLOCK)
     with pytest.raises(CosimError, match=r"stock\.dwellings is below 1"):
         Buildings(dataclasses.replace(stock, dwellings=np.zeros(2)), CLOCK)
-
-
-def test_a_thousand_buildings_advance_in_about_a_millisecond():
-    buildings = Buildings(stock_of(1000, floor_area=np.linspace(500, 3000, 1000)), CLOCK)
-    buildings.open()
-    buildings.outdoor_temperature.deliver([5.0])
-    buildings.irradiance.deliver(DARK)
-    times = []
-    for k in range(50):
-        start = time.perf_counter()
-        buildings.advance(Step(60.0 * k, 60.0))
-        times.append(time.perf_counter() - start)
-    assert np.median(times) < 5e-3  # 0.5 ms alone; the margin is for a busy machine
-    buildings.close()

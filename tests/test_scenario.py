@@ -5,6 +5,7 @@ import pytest
 import scipy.sparse as sp
 
 from cosim import Adapter, Clock, CosimError, Input, Output, Scenario, ScenarioError
+from cosim.exchange import Channel
 from tests.toys import Echo, Ender, Keeper, Patchy, Source
 
 HOUR = Clock("2025-01-15", hours=1)
@@ -166,11 +167,21 @@ def test_nothing_runs_until_run_and_the_default_folder_is_named_after_the_scenar
     monkeypatch.chdir(tmp_path)
     scenario = Scenario(HOUR, source=Source())
     assert list(tmp_path.iterdir()) == []
-    scenario.name = "toy"
+    scenario.name = "my_toy"
     first, second = scenario.run(), scenario.run()
     assert first.folder.parent == tmp_path / "runs"
-    assert first.folder.name.startswith("toy-")
+    assert first.folder.name.startswith("my_toy-")
     assert first.folder != second.folder
+    assert second.folder.name.startswith("my_toy-")
+
+
+def test_run_whose_ledger_does_not_close_is_refused(tmp_path, monkeypatch):
+    kept = Channel._count
+    monkeypatch.setattr(Channel, "_count", lambda self, values, ticks: kept(self, values, ticks) * (1 + 1e-6))
+    scenario = Scenario(HOUR, source=Source(), echo=Echo())
+    scenario.connect("source.power", "echo.load")
+    with pytest.raises(CosimError, match=r"the ledger of source.power → echo.load does not close"):
+        scenario.run(tmp_path / "run")
 
 
 def test_folder_that_holds_something_is_refused(tmp_path):
