@@ -51,6 +51,10 @@ class Adapter:
     ends_run: ClassVar[bool] = False
     """Whether it may end a run of open length, by setting `finished`."""
 
+    replays: ClassVar[bool] = False
+    """Whether a resumed run may bring it back by opening it and advancing it again through its recorded inputs. Only
+    for what is deterministic; an adapter that writes `save` and `load` needs no replay."""
+
     folder: Path | None = None
     """Where its own files of the present run go; set before `open`."""
 
@@ -69,6 +73,14 @@ class Adapter:
 
     def close(self) -> None:
         """Stop the simulator; must be safe to call twice."""
+
+    def save(self, folder: Path) -> None:
+        """Write into an empty folder everything that `load` needs to go on exactly from here."""
+        raise NotImplementedError(f"{type(self).__name__} has no save(folder): write it with load(folder)")
+
+    def load(self, folder: Path) -> None:
+        """Go on from what `save` wrote: called once after `open`, on an adapter built with the same arguments."""
+        raise NotImplementedError(f"{type(self).__name__} has no load(folder): write it with save(folder)")
 
     def versions(self) -> dict[str, str]:
         """Return name and version of the software it runs, for the run's provenance."""
@@ -94,6 +106,14 @@ def inputs(adapter: Adapter) -> dict[str, Input]:
 def outputs(adapter: Adapter) -> dict[str, Output]:
     """Return the outputs on an adapter's datasheet by name, in the order of declaration."""
     return {name: port for name, port in vars(adapter).items() if isinstance(port, Output)}
+
+
+def restored_by(adapter: Adapter) -> Literal["state", "replay"] | None:
+    """Return how a resumed run brings an adapter back; None if it cannot."""
+    kind = type(adapter)
+    if kind.save is not Adapter.save and kind.load is not Adapter.load:
+        return "state"
+    return "replay" if kind.replays else None
 
 
 def take_events(adapter: Adapter) -> list[Event]:
