@@ -89,6 +89,26 @@ def factor(source: str, target: str) -> float:
     return float(_REGISTRY.convert(1.0, a, b))
 
 
+def seconds(text: str) -> float:
+    """Return a length of time written with its unit, or a bare number of seconds, in seconds.
+
+    Raises
+    ------
+    UnitError
+        If it is no length of time.
+
+    Examples
+    --------
+    >>> seconds("10 min"), seconds("1 day"), seconds("30")
+    (600.0, 86400.0, 30.0)
+    """
+    try:
+        quantity = _REGISTRY.Quantity(text)
+        return float(quantity.m if quantity.dimensionless else quantity.m_as("s"))
+    except Exception as error:
+        raise UnitError(f"{text!r} is no length of time") from error
+
+
 @cache
 def is_extensive(text: str) -> bool:
     """Tell whether values in this unit add up over elements to a total that must be conserved.
