@@ -93,7 +93,7 @@ def _changed(values: Vector, change: float | Mapping[str, float], position: Mapp
     for label, value in named:
         if label not in position:
             raise CosimError(f"there is no element {label!r}")
-        if isinstance(value, str) or not np.isfinite(value):
+        if not isinstance(value, int | float | np.number) or not np.isfinite(value):
             raise CosimError(f"{label!r} is to become {value!r}: it must be a finite number")
         values[position[label]] = value
     return values

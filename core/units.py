@@ -8,6 +8,7 @@ resolved when a scenario is built; nothing of pint is left in a running simulati
 from __future__ import annotations
 
 from functools import cache
+from typing import Any
 
 import pint
 
@@ -103,7 +104,7 @@ def seconds(text: str) -> float:
     (600.0, 86400.0, 30.0)
     """
     try:
-        quantity = _REGISTRY.Quantity(text)
+        quantity: Any = _REGISTRY.Quantity(text)
         return float(quantity.m if quantity.dimensionless else quantity.m_as("s"))
     except Exception as error:
         raise UnitError(f"{text!r} is no length of time") from error

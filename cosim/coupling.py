@@ -1,4 +1,4 @@
-"""How much of a result is owed to exchanging data only now and then? The window again at half and a quarter of the step.
+"""How much of a result is owed to exchanging data only now and then? The window again at half and quarter steps.
 
 With ``v(h)`` an indicator at exchange step h, a smooth deterministic coupling of order p has ``v(h) ≈ v(0) + c h^p``,
 hence ``p = log2((v(h) - v(h/2)) / (v(h/2) - v(h/4)))`` and an error at h of ``(v(h) - v(h/4)) / (1 - 4^-p)``

@@ -54,7 +54,7 @@ class Mapping:
         digest = hashlib.sha256(repr(self.factor).encode())
         for part in parts:
             if part is not None:
-                digest.update(np.ascontiguousarray(part))
+                digest.update(np.ascontiguousarray(part).data)
         return digest.hexdigest()[:16]
 
     def apply(self, values: Vector) -> Vector:

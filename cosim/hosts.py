@@ -115,7 +115,7 @@ def perform_advance(adapter: Adapter, step: Step, values: dict[str, Vector]) -> 
 def perform_save(adapter: Adapter, folder: Path) -> None:
     """Let an adapter write its state into an empty folder."""
     try:
-        adapter.save(folder)
+        type(adapter).save(adapter, folder)
     except Exception as error:
         raise _failure(error) from error
 
@@ -123,7 +123,7 @@ def perform_save(adapter: Adapter, folder: Path) -> None:
 def perform_load(adapter: Adapter, folder: Path, finished: bool) -> None:
     """Bring an opened adapter to the state that it saved."""
     try:
-        adapter.load(folder)
+        type(adapter).load(adapter, folder)  # by its class: an input may well be called load
         adapter.finished = finished
         _collect(adapter, every_output=False)
         take_events(adapter)
@@ -175,7 +175,7 @@ class OutputDigest:
         digest = hashlib.blake2b(self.hex.encode(), digest_size=16)
         for name, value in sorted(outputs.items()):
             digest.update(name.encode())
-            digest.update(value)
+            digest.update(value.data)
         self.hex = digest.hexdigest()
 
 
@@ -347,7 +347,8 @@ def serve(descriptor: int) -> None:
             failure = _failure(error)
             wire.send(_Failed(f"cannot be built in its worker: {failure}", failure.details))
             return
-        verb, arguments = "open", []
+        verb: str = "open"
+        arguments: list[Any] = []
         while True:
             try:
                 answer = _VERBS[verb](adapter, *arguments)

@@ -119,7 +119,7 @@ def _connection(c: Connection) -> dict[str, Any]:
         "if_missing": c.if_missing,
         "because": c.because,
         "mapping": c.mapping.digest,
-        "initial": None if c.initial is None else hashlib.sha256(c.initial).hexdigest()[:16],
+        "initial": None if c.initial is None else hashlib.sha256(c.initial.data).hexdigest()[:16],
     }
 
 

@@ -81,11 +81,11 @@ class Scenario:
         self._recorded: list[tuple[str, float | None, Keep | None]] = _EVERYTHING
         self._placements: dict[str, Placement] = {}
         self.adapters: dict[str, Adapter] = {}
+        strangers = {name: type(a).__name__ for name, a in adapters.items() if not isinstance(a, Adapter)}
         for name, adapter in adapters.items():
-            if isinstance(adapter, Adapter):
+            if name not in strangers:
                 self._add(name, adapter)
-            else:
-                self._problems.append(f"{name} is a {type(adapter).__name__}: it must be a cosim Adapter")
+        self._problems += [f"{name} is a {kind}: it must be a cosim Adapter" for name, kind in strangers.items()]
         if not self.adapters:
             self._problems.append("the scenario has no adapters: pass them by name, Scenario(clock, grid=Grid(...))")
         self.steps = {name: self._ticks(name, (steps or {}).get(name)) for name in self.adapters}
@@ -178,7 +178,8 @@ class Scenario:
         if target is None:
             return
         name, port_name, port = target
-        if port.default is None:  # type: ignore[attr-defined]
+        assert isinstance(port, Input)
+        if port.default is None:
             self._problems.append(f"{port.name} is scheduled but has no default: connect an output to it instead")
             return
         try:
