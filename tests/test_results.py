@@ -188,7 +188,7 @@ def test_calls_of_record_add_up_and_the_last_decides(tmp_path):
 @pytest.mark.parametrize(
     ("how", "words"),
     [
-        ({"every": "90 s"}, r"source.power is to be recorded every 90 s: that must be a whole multiple of its step, 60 s"),
+        ({"every": "90 s"}, "is to be recorded every 90 s: that must be a whole multiple of its step, 60 s"),
         ({"every": "soon"}, "no length of time"),
         ({"keep": "median"}, "write 'mean', 'last', 'min' or 'max'"),
     ],

@@ -97,7 +97,7 @@ def test_schedule_and_connection_on_one_input_are_refused():
 def test_input_without_default_cannot_be_scheduled():
     scenario = Scenario(Clock("2025-01-15", hours=12), echo=Echo())
     scenario.schedule("echo.load", {"08:00": 1.0})
-    with pytest.raises(ScenarioError, match="echo.load is scheduled but has no default"):
+    with pytest.raises(ScenarioError, match=r"echo\.load is scheduled but has no default"):
         scenario.check()
 
 
