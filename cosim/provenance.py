@@ -92,7 +92,7 @@ def outcome(run: Run, status: str, problem: str) -> dict[str, Any]:
         "ended": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
         "simulated_s": done * run.tick_s,
         "wall_s": {name: round(bridge.wall_s, 4) for name, bridge in run.bridges.items()},
-        "recording_s": round(run.recorder.wall_s, 4),
+        "recording_s": {"waited": round(run.recorder.wall_s, 4), "writer": round(run.recorder.writer_s, 4)},
         "ledger": [
             {
                 "connection": name,
