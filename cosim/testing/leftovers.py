@@ -11,13 +11,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 
-def open_now() -> set[str]:
-    """Return a description of every thread, living child process and open descriptor of this process."""
-    threads = {f"thread {thread.name!r}" for thread in threading.enumerate()}
-    return threads | set(_children()) | set(_descriptors())
+def open_now() -> set[tuple[object, str]]:
+    """Return identity and description of every thread, living child process and open descriptor of this process."""
+    threads = {(thread, f"thread {thread.name!r}") for thread in threading.enumerate()}
+    return {*threads, *_children(), *_descriptors()}
 
 
-def left_since(before: set[str], patience_s: float = 1.0) -> list[str]:
+def left_since(before: set[tuple[object, str]], patience_s: float = 1.0) -> list[str]:
     """Return what is open beyond ``before``; what is just ending is given a moment to do so.
 
     Parameters
@@ -30,10 +30,10 @@ def left_since(before: set[str], patience_s: float = 1.0) -> list[str]:
     deadline = time.monotonic() + patience_s
     while (left := open_now() - before) and time.monotonic() < deadline:
         time.sleep(0.01)
-    return sorted(left)
+    return sorted(description for _, description in left)
 
 
-def _children() -> Iterator[str]:
+def _children() -> Iterator[tuple[object, str]]:
     me = os.getpid()
     if sys.platform == "linux":
         for stat in Path("/proc").glob("[0-9]*/stat"):
@@ -44,22 +44,22 @@ def _children() -> Iterator[str]:
             name, _, fields = rest.rpartition(") ")
             state, parent = fields.split()[:2]
             if int(parent) == me and state != "Z":
-                yield f"process {pid} ({name})"
+                yield pid, f"process {pid} ({name})"
         return
     table = subprocess.Popen(["ps", "-A", "-o", "pid=,ppid=,stat=,comm="], stdout=subprocess.PIPE, text=True)
     for line in table.communicate()[0].splitlines():
         pid, parent_pid, state, name = line.split(None, 3)
         if int(parent_pid) == me and int(pid) != table.pid and not state.startswith("Z"):
-            yield f"process {pid} ({name})"
+            yield pid, f"process {pid} ({name})"
 
 
-def _descriptors() -> Iterator[str]:
+def _descriptors() -> Iterator[tuple[object, str]]:
     for entry in os.listdir("/dev/fd"):
         try:
             os.fstat(int(entry))
         except OSError:  # the descriptor of this very listing
             continue
         try:
-            yield f"{os.readlink(f'/dev/fd/{entry}')} (descriptor {entry})"
+            yield entry, f"{os.readlink(f'/dev/fd/{entry}')} (descriptor {entry})"
         except OSError:
-            yield f"descriptor {entry}"
+            yield entry, f"descriptor {entry}"

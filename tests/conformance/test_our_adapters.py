@@ -23,8 +23,11 @@ from cosim.testing import Rig, parametrize_with_checks
 CLOCK = Clock("2025-01-15T12:00", hours=2, step_s=60, zone="Europe/Madrid")
 
 
+year = functools.cache(load)
+
+
 def weather():
-    return Weather(CLOCK, load("barcelona"))
+    return Weather(CLOCK, year("barcelona"))
 
 
 def buildings():
@@ -92,7 +95,6 @@ def hot_day(step):
 @parametrize_with_checks(
     [
         weather,
-        Rig(weather, name="weather_hourly", step_s=3600.0),
         Rig(buildings, inputs=hot_day),
         Rig(buildings, name="buildings_hourly", step_s=3600.0),
         grid,
