@@ -7,7 +7,35 @@ import math
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from .errors import CosimError
+from . import units
+from .errors import CosimError, UnitError
+
+
+def duration_s(length: float | str) -> float:
+    """Return a length of time in seconds.
+
+    Parameters
+    ----------
+    length
+        A number of seconds, or text with a unit, as in ``"6h"``, ``"10 min"``, ``"1 day"``.
+
+    Raises
+    ------
+    CosimError
+        If it is no length of time, or not positive and finite.
+
+    Examples
+    --------
+    >>> duration_s("6h"), duration_s(90)
+    (21600.0, 90.0)
+    """
+    try:
+        seconds = units.seconds(length) if isinstance(length, str) else float(length)
+    except (UnitError, TypeError, ValueError) as error:
+        raise CosimError(f"{length!r} is no length of time: write it as '6h', '10min' or in seconds") from error
+    if not (seconds > 0 and math.isfinite(seconds)):
+        raise CosimError(f"{length!r} is no length of time: it must be positive")
+    return seconds
 
 
 def _moment(value: str | dt.datetime | dt.date, zone: dt.tzinfo, what: str) -> dt.datetime:
@@ -19,7 +47,12 @@ def _moment(value: str | dt.datetime | dt.date, zone: dt.tzinfo, what: str) -> d
     except ValueError as error:
         raise CosimError(f"{what} of the clock is {value!r}: write a date such as '2025-01-15' or "
                          "'2025-01-15T08:00'") from error  # fmt: skip
-    return value.replace(tzinfo=zone) if value.tzinfo is None else value.astimezone(zone)
+    if value.tzinfo is not None:
+        return value.astimezone(zone)
+    there = value.replace(tzinfo=zone)
+    if there.astimezone(dt.UTC).astimezone(zone).replace(tzinfo=None) != value:
+        raise CosimError(f"{what} of the clock is {value.isoformat()}, which {zone} skips when summer time begins")
+    return there
 
 
 @dataclass(frozen=True)
@@ -94,6 +127,19 @@ class Clock:
     def n_steps(self) -> int | None:
         """The number of exchange steps; None for a run of open length."""
         return self.__dict__["_n_steps"]  # type: ignore[no-any-return]
+
+    def seconds(self, moment: str | dt.datetime) -> float:
+        """Return how long after the start a moment is. [s]
+
+        Raises
+        ------
+        CosimError
+            If it is no moment, or one that the city's clock skips.
+
+        >>> Clock("2025-03-30", hours=4, zone="Europe/Madrid").seconds("2025-03-30T04:00")
+        10800.0
+        """
+        return (_moment(moment, ZoneInfo(self.zone), "a moment") - self.start_utc).total_seconds()
 
     def utc(self, seconds: float) -> dt.datetime:
         """Return the moment a number of seconds after the start, in UTC."""

@@ -8,6 +8,7 @@ resolved when a scenario is built; nothing of pint is left in a running simulati
 from __future__ import annotations
 
 from functools import cache
+from typing import Any
 
 import pint
 
@@ -87,6 +88,26 @@ def factor(source: str, target: str) -> float:
             f"{source} and {target} differ by an offset, not a factor: use the same temperature unit at both ends"
         )
     return float(_REGISTRY.convert(1.0, a, b))
+
+
+def seconds(text: str) -> float:
+    """Return a length of time written with its unit, or a bare number of seconds, in seconds.
+
+    Raises
+    ------
+    UnitError
+        If it is no length of time.
+
+    Examples
+    --------
+    >>> seconds("10 min"), seconds("1 day"), seconds("30")
+    (600.0, 86400.0, 30.0)
+    """
+    try:
+        quantity: Any = _REGISTRY.Quantity(text)
+        return float(quantity.m if quantity.dimensionless else quantity.m_as("s"))
+    except Exception as error:
+        raise UnitError(f"{text!r} is no length of time") from error
 
 
 @cache

@@ -24,13 +24,15 @@ from mosaik import AsyncWorld
 from mosaik.proxies import BaseProxy
 from mosaik.starters import Starter
 
-from cosim.core.adapter import Event, Step
+from cosim.core.adapter import Event, Step, outputs, restored_by
 from cosim.core.clock import Clock
 from cosim.core.errors import CosimError
 from cosim.core.ports import Output, Vector
 
+from .checkpoint import Checkpoint, Checkpoints
 from .exchange import Channel, mosaik_shift
-from .hosts import AdapterError, Host, Reply
+from .hosts import AdapterError, Host, OutputDigest, Reply
+from .recorder import Recorder, RecordingError
 
 _ENTITY, _MODEL = "vector", "Vector"
 _NEVER = 2**53  # until of a run of open length [ticks]
@@ -47,8 +49,8 @@ class RunError(CosimError):
 class Progress:
     """Up to where each adapter has come [ticks], for those who wait for it."""
 
-    def __init__(self, names: Iterable[str]) -> None:
-        self.done = dict.fromkeys(names, -1)
+    def __init__(self, names: Iterable[str], begin: int) -> None:
+        self.done = dict.fromkeys(names, begin - 1)
         self._changed = asyncio.Condition()
 
     async def advance(self, name: str, tick: int) -> None:
@@ -94,7 +96,11 @@ class Bridge:
         self.incoming, self.outgoing, self.outputs, self.run = incoming, outgoing, outputs, run
         self.wall_s = 0.0
         self.finished_at: int | None = None
-        self._missing: dict[str, np.ndarray] = {}
+        self.missing: dict[str, np.ndarray] = {}
+        self.heard: list[tuple[Step, dict[str, Vector]]] = []
+        """The inputs since the last checkpoint, kept for an adapter that is restored by replay."""
+        self.said = OutputDigest()
+        self._keeps_inputs = run.checkpoints is not None and restored_by(host.adapter) == "replay"
         self._initial = Reply({})
 
     @property
@@ -103,22 +109,30 @@ class Bridge:
         return self.host.name
 
     async def open(self) -> None:
-        """Open the adapter, before mosaik's time begins."""
+        """Open the adapter, before mosaik's time begins; in a resumed run, bring it to where it was."""
         try:
-            self._initial = await self.host.open()
+            self._initial = await self.host.call("open")
         except CosimError as error:
-            raise self._error(0, error, "open") from error
+            raise self.error("its opening", error) from error
+        if self.run.restored is not None:
+            try:
+                await self.run.restored.bring_back(self)
+            except CosimError as error:
+                raise self.error("its return to the checkpoint", error) from error
 
     async def step(self, time: int, inputs: Mapping[str, Any]) -> int:
         """Advance the adapter over the interval that ends at ``time``; return the end of the next one. [ticks]"""
-        if time == 0:
-            await self._publish(0, self._initial)
-            return self.step_ticks
+        if time == self.run.begin:
+            if time == 0:
+                await self._publish(0, self._initial)
+            await self.run.progress.advance(self.name, time)
+            return time + self.step_ticks
         await self._wait_for_targets(time)
         await self.run.wait_for_end(time)
         if self.run.is_over(time):
             await self.run.progress.advance(self.name, time)
             return self.run.until
+        await self.run.pass_checkpoint(time - self.step_ticks)
         received = inputs.get(_ENTITY, {})
         try:
             values: dict[str, Vector] = {}
@@ -129,14 +143,18 @@ class Bridge:
                 port = channel.connection.input
                 values[port] = values[port] + arrived if port in values else arrived
             interval = Step((time - self.step_ticks) * self.run.tick_s, self.step_ticks * self.run.tick_s)
-            reply = await self.host.advance(interval, values)
+            reply = await self.host.call("advance", interval, values)
+            if self._keeps_inputs:
+                self.heard.append((interval, values))
+                self.said.add(reply.outputs)
             if reply.finished and self.finished_at is None:
                 self.finished_at = time
             await self._publish(time, reply)
+            await self.run.progress.advance(self.name, time)
         except RunError:
             raise
         except CosimError as error:
-            raise self._error(time, error, "step") from error
+            raise self.error(self.run.when(time - self.step_ticks), error) from error
         return time + self.step_ticks
 
     async def _publish(self, time: int, reply: Reply) -> None:
@@ -150,12 +168,11 @@ class Bridge:
             output = channel.connection.output
             if output in reply.outputs:
                 channel.send(time, reply.outputs[output])
-        await self.run.progress.advance(self.name, time)
 
     def _gaps(self, name: str, value: Vector) -> list[Event]:
         missing = np.isnan(value)
-        before = self._missing.get(name, np.zeros_like(missing))
-        self._missing[name] = missing
+        before = self.missing.get(name, np.zeros_like(missing))
+        self.missing[name] = missing
         labels = self.outputs[name].labels
         return [Event("missing", labels[i], f"{name} is missing") for i in np.flatnonzero(missing & ~before)] + [
             Event("present", labels[i], f"{name} is there again") for i in np.flatnonzero(before & ~missing)
@@ -172,8 +189,8 @@ class Bridge:
         }
         await self.run.progress.wait(lambda: all(done[target] >= limit for target, limit in limits.items()))
 
-    def _error(self, time: int, error: CosimError, phase: str) -> RunError:
-        when = "its opening" if phase == "open" else self.run.when(time - self.step_ticks)
+    def error(self, when: str, error: CosimError) -> RunError:
+        """Return what went wrong, with the adapter's name and the time."""
         return RunError(self.name, when, str(error), error.details if isinstance(error, AdapterError) else "")
 
 
@@ -201,7 +218,8 @@ class _Proxy(BaseProxy):  # type: ignore[misc]
         if name == "create":
             return [{"eid": _ENTITY, "type": _MODEL}]
         if name == "step":
-            return await self._bridge.step(arguments[0], arguments[1])
+            begin = self._bridge.run.begin  # mosaik counts from where this run begins
+            return await self._bridge.step(arguments[0] + begin, arguments[1]) - begin
         if name == "get_data":
             return {_ENTITY: dict(self._bridge.outgoing)}
         return None
@@ -239,8 +257,12 @@ class Run:
         The adapters' steps by name. [ticks]
     channels
         The connections.
-    record
-        Called with (adapter, tick, outputs, events) after every step.
+    recorder
+        Takes outputs and events after every step.
+    checkpoints
+        Where and how often the run's state is saved; None for never.
+    restored
+        The checkpoint from which the run goes on; None to begin at the start.
     on_progress
         Called with the simulated seconds that all adapters have passed.
     """
@@ -251,13 +273,18 @@ class Run:
         hosts: dict[str, Host],
         steps: dict[str, int],
         channels: list[Channel],
-        record: Callable[[str, int, dict[str, Vector], list[Event]], None],
+        recorder: Recorder,
+        *,
+        checkpoints: Checkpoints | None = None,
+        restored: Checkpoint | None = None,
         on_progress: Callable[[float], None] | None = None,
     ) -> None:
         self.clock, self.tick_s = clock, clock.step_s
+        self.begin = restored.tick if restored is not None else 0
+        self.checkpoints, self.restored = checkpoints, restored
         self.until = _NEVER if clock.n_steps is None else clock.n_steps + 1
-        self._record, self._on_progress = record, on_progress
-        self._channels = channels
+        self.recorder, self._on_progress = recorder, on_progress
+        self.channels = channels
         named = {f"c{i}": channel for i, channel in enumerate(channels)}
         self.bridges = {
             name: Bridge(
@@ -265,13 +292,14 @@ class Run:
                 steps[name],
                 {a: c for a, c in named.items() if c.connection.target == name},
                 {a: c for a, c in named.items() if c.connection.source == name},
-                _outputs(host),
+                outputs(host.adapter),
                 self,
             )
             for name, host in hosts.items()
         }
         self._named = named
-        self.progress = Progress(self.bridges)
+        self.progress = Progress(self.bridges, self.begin)
+        self._saving = asyncio.Lock()
         self._enders = [b for b in self.bridges.values() if b.host.adapter.ends_run] if clock.n_steps is None else []
 
     def when(self, tick: int) -> str:
@@ -302,10 +330,26 @@ class Run:
 
     def record(self, bridge: Bridge, time: int, values: dict[str, Vector], events: list[Event]) -> None:
         """Pass on what an adapter said, and how far all have come."""
-        self._record(bridge.name, time, values, events)
+        try:
+            self.recorder.add(bridge.name, time, values, events)
+        except RecordingError as error:
+            raise RunError("recording", self.when(time), str(error)) from error
         if self._on_progress is not None:
             done = min(b.step_ticks + self.progress.done[name] - 1 for name, b in self.bridges.items())
             self._on_progress(min(done, self.until - 1) * self.tick_s)
+
+    async def pass_checkpoint(self, begin: int) -> None:
+        """Before a step that begins at or after the next checkpoint: wait for everybody there, and save it."""
+        while self.checkpoints is not None and begin >= self.checkpoints.next:
+            due = self.checkpoints.next
+            # Nobody who is waited for needs anything of a later step, so they all arrive.
+            await self.progress.wait(lambda due=due: min(self.progress.done.values()) >= due)  # type: ignore[misc]
+            async with self._saving:
+                if self.checkpoints.next == due:
+                    try:
+                        await self.checkpoints.save(self)
+                    except OSError as error:
+                        raise RunError("checkpoint", self.when(due), f"cannot be written: {error.strerror}") from error
 
     async def execute(self) -> None:
         """Open every adapter, run to the end and close them all, whatever happens.
@@ -336,7 +380,7 @@ class Run:
                 shift = mosaik_shift(c.kind, c.delay, source.step_ticks, target.step_ticks)
                 shifted = {"time_shifted": shift, "initial_data": channel} if shift else {}
                 world.connect_one(entities[c.source], entities[c.target], attribute, **shifted)
-            await world.run(until=self.until, lazy_stepping=False)
+            await world.run(until=self.until - self.begin, lazy_stepping=False)
         if self._on_progress is not None:
             self._on_progress(self.end * self.tick_s)
         for bridge in self.bridges.values():  # mosaik lets a run end early without a word
@@ -361,6 +405,3 @@ class Run:
         if problem is not None:
             raise problem
 
-
-def _outputs(host: Host) -> dict[str, Output]:
-    return {name: port for name, port in vars(host.adapter).items() if isinstance(port, Output)}

@@ -1,14 +1,15 @@
-"""What does a person type? ``cosim run``, ``show``, ``list`` and ``report``."""
+"""What does a person type? ``cosim run``, ``resume``, ``show``, ``list`` and ``report``."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -16,6 +17,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from cosim.core.errors import CosimError
+
+if TYPE_CHECKING:
+    from .results import Result
 
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None,
@@ -28,6 +32,8 @@ Settings = Annotated[
     typer.Option("--set", metavar="NAME=VALUE", help="A parameter of build(); may be given several times."),
 ]
 Seed = Annotated[int, typer.Option("--seed", help="Seed of every draw.")]
+Report = Annotated[bool, typer.Option("--report/--no-report", help="Write report.html into the folder.")]
+Timeout = Annotated[float | None, typer.Option("--timeout", help="Longest step of a worker process. [s]")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]
 
 
@@ -53,8 +59,20 @@ def one_line(debug: bool) -> Iterator[None]:
         Console(stderr=True, markup=False, highlight=False, soft_wrap=True).print(text)
         raise typer.Exit(1) from None
     except KeyboardInterrupt:
-        Console(stderr=True).print("interrupted; what was recorded until now is readable")
+        Console(stderr=True).print(
+            "interrupted; what was recorded until now is readable, and cosim resume goes on from the last checkpoint"
+        )
         raise typer.Exit(130) from None
+
+
+@contextlib.contextmanager
+def interruptible() -> Iterator[None]:
+    """Let SIGTERM, by which batch systems announce the end of a job's time, end a run as Ctrl-C does."""
+    before = signal.signal(signal.SIGTERM, lambda *_: os.kill(os.getpid(), signal.SIGINT))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @app.command("run")
@@ -64,33 +82,58 @@ def run_command(
     seed: Seed = 0,
     out: Annotated[Path | None, typer.Option("--out", help="Folder of the result.")] = None,
     parameters: Annotated[bool, typer.Option("--parameters", help="List the parameters and stop.")] = False,
-    report: Annotated[bool, typer.Option("--report/--no-report", help="Write report.html into the folder.")] = True,
-    timeout: Annotated[float | None, typer.Option("--timeout", help="Longest step of a worker process. [s]")] = None,
+    report: Report = True,
+    timeout: Timeout = None,
+    checkpoints: Annotated[
+        str | None, typer.Option("--checkpoint-every", metavar="6h", help="Save the state to resume from this often.")
+    ] = None,
+    coupling: Annotated[
+        bool, typer.Option("--coupling-check", help="Repeat at half and a quarter of the exchange step and compare.")
+    ] = False,
+    window: Annotated[
+        float | None, typer.Option("--hours", help="With --coupling-check: length of the window. [h]")
+    ] = None,
+    seeds: Annotated[int, typer.Option("--seeds", min=1, help="With --coupling-check: seeds in the spread.")] = 3,
     debug: Debug = False,
 ) -> None:
     """Run a scenario: progress, a table of its indicators, and a report."""
     from .registry import load_builder
 
     console = Console()
-    with one_line(debug):
+    with one_line(debug), interruptible():
         builder = load_builder(target)
         if parameters:
             console.print(_parameter_table(builder))
             return
         with console.status(f"building {target}"):
             scenario = builder(settings or [], seed=seed)
-        result = scenario.run(out, progress=True, timeout_s=timeout)
-        if result.indicators:
-            from .tables import indicator_table
+            others = [builder(settings or [], seed=seed + k) for k in range(1, seeds)] if coupling else []
+        if coupling:
+            console.print(str(scenario.coupling_error(out, hours=window, others=others, progress=True)))
+            return
+        result = scenario.run(out, progress=True, timeout_s=timeout, checkpoint_every=checkpoints)
+        _show_result(console, result, report=report)
 
-            console.print(indicator_table(result))
-        page = None
-        if report:
-            from .report import write_report
 
-            page = write_report(result)
-        shown = _relative(result.folder)
-        console.print(f"results in {shown}" + (f", report in {_relative(page)}" if page else ""), soft_wrap=True)
+@app.command("resume")
+def resume_command(
+    folder: Annotated[Path, typer.Argument(help="Folder of a run that was interrupted, killed or failed.")],
+    report: Report = True,
+    timeout: Timeout = None,
+    debug: Debug = False,
+) -> None:
+    """Go on with the run in FOLDER from its newest checkpoint, to the same result to the last byte."""
+    from .registry import load_builder
+    from .results import Result
+
+    console = Console()
+    with one_line(debug), interruptible():
+        about = Result.open(folder).provenance
+        if about.get("builder") is None:
+            raise CosimError(f"{folder} was run by a script: let it build its scenario and call scenario.resume(...)")
+        with console.status(f"building {about['builder']['target']}"):
+            scenario = load_builder(about["builder"]["target"])(about["builder"]["settings"], seed=about["seed"])
+        _show_result(console, scenario.resume(folder, progress=True, timeout_s=timeout), report=report)
 
 
 @app.command("show")
@@ -124,6 +167,20 @@ def report_command(folder: Path, debug: Debug = False) -> None:
 
     with one_line(debug):
         Console().print(str(_relative(write_report(Result.open(folder)))), soft_wrap=True)
+
+
+def _show_result(console: Console, result: Result, *, report: bool) -> None:
+    if result.indicators:
+        from .tables import indicator_table
+
+        console.print(indicator_table(result))
+    page = None
+    if report:
+        from .report import write_report
+
+        page = write_report(result)
+    shown = _relative(result.folder)
+    console.print(f"results in {shown}" + (f", report in {_relative(page)}" if page else ""), soft_wrap=True)
 
 
 def _parameter_table(builder: Any) -> Table:

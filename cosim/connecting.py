@@ -80,6 +80,7 @@ def make_connection(
     initial: ArrayLike | None,
     if_missing: Substitute,
     partial: bool,
+    because: str = "",
 ) -> Connection:
     """Check one connection on its own and return it.
 
@@ -117,7 +118,7 @@ def make_connection(
             raise PortError(f"{name}: initial holds a value that is not finite")
     return Connection(
         source_name, output_name, target_name, input_name, output.kind, target_port.unit, output.labels, mapping,
-        int(delay), first, if_missing, output.may_be_missing, extensive, partial,
+        int(delay), first, if_missing, output.may_be_missing, extensive, partial, because,
     )  # fmt: skip
 
 

@@ -7,9 +7,11 @@ for an ``end`` output the last state at or before ``t + h - d``, where ``d`` is 
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections import deque
-from dataclasses import dataclass
+from collections.abc import Mapping as MappingABC
+from dataclasses import dataclass, fields
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -44,6 +46,16 @@ class Mapping:
     factor: float
     weights: Vector | None
     """Column sums of the matrix before the factor: which share of each source element arrives; None if all of it."""
+
+    @property
+    def digest(self) -> str:
+        """A hash of what is mapped where."""
+        parts = [self.order] if self.matrix is None else [self.matrix.indptr, self.matrix.indices, self.matrix.data]
+        digest = hashlib.sha256(repr(self.factor).encode())
+        for part in parts:
+            if part is not None:
+                digest.update(np.ascontiguousarray(part).data)
+        return digest.hexdigest()[:16]
 
     def apply(self, values: Vector) -> Vector:
         """Map a source vector, shape (n_source,), to a target vector, shape (n_target,)."""
@@ -81,6 +93,8 @@ class Connection:
     may_be_missing: bool
     extensive: bool
     partial: bool
+    because: str = ""
+    """Why it is delayed."""
 
     @property
     def name(self) -> str:
@@ -128,7 +142,9 @@ class Channel:
         self._source_step, self._target_step, self._tick_s = source_step, target_step, tick_s
         self._held: Vector | None = connection.initial
         self._next_end = target_step
-        self._windows: dict[int, tuple[Vector, int]] = {}
+        # By number of the target's step: what covers it whole, and sums over ticks with how many are in them.
+        self._whole: dict[int, Vector] = {}
+        self._sums: dict[int, tuple[Vector, int]] = {}
         self._states: deque[tuple[int, Vector]] = deque()
         if connection.initial is not None:
             if connection.kind == "end":
@@ -160,13 +176,7 @@ class Channel:
             values = self._states[0][1]
             self._next_end = end + self._target_step
         else:
-            total, ticks = self._windows.pop(end // self._target_step, (None, 0))
-            if total is None or ticks != self._target_step:
-                raise CosimError(
-                    f"{self.connection.name}: {ticks} of {self._target_step} exchange steps have arrived at "
-                    f"step {end}; this is a fault of the engine, please report it"
-                )
-            values = total if self._whole(total) else total / self._target_step
+            values = self._mean(end)
         arrived = self.connection.mapping.apply(values)
         if self.connection.extensive and self.connection.kind == "mean":
             self.account.received += float(arrived.sum()) * self._target_step * self._tick_s
@@ -175,11 +185,50 @@ class Channel:
     def settle(self) -> Account:
         """Return the account at the run's end, with what is still under way."""
         if self.connection.kind == "mean" and self.connection.extensive:
-            for total, ticks in self._windows.values():
-                part = total * ticks if self._whole(total) else total
+            whole = [values * self._target_step for values in self._whole.values()]
+            for part in whole + [total for total, _ in self._sums.values()]:
                 sent, dropped = self.connection.mapping.total(part)
                 self.account.in_flight += (sent - dropped) * self._tick_s
         return self.account
+
+    def save(self) -> dict[str, Vector]:
+        """Return as arrays everything that `load` needs to go on exactly from here."""
+        kept: dict[str, Vector] = {
+            "account": np.array([getattr(self.account, field.name) for field in fields(self.account)]),
+            "next_end": np.array([self._next_end], dtype=np.float64),
+        }
+        if self._held is not None:
+            kept["held"] = self._held
+        kept |= {f"whole.{k}": values for k, values in self._whole.items()}
+        kept |= {f"sum.{k}.{ticks}": total for k, (total, ticks) in self._sums.items()}
+        return kept | {f"state.{end}": values for end, values in self._states}
+
+    def load(self, kept: MappingABC[str, Vector]) -> None:
+        """Go on from what `save` returned."""
+        self.account = Account(*map(float, kept["account"]))
+        self._next_end = int(kept["next_end"][0])
+        self._held = kept.get("held")
+        self._whole, self._sums, self._states = {}, {}, deque()
+        for name, values in kept.items():
+            match name.split("."):
+                case ["whole", k]:
+                    self._whole[int(k)] = frozen(values)
+                case ["sum", k, ticks]:
+                    self._sums[int(k)] = (values, int(ticks))
+                case ["state", end]:
+                    self._states.append((int(end), frozen(values)))
+
+    def _mean(self, end: int) -> Vector:
+        step = end // self._target_step
+        if step in self._whole:
+            return self._whole.pop(step)
+        total, ticks = self._sums.pop(step, (None, 0))
+        if total is None or ticks != self._target_step:
+            raise CosimError(
+                f"{self.connection.name}: {ticks} of {self._target_step} exchange steps have arrived at "
+                f"step {end}; this is a fault of the engine, please report it"
+            )
+        return total / self._target_step
 
     def _count(self, values: Vector, ticks: int) -> float:
         if not self.connection.extensive:
@@ -190,22 +239,18 @@ class Channel:
         self.account.scale += float(np.abs(values).sum()) * abs(self.connection.mapping.factor) * seconds
         return sent * seconds
 
-    def _whole(self, total: Vector) -> bool:
-        # A window that lies within one source step is that step's own read-only array; sums are our own.
-        return not total.flags.writeable
-
     def _add(self, begin: int, end: int, values: Vector) -> None:
         h, d = self._target_step, self.connection.delay
         for k in range((begin + d) // h + 1, -(-(end + d) // h) + 1):
             overlap = min(end + d, k * h) - max(begin + d, (k - 1) * h)
             if overlap == h:
-                self._windows[k] = (values, h)
-            elif k in self._windows:
-                total, ticks = self._windows[k]
+                self._whole[k] = values
+            elif k in self._sums:
+                total, ticks = self._sums[k]
                 total += values * overlap
-                self._windows[k] = (total, ticks + overlap)
+                self._sums[k] = (total, ticks + overlap)
             else:
-                self._windows[k] = (values * overlap, overlap)
+                self._sums[k] = (values * overlap, overlap)
 
     def _forget(self) -> None:
         while len(self._states) > 1 and self._states[1][0] <= self._next_end - self.connection.delay:

@@ -7,6 +7,7 @@ given, hand back its outputs, and close it, whatever happens.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
 import pickle
 import signal
@@ -15,16 +16,20 @@ import subprocess
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
-from multiprocessing.connection import Connection as Pipe
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from cosim.core.adapter import Adapter, Event, Placement, Step, inputs, outputs, take_events
 from cosim.core.errors import CosimError, PortError
 from cosim.core.ports import Vector
+
+from .wire import Wire
 
 
 class AdapterError(CosimError):
@@ -107,6 +112,73 @@ def perform_advance(adapter: Adapter, step: Step, values: dict[str, Vector]) -> 
         raise _failure(error) from error
 
 
+def perform_save(adapter: Adapter, folder: Path) -> None:
+    """Let an adapter write its state into an empty folder."""
+    try:
+        type(adapter).save(adapter, folder)
+    except Exception as error:
+        raise _failure(error) from error
+
+
+def perform_load(adapter: Adapter, folder: Path, finished: bool) -> None:
+    """Bring an opened adapter to the state that it saved."""
+    try:
+        type(adapter).load(adapter, folder)  # by its class: an input may well be called load
+        adapter.finished = finished
+        _collect(adapter, every_output=False)
+        take_events(adapter)
+    except Exception as error:
+        raise _failure(error) from error
+
+
+def perform_replay(adapter: Adapter, parts: Sequence[Path]) -> str:
+    """Advance an opened adapter through recorded inputs; return the digest of what it said.
+
+    Each part holds start and length of the steps, shape (n_steps,), and each input, shape (n_steps, n_labels).
+    """
+    said = OutputDigest()
+    for part in parts:
+        with np.load(part, allow_pickle=False) as recorded:
+            starts, lengths = recorded["start_s"], recorded["length_s"]
+            heard = {name.removeprefix("input."): recorded[name] for name in recorded.files if name[:6] == "input."}
+        for k, step in enumerate(map(Step, starts.tolist(), lengths.tolist())):
+            said.add(perform_advance(adapter, step, {name: values[k] for name, values in heard.items()}).outputs)
+    return said.hex
+
+
+def perform_close(adapter: Adapter) -> None:
+    """Close an adapter."""
+    try:
+        adapter.close()
+    except Exception as error:
+        raise _failure(error) from error
+
+
+_VERBS: dict[str, Callable[..., Any]] = {
+    "open": perform_open,
+    "advance": perform_advance,
+    "save": perform_save,
+    "load": perform_load,
+    "replay": perform_replay,
+    "close": perform_close,
+}
+
+
+class OutputDigest:
+    """A running hash of everything an adapter said, by which two runs of it are told apart."""
+
+    def __init__(self) -> None:
+        self.hex = ""
+
+    def add(self, outputs: dict[str, Vector]) -> None:
+        """Take the outputs of one step."""
+        digest = hashlib.blake2b(self.hex.encode(), digest_size=16)
+        for name, value in sorted(outputs.items()):
+            digest.update(name.encode())
+            digest.update(value.data)
+        self.hex = digest.hexdigest()
+
+
 class Host:
     """Runs an adapter in this thread of this process."""
 
@@ -116,21 +188,23 @@ class Host:
         self.name = name
         self.adapter = adapter
 
-    async def open(self) -> Reply:
-        """Open the adapter."""
-        return perform_open(self.adapter)
+    async def call(self, verb: str, *arguments: Any) -> Any:
+        """Let the adapter open, advance, save, load or replay.
 
-    async def advance(self, step: Step, values: dict[str, Vector]) -> Reply:
-        """Advance the adapter by one step."""
-        return perform_advance(self.adapter, step, values)
+        Raises
+        ------
+        AdapterError
+            Whatever it raised, or how its worker ended.
+        """
+        return _VERBS[verb](self.adapter, *arguments)
 
     def close(self, *, failed: bool) -> None:
         """Close the adapter; after a failure its own complaints no longer matter."""
         try:
-            self.adapter.close()
-        except Exception as error:
+            perform_close(self.adapter)
+        except AdapterError:
             if not failed:
-                raise _failure(error) from error
+                raise
 
 
 class ThreadHost(Host):
@@ -142,16 +216,12 @@ class ThreadHost(Host):
         super().__init__(name, adapter)
         self._executor = ThreadPoolExecutor(1, thread_name_prefix=name)
 
-    async def _call(self, function: Callable[..., Reply], *arguments: Any) -> Reply:
-        return await asyncio.get_running_loop().run_in_executor(self._executor, function, *arguments)
+    async def call(self, verb: str, *arguments: Any) -> Any:
+        """See `Host.call`; the event loop goes on meanwhile."""
+        return await asyncio.get_running_loop().run_in_executor(self._executor, self._perform, verb, *arguments)
 
-    async def open(self) -> Reply:
-        """Open the adapter."""
-        return await self._call(perform_open, self.adapter)
-
-    async def advance(self, step: Step, values: dict[str, Vector]) -> Reply:
-        """Advance the adapter by one step."""
-        return await self._call(perform_advance, self.adapter, step, values)
+    def _perform(self, verb: str, *arguments: Any) -> Any:
+        return _VERBS[verb](self.adapter, *arguments)
 
     def close(self, *, failed: bool) -> None:
         """Wait for the thread and close the adapter."""
@@ -178,17 +248,14 @@ class ProcessHost(ThreadHost):
         super().__init__(name, adapter)
         self._log, self._timeout_s = log, timeout_s
         self._process: subprocess.Popen[bytes] | None = None
-        self._pipe: Pipe | None = None
+        self._wire: Wire | None = None
 
-    async def open(self) -> Reply:
-        """Start the worker and open the adapter in it."""
-        return await self._call(self._start)
+    def _perform(self, verb: str, *arguments: Any) -> Any:
+        if verb == "open":
+            return self._start()
+        return self._ask((verb, *arguments), self._timeout_s if verb == "advance" else None)
 
-    async def advance(self, step: Step, values: dict[str, Vector]) -> Reply:
-        """Advance the adapter in its worker."""
-        return await self._call(self._ask, ("advance", step, values), self._timeout_s)
-
-    def _start(self) -> Reply:
+    def _start(self) -> Any:
         try:
             package = pickle.dumps(self.adapter, protocol=5)
         except Exception as error:
@@ -198,28 +265,28 @@ class ProcessHost(ThreadHost):
             ) from error
         ours, theirs = socket.socketpair()
         self._log.parent.mkdir(parents=True, exist_ok=True)
-        with self._log.open("wb") as log:
+        with self._log.open("ab") as log:
             # A session of its own: Ctrl-C reaches this process alone, which then closes its workers in order.
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "cosim._worker", str(theirs.fileno())],
                 pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
             )  # fmt: skip
         theirs.close()
-        self._pipe = Pipe(ours.detach())
+        self._wire = Wire(ours)
         return self._ask((sys.path, package))
 
-    def _ask(self, message: object, timeout_s: float | None = None) -> Reply:
-        assert self._pipe is not None
+    def _ask(self, message: object, timeout_s: float | None = None) -> Any:
+        assert self._wire is not None
         try:
-            self._pipe.send_bytes(pickle.dumps(message, protocol=5))
-            if not self._pipe.poll(timeout_s):
+            self._wire.send(message)
+            if not self._wire.poll(timeout_s):
                 raise AdapterError(f"took longer than {timeout_s:g} s: its worker was ended")
-            answer = pickle.loads(self._pipe.recv_bytes())
+            answer = self._wire.receive()
         except (EOFError, OSError) as error:
             raise AdapterError(self._obituary()) from error
-        if isinstance(answer, Reply):
-            return answer
-        raise AdapterError(*answer)
+        if isinstance(answer, _Failed):
+            raise AdapterError(answer.text, answer.details)
+        return answer
 
     def _obituary(self) -> str:
         assert self._process is not None
@@ -235,60 +302,64 @@ class ProcessHost(ThreadHost):
     def close(self, *, failed: bool) -> None:
         """Close the adapter and end its worker; a worker that does not follow is killed."""
         problem = None
-        if self._process is not None and self._pipe is not None:
+        if self._process is not None and self._wire is not None:
             if failed:
-                self._process.kill()  # a step that is still running would be waited for in vain
+                self._kill()  # a step that is still running would be waited for in vain
             else:
                 try:
                     self._ask(("close",))
                 except AdapterError as error:
                     problem = error
             self._executor.shutdown(wait=True, cancel_futures=True)
-            self._pipe.close()
+            self._wire.close()
             try:
                 self._process.wait(10)
             except subprocess.TimeoutExpired:
-                self._process.kill()
+                self._kill()
                 self._process.wait()
             self._process = None
         if problem is not None:
             raise problem
 
+    def _kill(self) -> None:
+        assert self._process is not None
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)  # with what it has started itself
+
+
+@dataclass(frozen=True)
+class _Failed:
+    text: str
+    details: str
+
 
 def serve(descriptor: int) -> None:
-    """Run an adapter on behalf of the process at the other end of the pipe, until told to close or left alone."""
-    pipe = Pipe(descriptor)
+    """Run an adapter on behalf of the process at the other end of the wire, until told to close or left alone."""
+    wire = Wire(socket.socket(fileno=descriptor))
     adapter: Adapter | None = None
-
-    def answer(reply: object) -> None:
-        pipe.send_bytes(pickle.dumps(reply, protocol=5))
-
     try:
-        path, package = pickle.loads(pipe.recv_bytes())
+        path, package = wire.receive()
         sys.path[:] = path
         try:
             adapter = pickle.loads(package)
             assert isinstance(adapter, Adapter)
-            answer(perform_open(adapter))
-        except AdapterError as error:
-            answer((str(error), error.details))
         except Exception as error:
             failure = _failure(error)
-            answer((f"cannot be built in its worker: {failure}", failure.details))
+            wire.send(_Failed(f"cannot be built in its worker: {failure}", failure.details))
+            return
+        verb: str = "open"
+        arguments: list[Any] = []
         while True:
-            message = pickle.loads(pipe.recv_bytes())
-            if adapter is None or message[0] == "close":
-                break
             try:
-                answer(perform_advance(adapter, *message[1:]))
+                answer = _VERBS[verb](adapter, *arguments)
             except AdapterError as error:
-                answer((str(error), error.details))
-        if adapter is not None:
-            Host("", adapter).close(failed=False)
-            adapter = None
-        answer(Reply({}))
-    except AdapterError as error:
-        answer((str(error), error.details))
+                answer = _Failed(str(error), error.details)
+            if verb == "close":
+                adapter = None
+            wire.send(answer)
+            if adapter is None:
+                return
+            verb, *arguments = wire.receive()
     except (EOFError, ConnectionError):
         os.write(2, b"cosim: left alone, closing\n")
     finally:

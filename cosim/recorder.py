@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import json
 import os
-import platform
-from collections.abc import Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
-from importlib.metadata import version
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Literal, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -24,7 +24,11 @@ from cosim.core.clock import Clock
 from cosim.core.errors import CosimError
 from cosim.core.ports import Vector
 
+Keep: TypeAlias = Literal["mean", "last", "min", "max"]
+_Event: TypeAlias = tuple[int, str, str, str, str]
+
 PART_STEPS = 60
+_ROWS, _EVENTS = "rows.npz", "events.json"
 _TIME = pa.timestamp("ms", tz="UTC")
 
 
@@ -44,18 +48,72 @@ def _write_table(path: Path, table: pa.Table) -> None:
     temporary.replace(path)
 
 
+@dataclass(frozen=True)
+class Rule:
+    """How an output is recorded.
+
+    Parameters
+    ----------
+    every
+        Exchange steps from one row to the next. [ticks]
+    keep
+        What a row says of the steps that it covers.
+    """
+
+    every: int
+    keep: Keep
+
+
 class _Series:
     """The rows of one output that are not on disk yet."""
 
-    def __init__(self, folder: Path, labels: tuple[str, ...]) -> None:
-        folder.mkdir(parents=True)
-        self.folder = folder
+    def __init__(self, folder: Path, labels: tuple[str, ...], rule: Rule) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder, self._rule = folder, rule
         self.rows: list[tuple[int, Vector]] = []
         self.parts = 0
+        self._covered: Vector | None = None
+        self._count = 0
+        self._last = 0
         self.order = np.argsort(np.array(labels, dtype=object), kind="stable")
         self.labels = pa.array([labels[i] for i in self.order], pa.string())
 
+    def add(self, tick: int, value: Vector) -> None:
+        """Take a value; a row is there once its steps are complete."""
+        if self._covered is None or self._rule.keep == "last":
+            self._covered = value
+        elif self._rule.keep == "mean":
+            self._covered = self._covered + value
+        else:
+            self._covered = (np.minimum if self._rule.keep == "min" else np.maximum)(self._covered, value)
+        self._count, self._last = self._count + 1, tick
+        if tick % self._rule.every == 0:
+            self.complete()
+
+    def complete(self) -> None:
+        """Make a row of what has been taken since the last."""
+        if self._covered is not None:
+            value = self._covered / self._count if self._rule.keep == "mean" and self._count > 1 else self._covered
+            self.rows.append((self._last, value))
+            self._covered, self._count = None, 0
+
+    def save(self) -> dict[str, Vector]:
+        """Return as arrays what is not on disk yet."""
+        kept = {"ticks": np.array([t for t, _ in self.rows]), "rows": np.array([v for _, v in self.rows])}
+        kept["counts"] = np.array([self.parts, self._count, self._last])
+        return kept if self._covered is None else kept | {"covered": self._covered}
+
+    def load(self, kept: Mapping[str, Vector]) -> None:
+        """Go on from what `save` returned; forget the parts that were written since."""
+        self.rows = [(int(tick), value) for tick, value in zip(kept["ticks"], kept["rows"])]
+        self.parts, self._count, self._last = map(int, kept["counts"])
+        self._covered = kept.get("covered")
+        for part in self.folder.glob("part-*"):
+            if part.suffix == ".tmp" or int(part.stem.removeprefix("part-")) >= self.parts:
+                part.unlink()
+
     def write(self, part: int, rows: list[tuple[int, Vector]], times: list[int], dtype: type) -> None:
+        """Write rows as a Parquet part."""
         values: np.ndarray = np.array([value for _, value in rows], dtype=dtype)[:, self.order]
         n_steps, n_labels = values.shape
         indices = np.repeat(np.arange(n_labels, dtype=np.int32), n_steps)
@@ -79,45 +137,93 @@ class Recorder:
     clock
         Turns ticks into UTC.
     outputs
-        Labels of the outputs to record, by ``adapter.port``.
+        Labels of the outputs to record and how, by ``adapter.port``.
+    adapters
+        Names of the adapters, by which events of the same time are ordered.
     double
         Write float64 instead of float32.
     """
 
-    def __init__(self, folder: Path, clock: Clock, outputs: Mapping[str, tuple[str, ...]], *, double: bool) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        clock: Clock,
+        outputs: Mapping[str, tuple[tuple[str, ...], Rule]],
+        adapters: Sequence[str],
+        *,
+        double: bool,
+    ) -> None:
         self._folder, self._clock = folder, clock
         self._dtype: type = np.float64 if double else np.float32
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="recorder")
         self._pending: list[Future[None]] = []
-        self._events: list[tuple[int, str, str, str, str]] = []
+        self._events: list[_Event] = []
+        self._written_events = -1
+        self._rank = {name: i for i, name in enumerate(adapters)}
         self._start_ms = round(clock.start_utc.timestamp() * 1000)
-        self._series = {name: _Series(folder / "series" / name, labels) for name, labels in outputs.items()}
+        self._series = {
+            name: _Series(folder / "series" / name, labels, rule) for name, (labels, rule) in outputs.items()
+        }
+        self.wall_s = 0.0
+        """Time that the run spent here instead of going on; writing goes on beside it. [s]"""
 
     def add(self, adapter: str, tick: int, values: Mapping[str, Vector], events: list[Event]) -> None:
         """Take what an adapter said at the end of a step.
 
         Raises
         ------
-        CosimError
+        RecordingError
             If an earlier part could not be written.
         """
+        began = time.perf_counter()
         self._check()
+        self._events += [(self._ms(tick), adapter, e.kind, e.element, e.text) for e in events]
         for port, value in values.items():
             series = self._series.get(f"{adapter}.{port}")
             if series is not None:
-                series.rows.append((tick, value))
+                series.add(tick, value)
                 if len(series.rows) >= PART_STEPS:
                     self._submit(series)
-        self._events += [(self._ms(tick), adapter, e.kind, e.element, e.text) for e in events]
+                    self._submit_events()
+        self.wall_s += time.perf_counter() - began
 
     def close(self) -> None:
-        """Write what is left and wait for it."""
+        """Write what is left and wait for it.
+
+        Raises
+        ------
+        RecordingError
+            If something could not be written.
+        """
         for series in self._series.values():
+            series.complete()
             if series.rows:
                 self._submit(series)
-        self._pending.append(self._writer.submit(self._write_events))
+        self._submit_events()
         self._writer.shutdown(wait=True)
         self._check()
+
+    def save(self, folder: Path) -> None:
+        """Write into a folder what is not in a part yet, once everything else is on disk.
+
+        Raises
+        ------
+        RecordingError
+            If an earlier part could not be written.
+        """
+        wait(self._pending)
+        self._check()
+        arrays = {f"{name}:{key}": value for name, s in self._series.items() for key, value in s.save().items()}
+        np.savez(folder / _ROWS, **arrays)  # type: ignore[arg-type]
+        write_json(folder / _EVENTS, self._events)
+
+    def load(self, folder: Path) -> None:
+        """Go on from what `save` wrote; what was recorded after that is forgotten."""
+        with np.load(folder / _ROWS, allow_pickle=False) as arrays:
+            for name, series in self._series.items():
+                prefix = f"{name}:"
+                series.load({n.removeprefix(prefix): arrays[n] for n in arrays.files if n.startswith(prefix)})
+        self._events = [tuple(row) for row in json.loads((folder / _EVENTS).read_text(encoding="utf-8"))]
 
     def _ms(self, tick: int) -> int:
         return self._start_ms + round(tick * self._clock.step_s * 1000)
@@ -128,8 +234,15 @@ class Recorder:
         self._pending.append(self._writer.submit(series.write, series.parts, rows, times, self._dtype))
         series.parts += 1
 
-    def _write_events(self) -> None:
-        columns = [[row[i] for row in self._events] for i in range(5)]
+    def _submit_events(self) -> None:
+        if len(self._events) != self._written_events:
+            self._written_events = len(self._events)
+            self._pending.append(self._writer.submit(self._write_events, self._events.copy()))
+
+    def _write_events(self, events: list[_Event]) -> None:
+        # Adapters report side by side: only this order is the same whatever their placement.
+        events.sort(key=lambda event: (event[0], self._rank[event[1]]))
+        columns = [[row[i] for row in events] for i in range(5)]
         table = pa.table(
             {
                 "time": pa.array(columns[0], pa.int64()).cast(_TIME),
@@ -148,13 +261,12 @@ class Recorder:
             error = future.exception()
             if error is not None:
                 words = error.strerror if isinstance(error, OSError) else str(error)
-                raise CosimError(
+                raise RecordingError(
                     f"cannot record into {self._folder}: {words}; what was recorded before is readable, free some "
                     "space or pass another folder"
                 ) from error
 
 
-def versions() -> dict[str, Any]:
-    """Return the versions of what every run uses."""
-    packages = ("cosim", "mosaik", "numpy", "scipy")
-    return {"python": platform.python_version(), **{name: version(name) for name in packages}}
+class RecordingError(CosimError):
+    """The disk takes no more."""
+

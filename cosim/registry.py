@@ -78,6 +78,7 @@ class Builder:
 
     def __init__(self, name: str, module: ModuleType, source: str | None = None) -> None:
         self.name, self._module = name, module
+        self._target = name if source is None else str(Path(source).resolve())
         build = getattr(module, "build", None)
         if not callable(build):
             raise CosimError(
@@ -147,6 +148,7 @@ class Builder:
         if scenario.name == "scenario":
             scenario.name = self.name
         scenario.seed = seed
+        scenario.builder = {"target": self._target, "settings": list(settings)}
         scenario.parameters = json.loads(json.dumps(scenario.parameters | values, default=str))
         return scenario
 

@@ -2,33 +2,34 @@
 
 from __future__ import annotations
 
-import asyncio
 import datetime as dt
 import fnmatch
-import hashlib
-import threading
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cosim.core.adapter import Adapter, Placement, inputs, outputs
-from cosim.core.clock import Clock
+from cosim.core.adapter import Adapter, Placement, inputs, outputs, restored_by
+from cosim.core.clock import Clock, duration_s
 from cosim.core.errors import CosimError, ScenarioError
 from cosim.core.ports import Input, Output, Port
+from cosim.core.timetable import Timetable
 
 from .connecting import find_loop, make_connection
-from .exchange import Channel, Connection, Substitute
-from .hosts import Host, ProcessHost, ThreadHost, check_picklable
+from .exchange import Connection, Substitute
+from .hosts import check_picklable
 from .layers import Layer
-from .recorder import Recorder, versions, write_json
+from .recorder import Keep, Rule
 from .results import Indicator, Result
+from .running import Options, Progress, execute, new_folder, options_of
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-    from .bridge import Run
+    from .coupling import CouplingError
 
 Indicators = Callable[[Result], Mapping[str, Indicator]]
+_EVERYTHING: list[tuple[str, float | None, Keep | None]] = [("*", None, None)]
 
 
 class Scenario:
@@ -53,6 +54,8 @@ class Scenario:
         The seed from which the builder drew.
     parameters : dict
         What the builder was called with.
+    builder : dict or None
+        How the builder is found and called again, for ``cosim resume``.
     model
         What the scenario was built from, kept alive with it; the engine does not look at it.
     layers : list of Layer
@@ -70,20 +73,21 @@ class Scenario:
         self.clock, self.indicators = clock, indicators
         self.name, self.seed = "scenario", 0
         self.parameters: dict[str, Any] = {}
+        self.builder: dict[str, Any] | None = None
         self.layers: list[Layer] = []
         self.model: Any = None
         self.connections: list[Connection] = []
         self._problems: list[str] = []
-        self._recorded: list[str] = ["*"]
+        self._recorded: list[tuple[str, float | None, Keep | None]] = _EVERYTHING
         self._placements: dict[str, Placement] = {}
-        self.adapters = {name: adapter for name, adapter in adapters.items() if isinstance(adapter, Adapter)}
-        for name in adapters.keys() - self.adapters.keys():
-            self._problems.append(f"{name} is a {type(adapters[name]).__name__}: it must be a cosim Adapter")
+        self.adapters: dict[str, Adapter] = {}
+        strangers = {name: type(a).__name__ for name, a in adapters.items() if not isinstance(a, Adapter)}
+        for name, adapter in adapters.items():
+            if name not in strangers:
+                self._add(name, adapter)
+        self._problems += [f"{name} is a {kind}: it must be a cosim Adapter" for name, kind in strangers.items()]
         if not self.adapters:
             self._problems.append("the scenario has no adapters: pass them by name, Scenario(clock, grid=Grid(...))")
-        for name, adapter in self.adapters.items():
-            for port_name, port in (inputs(adapter) | outputs(adapter)).items():
-                port.name = f"{name}.{port_name}"
         self.steps = {name: self._ticks(name, (steps or {}).get(name)) for name in self.adapters}
         for name in set(steps or {}) - set(adapters):
             self._problems.append(f"steps names {name!r}: there is no such adapter")
@@ -110,6 +114,7 @@ class Scenario:
         initial: ArrayLike | None = None,
         if_missing: Substitute = "stop",
         partial: bool = False,
+        because: str = "",
     ) -> None:
         """Let an output feed an input; several outputs into one input add up.
 
@@ -132,6 +137,8 @@ class Scenario:
         partial
             Allow columns of ``via`` that do not sum to 1 for a quantity that must be conserved; the ledger says what
             was dropped.
+        because
+            Why it is delayed, for those who read ``cosim show``.
         """
         source, target = self._find(output, Output), self._find(input, Input)
         if source is None or target is None:
@@ -140,22 +147,98 @@ class Scenario:
             connection = make_connection(
                 source, target,  # type: ignore[arg-type]
                 steps=self.steps, via=via, delay=delay, initial=initial, if_missing=if_missing, partial=partial,
+                because=because,
             )  # fmt: skip
         except (CosimError, ValueError, TypeError) as error:
             self._problems.append(str(error))
         else:
             self.connections.append(connection)
 
-    def record(self, *patterns: str | Output) -> None:
-        """Choose the outputs to record, by port or by pattern as in ``"grid.*"``; with none, record nothing.
+    def schedule(
+        self, input: str | Input, changes: Mapping[str | dt.datetime, float | Mapping[str, float]]  # noqa: A002
+    ) -> None:
+        """Let an input change at given moments: a closure at 08:00, a tariff by the hour.
 
-        Without a call every output is recorded.
+        Until the first change the input hears its default.
+
+        Parameters
+        ----------
+        input
+            An input with a default that nothing is connected to.
+        changes
+            By moment, the new value of all elements, or of those that are named. A moment is ``"08:00"``, which
+            is every day at that time of the city's clock, or a date with a time. It must fall on the end of an
+            exchange step and of a step of the input's adapter.
+
+        Examples
+        --------
+        ``scenario.schedule("traffic.closed", {"08:00": {"edge 12": 1.0}, "10:00": {"edge 12": 0.0}})``
         """
-        self._recorded = [p if isinstance(p, str) else p.name for p in patterns]
-        for pattern in self._recorded:
-            if not any(fnmatch.fnmatchcase(name, pattern) for name in self._outputs()):
-                known = ", ".join(self._outputs())
-                self._problems.append(f"nothing to record is called {pattern!r}: there are {known}")
+        target = self._find(input, Input)
+        if target is None:
+            return
+        name, port_name, port = target
+        assert isinstance(port, Input)
+        if port.default is None:
+            self._problems.append(f"{port.name} is scheduled but has no default: connect an output to it instead")
+            return
+        try:
+            timetable = Timetable(port, self.clock, changes, step_s=self.steps[name] * self.clock.step_s)
+        except CosimError as error:
+            self._problems.append(f"the schedule of {port.name}: {error}")
+            return
+        source = f"{name}_{port_name}_schedule"
+        if source in self.adapters:
+            self._problems.append(f"{port.name} is scheduled twice: give all its changes in one call")
+            return
+        self._add(source, timetable)
+        self.steps[source] = self.steps[name]
+        self.connect(timetable.value, port)
+
+    def _add(self, name: str, adapter: Adapter) -> None:
+        self.adapters[name] = adapter
+        for port_name, port in (inputs(adapter) | outputs(adapter)).items():
+            port.name = f"{name}.{port_name}"
+
+    def record(self, *patterns: str | Output, every: float | str | None = None, keep: Keep | None = None) -> None:
+        """Choose outputs to record, by port or by pattern as in ``"grid.*"``; with none, record nothing.
+
+        Without a call every output is recorded at every step. Calls add up; of several that name an output, the last
+        decides.
+
+        Parameters
+        ----------
+        patterns
+            Outputs, their names or patterns.
+        every
+            Time from one row to the next, as in ``"10min"`` or in seconds: a multiple of the adapter's step, which is
+            the default.
+        keep
+            What a row says of the steps since the last one: their ``"mean"`` (default for means), the ``"last"``
+            (default for states: thinning), the ``"min"`` or the ``"max"``.
+        """
+        if self._recorded is _EVERYTHING or not patterns:
+            self._recorded = []
+        if keep not in (None, "mean", "last", "min", "max"):
+            self._problems.append(f"record keeps {keep!r}: write 'mean', 'last', 'min' or 'max'")
+            return
+        try:
+            every_s = None if every is None else duration_s(every)
+        except CosimError as error:
+            self._problems.append(f"record: {error}")
+            return
+        known = self.outputs()
+        for pattern in (p if isinstance(p, str) else p.name for p in patterns):
+            matching = [name for name in known if fnmatch.fnmatchcase(name, pattern)]
+            if not matching:
+                self._problems.append(f"nothing to record is called {pattern!r}: there are {', '.join(known)}")
+            for name in matching if every_s is not None else ():
+                step_s = self.steps[name.partition(".")[0]] * self.clock.step_s
+                count = round(every_s / step_s)  # type: ignore[operator]
+                if count < 1 or abs(count * step_s - every_s) > 1e-6:  # type: ignore[operator]
+                    self._problems.append(f"{name} is to be recorded every {every_s:g} s: that must be a whole "
+                                          f"multiple of its step, {step_s:g} s")  # fmt: skip
+            self._recorded.append((pattern, every_s, keep))
 
     def place(self, **placements: Placement) -> None:
         """Choose where adapters run: ``"inline"``, ``"thread"`` or ``"process"``."""
@@ -188,6 +271,12 @@ class Scenario:
                 for port_name, port in inputs(adapter).items()
                 if port.default is None and (name, port_name) not in fed
             ]
+        sources = [(c.target, c.input) for c in self.connections]
+        problems += [
+            f"{c.target}.{c.input} is scheduled and connected: do one of the two"
+            for c in self.connections
+            if isinstance(self.adapters[c.source], Timetable) and sources.count((c.target, c.input)) > 1
+        ]
         loop = find_loop(self.connections, self.steps)
         if loop:
             problems.append(loop)
@@ -204,9 +293,10 @@ class Scenario:
         self,
         out: str | Path | None = None,
         *,
-        progress: Callable[[float, float | None], None] | bool = False,
-        timeout_s: float | None = None,
+        progress: Progress = False,
+        timeout_s: float | Mapping[str, float] | None = None,
         double: bool = False,
+        checkpoint_every: float | str | None = None,
     ) -> Result:
         """Run the scenario and return its result.
 
@@ -217,9 +307,12 @@ class Scenario:
         progress
             True for a progress bar, or a callable that is told simulated and total seconds (None if open).
         timeout_s
-            The longest that one step of an adapter in a worker process may take. [s]
+            The longest that one step of an adapter in a worker process may take, for all or by adapter's name. [s]
         double
             Record float64 instead of float32.
+        checkpoint_every
+            Simulated time from one checkpoint to the next, as in ``"6h"`` or in seconds; without it a run that
+            dies cannot be resumed.
 
         Raises
         ------
@@ -229,162 +322,122 @@ class Scenario:
             If an adapter failed; everything recorded until then can be read with ``Result.open(out)``.
         """
         self.check()
-        if progress is True:
-            from .progress import bar
+        options = Options(timeout_s, double, self._checkpoint_ticks(checkpoint_every))
+        self._check_timeouts(timeout_s)
+        return execute(self, new_folder(out, self.name), options, progress)
 
-            with bar(self.name) as report:
-                return self.run(out, progress=report, timeout_s=timeout_s, double=double)
-        folder = self._new_folder(out)
-        hosts = self._hosts(folder, timeout_s)
-        recorder = Recorder(folder, self.clock, {n: p.labels for n, p in self._outputs().items() if self._keeps(n)},
-                            double=double)  # fmt: skip
-        record = self._provenance()
-        write_json(folder / "run.json", record)
-        if self.layers:
-            write_json(folder / "layers.json", [layer.to_json() for layer in self.layers])
-        channels = [
-            Channel(c, self.steps[c.source], self.steps[c.target], self.clock.step_s) for c in self.connections
+    def resume(
+        self,
+        folder: str | Path,
+        *,
+        progress: Progress = False,
+        timeout_s: float | Mapping[str, float] | None = None,
+    ) -> Result:
+        """Go on with a run of this scenario that did not finish, from its newest checkpoint.
+
+        The result is what the uninterrupted run would have left, to the last byte of every series. A run that died
+        before its first checkpoint begins anew.
+
+        Parameters
+        ----------
+        folder
+            Folder of the run.
+        progress, timeout_s
+            As in `run`.
+
+        Raises
+        ------
+        ScenarioError
+            If the scenario is not sound, or not the one that was run.
+        CosimError
+            If the folder holds no run, one without checkpoints, or one that has finished.
+        """
+        self.check()
+        self._check_timeouts(timeout_s)
+        options = options_of(self, Path(folder), timeout_s)
+        return execute(self, Path(folder).resolve(), options, progress, resume=True)
+
+    def coupling_error(
+        self,
+        out: str | Path | None = None,
+        *,
+        hours: float | None = None,
+        others: Sequence[Scenario] = (),
+        progress: Progress = False,
+    ) -> CouplingError:
+        """Repeat a window at the exchange step, its half and its quarter, and compare the indicators.
+
+        Parameters
+        ----------
+        out
+            Folder for the runs; by default ``runs/<name>-coupling-<time>``.
+        hours
+            Length of the window, from the start; the whole run by default. [h]
+        others
+            The same scenario built with other seeds, run at the exchange step: their spread stands beside the
+            differences, for what is chaotic.
+        progress
+            As in `run`.
+
+        Raises
+        ------
+        ScenarioError
+            If the scenario has no indicators, or is not sound.
+        """
+        from .coupling import coupling_error
+
+        return coupling_error(self, new_folder(out, f"{self.name}-coupling"), hours, others, progress)
+
+    def _check_timeouts(self, timeout_s: float | Mapping[str, float] | None) -> None:
+        if isinstance(timeout_s, Mapping):
+            problems = [f"timeout_s names {name!r}: there is no such adapter" for name in timeout_s.keys()
+                        - self.adapters.keys()]  # fmt: skip
+            problems += [
+                f"timeout_s of {name}: it is placed {self.placement(name)!r}, and only a worker can be ended; call "
+                f"scenario.place({name}='process')"
+                for name in timeout_s.keys() & self.adapters.keys()
+                if self.placement(name) != "process"
+            ]
+            if problems:
+                raise ScenarioError(problems)
+        limits = list(timeout_s.values()) if isinstance(timeout_s, Mapping) else [timeout_s]
+        if any(limit is not None and not limit > 0 for limit in limits):
+            raise ScenarioError(f"timeout_s is {timeout_s}: it must be positive")
+
+    def _checkpoint_ticks(self, every: float | str | None) -> int | None:
+        if every is None:
+            return None
+        length_s = duration_s(every)
+        meeting = math.lcm(*self.steps.values())
+        ticks = round(length_s / self.clock.step_s)
+        problems = []
+        if ticks < 1 or ticks % meeting or abs(ticks * self.clock.step_s - length_s) > 1e-6:
+            problems.append(
+                f"checkpoint_every is {every!r}: it must be a whole multiple of {meeting * self.clock.step_s:g} s, "
+                "when the steps of all adapters meet"
+            )
+        problems += [
+            f"{name} can be brought back neither by save() and load() nor by replay: write both, or set replays = True "
+            f"on {type(adapter).__name__} if the same inputs always make it say the same; or run without checkpoints"
+            for name, adapter in self.adapters.items()
+            if restored_by(adapter) is None
         ]
-        from .bridge import Run
+        if problems:
+            raise ScenarioError(problems)
+        return ticks
 
-        total = None if self.clock.n_steps is None else self.clock.n_steps * self.clock.step_s
-        run = Run(
-            self.clock, hosts, self.steps, channels, recorder.add,
-            (lambda done: progress(done, total)) if callable(progress) else None,
-        )  # fmt: skip
-        status, problem = "failed", "it was ended from outside"
-        try:
-            _execute(run)
-            status, problem = "finished", ""
-        except KeyboardInterrupt:
-            status, problem = "interrupted", "interrupted by the user"
-            raise
-        except CosimError as error:
-            problem = str(error)
-            raise
-        finally:
-            record |= self._outcome(run, channels, status, problem)
-            try:
-                recorder.close()
-            except CosimError as error:
-                if status == "finished":
-                    record |= {"status": "failed", "error": str(error)}
-                    raise
-            finally:
-                _try_write(folder / "run.json", record)
-        return self._judge(folder)
-
-    def _judge(self, folder: Path) -> Result:
-        result = Result.open(folder)
-        broken = [row for row in result.provenance["ledger"] if row["residual"] > 1e-9]
-        if broken:
-            raise CosimError(f"the ledger of {broken[0]['connection']} does not close: {broken[0]}; please report this")
-        if self.indicators is not None:
-            found = self.indicators(result)
-            write_json(folder / "indicators.json", {name: value.to_json() for name, value in found.items()})
-        return result
-
-    def _hosts(self, folder: Path, timeout_s: float | None) -> dict[str, Host]:
-        hosts: dict[str, Host] = {}
-        for name, adapter in self.adapters.items():
-            adapter.folder = folder / "adapters" / name
-            adapter.finished = False
-            placement = self.placement(name)
-            if placement == "process":
-                hosts[name] = ProcessHost(name, adapter, folder / "logs" / f"{name}.log", timeout_s)
-            else:
-                hosts[name] = (ThreadHost if placement == "thread" else Host)(name, adapter)
-        return hosts
-
-    def _new_folder(self, out: str | Path | None) -> Path:
-        first = folder = Path(out or Path("runs") / f"{self.name}-{dt.datetime.now():%Y%m%d-%H%M%S}")
-        n = 1
-        while out is None and folder.exists():
-            n += 1
-            folder = first.with_name(f"{first.name}-{n}")
-        try:
-            if folder.exists() and any(folder.iterdir()):
-                raise CosimError(f"{folder} is not empty: pass another folder, or remove what is in it")
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise CosimError(f"cannot write into {folder}: {error.strerror}; pass another folder with out=") from error
-        return folder.resolve()
-
-    def _provenance(self) -> dict[str, Any]:
-        files = {str(path): _sha256(Path(path)) for adapter in self.adapters.values() for path in adapter.files}
-        software = versions()
-        for adapter in self.adapters.values():
-            software |= adapter.versions()
-        return {
-            "name": self.name,
-            "status": "running",
-            "seed": self.seed,
-            "parameters": self.parameters,
-            "clock": {
-                "start": self.clock.civil(0).isoformat(),
-                "zone": self.clock.zone,
-                "step_s": self.clock.step_s,
-                "n_steps": self.clock.n_steps,
-            },
-            "adapters": {
-                name: {
-                    "class": f"{type(adapter).__module__}:{type(adapter).__qualname__}",
-                    "step_s": self.steps[name] * self.clock.step_s,
-                    "placement": self.placement(name),
-                }
-                for name, adapter in self.adapters.items()
-            },
-            "outputs": {
-                name: {
-                    "unit": port.unit,
-                    "kind": port.kind,
-                    "n_labels": len(port),
-                    "step_s": self.steps[name.partition(".")[0]] * self.clock.step_s,
-                    "recorded": self._keeps(name),
-                }
-                for name, port in self._outputs().items()
-            },
-            "connections": [
-                {"connection": c.name, "delay": c.delay, "extensive": c.extensive, "partial": c.partial}
-                for c in self.connections
-            ],
-            "versions": software,
-            "inputs": files,
-            "started": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
-        }
-
-    def _outcome(self, run: Run, channels: list[Channel], status: str, problem: str) -> dict[str, Any]:
-        ended = dt.datetime.now(dt.UTC)
-        accounts = {c.connection.name: (c.settle(), c.connection) for c in channels}
-        return {
-            "status": status,
-            **({"error": problem} if problem else {}),
-            "ended": ended.isoformat(timespec="seconds"),
-            "simulated_s": max(0, min(run.progress.done.values(), default=0)) * self.clock.step_s
-            if status != "finished"
-            else run.end * self.clock.step_s,
-            "wall_s": {name: round(bridge.wall_s, 4) for name, bridge in run.bridges.items()},
-            "ledger": [
-                {
-                    "connection": name,
-                    "unit": f"{c.unit}·s",
-                    "sent": a.sent,
-                    "initial": a.initial,
-                    "received": a.received,
-                    "in_flight": a.in_flight,
-                    "dropped": a.dropped,
-                    "residual": a.residual,
-                }
-                for name, (a, c) in accounts.items()
-                if c.extensive and c.kind == "mean"
-            ],
-        }
-
-    def _outputs(self) -> dict[str, Output]:
+    def outputs(self) -> dict[str, Output]:
+        """Return all outputs by ``adapter.port``."""
         return {f"{name}.{p}": port for name, a in self.adapters.items() for p, port in outputs(a).items()}
 
-    def _keeps(self, name: str) -> bool:
-        return any(fnmatch.fnmatchcase(name, pattern) for pattern in self._recorded)
+    def rule(self, name: str) -> Rule | None:
+        """Return how an output is recorded; None if it is not."""
+        port, ticks = self.outputs()[name], self.steps[name.partition(".")[0]]
+        for pattern, every_s, keep in reversed(self._recorded):
+            if fnmatch.fnmatchcase(name, pattern):
+                every = ticks if every_s is None else round(every_s / self.clock.step_s)
+                return Rule(every, keep or ("mean" if port.kind == "mean" else "last"))
+        return None
 
     def _find(self, wanted: str | Port, kind: type[Port]) -> tuple[str, str, Port] | None:
         side = "output" if kind is Output else "input"
@@ -400,36 +453,3 @@ class Scenario:
             self._problems.append(f"there is no {side} {name}: there are {', '.join(known) or 'none'}")
         return found
 
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _try_write(path: Path, content: dict[str, Any]) -> None:
-    try:
-        write_json(path, content)
-    except OSError:  # the disk is full: run.json still says "running", which is what a killed run says
-        return
-
-
-def _execute(run: Run) -> None:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        asyncio.run(run.execute())
-        return
-    # In a notebook this thread already has an event loop, and asyncio does not nest.
-    failures: list[BaseException] = []
-
-    def work() -> None:
-        try:
-            asyncio.run(run.execute())
-        except BaseException as error:
-            failures.append(error)
-
-    thread = threading.Thread(target=work, name="cosim")
-    thread.start()
-    thread.join()
-    if failures:
-        raise failures[0]

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import io
+import math
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from .results import Result
+
+if TYPE_CHECKING:
+    from .coupling import CouplingError
 
 
 def render(table: Table, width: int = 100) -> str:
@@ -37,6 +42,23 @@ def indicator_table(result: Result) -> Table:
     table.add_column("unit")
     for name, indicator in result.indicators.items():
         table.add_row(escape(name), number(indicator.value), escape(indicator.unit))
+    return table
+
+
+def coupling_table(found: CouplingError) -> Table:
+    """Return what the exchange step does to each indicator as a table."""
+    table = Table(title="Coupling error", title_justify="left")
+    table.add_column("indicator")
+    for divisor in (1, 2, 4):
+        table.add_column(f"{found.step_s / divisor:g} s", justify="right")
+    table.add_column("difference", justify="right")
+    table.add_column("error", justify="right")
+    table.add_column(f"spread of {found.n_seeds} seeds" if found.n_seeds > 1 else "spread", justify="right")
+    table.add_column("unit")
+    table.add_column("verdict")
+    for name, row in found.indicators.items():
+        shown = [number(math.nan if v is None else v) for v in (*row.values, row.difference, row.error, row.spread)]
+        table.add_row(escape(name), *shown, escape(row.unit), row.verdict)
     return table
 
 

@@ -28,9 +28,17 @@ class Source(Adapter):
         self.power.value = rng.normal(size=len(self.power)) * 1000
         self.count.value = self.count.value + 1
 
+    def save(self, folder):
+        (folder / "count").write_text(str(self.count.value[0]))
+
+    def load(self, folder):
+        self.count.value = float((folder / "count").read_text())
+
 
 class Echo(Adapter):
     """Says what it hears."""
+
+    replays = True
 
     def __init__(self, labels=("a", "b"), unit="W"):
         self.load = Input(unit, labels)
@@ -78,8 +86,32 @@ class Fault(Source):
                 self.feedback.value[0] = 5.0
 
 
+class Tank(Adapter):
+    """Integrates what it hears; can only be brought back by replay. Wanders if it draws chance that nobody seeded."""
+
+    replays = True
+
+    def __init__(self, labels=("a", "b"), wanders=False):
+        self.inflow = Input("W", labels)
+        self.content = Output("J", labels, "end")
+        self.wanders = wanders
+
+    def open(self):
+        self.content.value = 0.0
+        self._content = np.zeros(len(self.content))
+
+    def advance(self, step):
+        chance = np.random.default_rng().random() if self.wanders else 0.0
+        self._content = self._content + self.inflow.value * step.length_s + chance
+        self.content.value = self._content
+        if round(step.end_s / step.length_s) % 7 == 0:
+            self.report("seventh", self.content.labels[0], f"{step.end_s:g}")
+
+
 class Patchy(Adapter):
     """An output that may be missing, and is, at given steps and elements."""
+
+    replays = True
 
     def __init__(self, gaps, labels=("a", "b")):
         self.power = Output("W", labels, "mean", may_be_missing=True)
@@ -97,6 +129,7 @@ class Ender(Adapter):
     """Ends a run of open length after a number of steps."""
 
     ends_run = True
+    replays = True
 
     def __init__(self, after):
         self.after, self.done = after, 0

@@ -1,0 +1,211 @@
+"""What happens between `Scenario.run` and its `Result`? Folder, hosts, recorder, the run itself, its provenance."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from cosim.core.errors import CosimError, ScenarioError
+
+from .checkpoint import Checkpoint, Checkpoints
+from .exchange import Channel
+from .hosts import Host, ProcessHost, ThreadHost
+from .provenance import changes, outcome, provenance
+from .recorder import Recorder, RecordingError, write_json
+from .results import Result
+
+if TYPE_CHECKING:
+    from .bridge import Run
+    from .scenario import Scenario
+
+Progress: TypeAlias = Callable[[float, float | None], None] | bool
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a scenario is run, as far as it does not change what comes out.
+
+    Parameters
+    ----------
+    timeout_s
+        The longest that one step of a worker may take, for all or by adapter. [s]
+    double
+        Record float64 instead of float32.
+    checkpoint_every
+        Exchange steps from one checkpoint to the next; None for no checkpoints. [ticks]
+    """
+
+    timeout_s: float | Mapping[str, float] | None = None
+    double: bool = False
+    checkpoint_every: int | None = None
+
+
+def options_of(scenario: Scenario, folder: Path, timeout_s: float | Mapping[str, float] | None) -> Options:
+    """Return the options of a run that is to be resumed.
+
+    Raises
+    ------
+    CosimError
+        If there is no run that can be resumed.
+    ScenarioError
+        If the scenario is not the one that was run.
+    """
+    before = Result.open(folder).provenance
+    if before["status"] == "finished":
+        raise CosimError(f"{folder} has finished: there is nothing to resume")
+    recording = before["recording"]
+    if recording["checkpoint_every"] is None:
+        raise CosimError(f"{folder} was run without checkpoints: run it anew, with checkpoint_every=")
+    differences = changes(before, provenance(scenario))
+    if differences:
+        raise ScenarioError([f"{folder} cannot be resumed, {text}" for text in differences])
+    return Options(timeout_s, recording["double"], recording["checkpoint_every"])
+
+
+def new_folder(out: str | Path | None, name: str) -> Path:
+    """Make an empty folder for a run and return it.
+
+    Raises
+    ------
+    CosimError
+        If it cannot be made, or holds something.
+    """
+    first = folder = Path(out or Path("runs") / f"{name}-{dt.datetime.now():%Y%m%d-%H%M%S}")
+    n = 1
+    while out is None and folder.exists():
+        n += 1
+        folder = first.with_name(f"{first.name}-{n}")
+    try:
+        if folder.exists() and any(folder.iterdir()):
+            raise CosimError(f"{folder} is not empty: pass another folder, or remove what is in it")
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CosimError(f"cannot write into {folder}: {error.strerror}; pass another folder with out=") from error
+    return folder.resolve()
+
+
+def execute(
+    scenario: Scenario, folder: Path, options: Options, progress: Progress, *, resume: bool = False
+) -> Result:
+    """Run a scenario in a folder, from the start or from the newest checkpoint there; return the result.
+
+    Raises
+    ------
+    RunError
+        If an adapter failed.
+    """
+    if progress is True:
+        from .progress import bar
+
+        with bar(scenario.name) as report:
+            return execute(scenario, folder, options, report, resume=resume)
+    from .bridge import Run
+
+    clock, ports = scenario.clock, scenario.outputs()
+    rules = {name: rule for name in ports if (rule := scenario.rule(name)) is not None}
+    recorder = Recorder(folder, clock, {name: (ports[name].labels, rule) for name, rule in rules.items()},
+                        list(scenario.adapters), double=options.double)  # fmt: skip
+    record = provenance(scenario) | {
+        "recording": {"double": options.double, "checkpoint_every": options.checkpoint_every}
+    }
+    channels = [
+        Channel(c, scenario.steps[c.source], scenario.steps[c.target], clock.step_s) for c in scenario.connections
+    ]
+    restored = None
+    if resume and Checkpoint.there(folder):
+        restored = Checkpoint(folder)
+        restored.fill(channels, recorder)
+        record |= {"resumed_at_s": restored.tick * clock.step_s}
+    write_json(folder / "run.json", record)
+    if scenario.layers:
+        write_json(folder / "layers.json", [layer.to_json() for layer in scenario.layers])
+    checkpoints = None
+    if options.checkpoint_every is not None:
+        checkpoints = Checkpoints(folder, options.checkpoint_every, restored.tick if restored is not None else 0)
+    total = None if clock.n_steps is None else clock.n_steps * clock.step_s
+    run = Run(
+        clock, _hosts(scenario, folder, options.timeout_s), scenario.steps, channels, recorder,
+        checkpoints=checkpoints, restored=restored,
+        on_progress=(lambda done: progress(done, total)) if callable(progress) else None,
+    )  # fmt: skip
+    status, problem = "failed", "it was ended from outside"
+    try:
+        _run(run)
+        status, problem = "finished", ""
+    except KeyboardInterrupt:
+        status, problem = "interrupted", "interrupted by the user"
+        raise
+    except CosimError as error:
+        problem = str(error)
+        raise
+    finally:
+        try:
+            recorder.close()
+        except RecordingError as error:
+            if status == "finished":
+                status, problem = "failed", str(error)
+                raise
+        finally:
+            _try_write(folder / "run.json", record | outcome(run, status, problem))
+    return _judge(scenario, folder)
+
+
+def _judge(scenario: Scenario, folder: Path) -> Result:
+    result = Result.open(folder)
+    broken = [row for row in result.provenance["ledger"] if row["residual"] > 1e-9]
+    if broken:
+        raise CosimError(f"the ledger of {broken[0]['connection']} does not close: {broken[0]}; please report this")
+    if scenario.indicators is not None:
+        found = scenario.indicators(result)
+        write_json(folder / "indicators.json", {name: value.to_json() for name, value in found.items()})
+    return result
+
+
+def _hosts(
+    scenario: Scenario, folder: Path, timeout_s: float | Mapping[str, float] | None
+) -> dict[str, Host]:
+    hosts: dict[str, Host] = {}
+    for name, adapter in scenario.adapters.items():
+        adapter.folder = folder / "adapters" / name
+        adapter.finished = False
+        placement = scenario.placement(name)
+        if placement == "process":
+            limit = timeout_s.get(name) if isinstance(timeout_s, Mapping) else timeout_s
+            hosts[name] = ProcessHost(name, adapter, folder / "logs" / f"{name}.log", limit)
+        else:
+            hosts[name] = (ThreadHost if placement == "thread" else Host)(name, adapter)
+    return hosts
+
+
+def _try_write(path: Path, content: dict[str, Any]) -> None:
+    try:
+        write_json(path, content)
+    except OSError:  # the disk is full: run.json still says "running", which is what a killed run says
+        return
+
+
+def _run(run: Run) -> None:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        asyncio.run(run.execute())
+        return
+    # In a notebook this thread already has an event loop, and asyncio does not nest.
+    failures: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            asyncio.run(run.execute())
+        except BaseException as error:
+            failures.append(error)
+
+    thread = threading.Thread(target=work, name="cosim")
+    thread.start()
+    thread.join()
+    if failures:
+        raise failures[0]
