@@ -15,7 +15,7 @@ from cosim.core.clock import Clock
 from cosim.core.conformance import datasheet, datasheet_findings
 from cosim.core.errors import CosimError, PortError
 from cosim.core.ports import Input, Output, Vector
-from cosim.hosts import check_picklable
+from cosim.hosts import check_picklable, perform_load, perform_save
 
 from .leftovers import left_since, open_now
 from .rig import ConformanceError, Rig, violation
@@ -311,8 +311,9 @@ def comes_back(rig: Rig) -> None:
         with rig.opened(first, run):
             for index in range(half):
                 rig.advance(first, index)
+            finished = first.finished
             if way == "state":
-                first.save(state)
+                _called("save", perform_save, first, state)
                 rig.expect_same(
                     [rig.advance(first, half)],
                     "save() changes the adapter that it saves",
@@ -321,7 +322,7 @@ def comes_back(rig: Rig) -> None:
                 )
         with rig.opened(second, run):
             if way == "state":
-                second.load(state)
+                _called("load", perform_load, second, state, finished)
             else:
                 for index in range(half):
                     rig.advance(second, index)
@@ -333,6 +334,15 @@ def comes_back(rig: Rig) -> None:
                 else "remove what makes it differ, or set replays = False and write save(folder) and load(folder)",
                 first=half + 1,
             )
+
+
+def _called(verb: str, function: Callable[..., None], *arguments: object) -> None:
+    try:
+        function(*arguments)
+    except CosimError as error:
+        raise violation(
+            f"{verb}() fails: {error}", "save() finds an empty folder, load() what save() wrote, after open()"
+        ) from error
 
 
 @_check("outputs are told")

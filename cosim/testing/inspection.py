@@ -80,15 +80,19 @@ class Inspection:
         except DoesNotApply as reason:
             return Verdict(name, "skipped", reason=str(reason))
         except ConformanceError as error:
-            return Verdict(name, "failed", tuple(error.findings), expected=expected, cause=error)
+            findings, cause = tuple(error.findings), error
         except (Exception, SystemExit) as error:
             frame = traceback.extract_tb(error.__traceback__)[-1]
-            finding = Finding(
-                f"raised {type(error).__name__}: {error} ({Path(frame.filename).name}, line {frame.lineno})",
-                "make it work under the demand of this check: " + check.demand,
+            findings = (
+                Finding(
+                    f"raised {type(error).__name__}: {error} ({Path(frame.filename).name}, line {frame.lineno})",
+                    "make it work under the demand of this check: " + check.demand,
+                ),
             )
-            return Verdict(name, "failed", (finding,), expected=expected, cause=error)
-        return Verdict(name, "passed")
+            cause = error
+        else:
+            return Verdict(name, "passed")
+        return Verdict(name, "failed", findings, expected=expected, cause=cause)
 
     def test(self, name: str) -> Callable[[], None]:
         """Return a function that makes one check under pytest: it raises, skips or returns."""

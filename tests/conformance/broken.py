@@ -409,6 +409,11 @@ class SavesTooLittle(Battery):
         self.power.value = self.power.value * 0.9**self.age
 
 
+class CannotSave(Battery):
+    def save(self, folder):
+        (folder / "sub" / "energy.txt").write_text("1")
+
+
 class ChangesWhenSaved(Battery):
     def save(self, folder):
         super().save(folder)

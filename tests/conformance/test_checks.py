@@ -54,6 +54,7 @@ CASES = [
     ("Poisons", "failure leaves nothing", "the next tells something else", "keep state in the instance"),
     ("OnlySaves", "comes back", "it has save() without load()", "write load(folder) too"),
     ("SavesTooLittle", "comes back", "after load() it does not go on", "save everything that advance() reads"),
+    ("CannotSave", "comes back", "save() fails: FileNotFoundError", "save() finds an empty folder"),
     ("ChangesWhenSaved", "comes back", "save() changes the adapter", "leave the simulator as it is"),
     ("ReplaysInTheSameFolder", "comes back", "replayed, it does not go on", "set replays = False"),
     ("DependsOnStep", "step length does not matter", "and step_tolerance promises 1e-09", "integrate exactly"),
