@@ -111,7 +111,9 @@ def run_command(
             scenario = builder(settings or [], seed=seed)
             others = [builder(settings or [], seed=seed + k) for k in range(1, seeds)] if coupling else []
         if coupling:
-            console.print(str(scenario.coupling_error(out, hours=window, others=others, progress=True)))
+            from .tables import coupling_table
+
+            console.print(coupling_table(scenario.coupling_error(out, hours=window, others=others, progress=True)))
             return
         result = scenario.run(out, progress=True, timeout_s=timeout, checkpoint_every=checkpoints)
         _show_result(console, result, report=report)
@@ -139,13 +141,21 @@ def resume_command(
 
 
 @app.command("show")
-def show_command(target: Target, settings: Settings = None, seed: Seed = 0, debug: Debug = False) -> None:
-    """Print a scenario's adapters, ports and connections without running it."""
+def show_command(
+    target: Target,
+    settings: Settings = None,
+    seed: Seed = 0,
+    times: Annotated[Path | None, typer.Option("--times", help="A run's folder, for wall times on the path.")] = None,
+    debug: Debug = False,
+) -> None:
+    """Print a scenario's adapters, ports, connections and critical path without running it."""
     from .describe import describe
     from .registry import load_builder
+    from .results import Result
 
     with one_line(debug):
-        for part in describe(load_builder(target)(settings or [], seed=seed)):
+        wall_s = None if times is None else Result.open(times).provenance["wall_s"]
+        for part in describe(load_builder(target)(settings or [], seed=seed), wall_s):
             Console().print(part)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from collections.abc import Mapping as MappingABC
 from typing import TYPE_CHECKING, Any
 
@@ -122,14 +123,41 @@ def make_connection(
     )  # fmt: skip
 
 
-def find_loop(connections: list[Connection], steps: MappingABC[str, int]) -> str | None:
-    """Return the message for a loop in which nobody can step first, if there is one."""
+def _within_a_step(connections: Iterable[Connection], steps: MappingABC[str, int]) -> nx.DiGraph[str]:
+    """Return who must have stepped before whom, with the delay that would change it."""
     graph: nx.DiGraph[str] = nx.DiGraph()
+    graph.add_nodes_from(steps)
     for c in connections:
         if mosaik_shift(c.kind, c.delay, steps[c.source], steps[c.target]) == 0:
             needed = steps[c.source] if c.kind == "mean" else 1
             known = graph.get_edge_data(c.source, c.target, {"needed": 0})
             graph.add_edge(c.source, c.target, needed=max(needed, known["needed"]))
+    return graph
+
+
+def critical_path(
+    connections: Iterable[Connection], steps: MappingABC[str, int], weights: MappingABC[str, float] | None = None
+) -> list[str]:
+    """Return the adapters that must run one after the other within a step: the longest such chain.
+
+    Parameters
+    ----------
+    connections, steps
+        Of a scenario without a loop.
+    weights
+        What each adapter costs, e.g. wall time; all the same by default.
+    """
+    graph = _within_a_step(connections, steps)
+    best: dict[str, tuple[float, list[str]]] = {}
+    for name in nx.topological_sort(graph):
+        before = max((best[source] for source in graph.predecessors(name)), key=lambda b: b[0], default=(0.0, []))
+        best[name] = (before[0] + (1.0 if weights is None else weights.get(name, 0.0)), [*before[1], name])
+    return max(best.values(), key=lambda b: b[0])[1]
+
+
+def find_loop(connections: list[Connection], steps: MappingABC[str, int]) -> str | None:
+    """Return the message for a loop in which nobody can step first, if there is one."""
+    graph = _within_a_step(connections, steps)
     try:
         loop = nx.find_cycle(graph)
     except nx.NetworkXNoCycle:

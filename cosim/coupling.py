@@ -95,7 +95,7 @@ class CouplingError:
     def __str__(self) -> str:
         from .tables import coupling_table, render
 
-        return render(coupling_table(self))
+        return render(coupling_table(self), width=160)
 
 
 def coupling_error(

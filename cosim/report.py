@@ -74,7 +74,7 @@ def _drawing(result: Result, layer: dict[str, Any]) -> list[dict[str, Any]]:
     if table.empty or not labels:
         return []
     about = result.provenance["outputs"][layer["port"]]
-    step_s = about["step_s"]
+    step_s = about["every_s"]
     per_frame = max(1, int(np.ceil(len(table) / FRAMES)))
     values = table[labels].to_numpy(dtype=float) * layer["factor"]
     n_frames = -(-len(values) // per_frame)
@@ -136,6 +136,6 @@ def _method_rows(result: Result) -> str:
     software = ", ".join(f"{name} {version}" for name, version in p["versions"].items())
     rows = [("parameters", json.dumps(p["parameters"], ensure_ascii=False)), ("versions", software)]
     for name, a in p["adapters"].items():
-        rows.append((f"adapter {name}", f"{a['class']}, step {a['step_s']:g} s, {a['placement']}"))
+        rows.append((f"adapter {name}", f"{a['class']}, step {a['step_s']:g} s, {p['placements'][name]}"))
     rows += [(f"input {Path(name).name}", f"sha256 {digest}") for name, digest in p["inputs"].items()]
     return _rows(rows)

@@ -188,8 +188,12 @@ class Result:
 
     def integral(self, port: str) -> pd.Series[float]:
         """Return each label's integral over the run, in the port's unit times seconds (W to J)."""
-        step_s = self._about(port)["step_s"]
-        return self._aggregate(port, "label", "sum(value::double)") * step_s
+        about = self._about(port)
+        every_ms = round(about["every_s"] * 1000)
+        # A row stands for the time since the last one: the run's last row may stand for less than the others.
+        start = round(pd.Timestamp(self.provenance["clock"]["start"]).timestamp() * 1000)
+        since = f"((epoch_ms(time) - {start} - 1) % {every_ms} + 1) / 1000.0"
+        return self._aggregate(port, "label", f"sum(value::double * {since})")
 
     def _aggregate(self, port: str, key: str, what: str) -> pd.Series[float]:
         if not self._has_parts(port):

@@ -137,3 +137,64 @@ def test_comparison_shows_both_runs_and_the_difference(tmp_path):
     assert "base" in text
     assert "plan" in text
     assert "energy" in text
+
+
+def spaced(folder, **how):
+    scenario = Scenario(DAY, steps={"echo": 300}, source=Source(("b", "a")), echo=Echo(("b", "a")))
+    scenario.connect("source.power", "echo.load")
+    scenario.record("source.power", **how)
+    return scenario.run(folder, double=True)
+
+
+def test_recorded_means_keep_their_integral(tmp_path):
+    result = spaced(tmp_path / "run", every="10min")
+    whole = toy().run(tmp_path / "whole", double=True)
+    table = result.series("source.power")
+    assert table.shape == (18, 2)
+    np.testing.assert_allclose(table, whole.series("source.power").to_numpy().reshape(18, 10, 2).mean(axis=1))
+    np.testing.assert_allclose(result.integral("source.power"), whole.integral("source.power"), rtol=1e-12)
+    assert result.provenance["outputs"]["source.power"]["every_s"] == 600
+
+
+@pytest.mark.parametrize(("keep", "of"), [("min", np.min), ("max", np.max), ("last", lambda v, axis: v[:, -1])])
+def test_rows_say_what_was_to_be_kept(keep, of, tmp_path):
+    result = spaced(tmp_path / "run", every=600, keep=keep)
+    whole = toy().run(tmp_path / "whole", double=True).series("source.power").to_numpy()
+    np.testing.assert_array_equal(result.series("source.power"), of(whole.reshape(18, 10, 2), axis=1))
+
+
+def test_last_window_that_the_run_does_not_fill_still_counts(tmp_path):
+    result = spaced(tmp_path / "run", every="50min")
+    whole = toy().run(tmp_path / "whole", double=True)
+    assert len(result.series("source.power")) == 4
+    np.testing.assert_allclose(result.integral("source.power"), whole.integral("source.power"), rtol=1e-12)
+
+
+def test_states_are_thinned_from_the_start_on(tmp_path):
+    scenario = toy()
+    scenario.record("source.count", every="1h")
+    assert scenario.run(tmp_path / "run").series("source.count")["a"].tolist() == [0.0, 60.0, 120.0, 180.0]
+
+
+def test_calls_of_record_add_up_and_the_last_decides(tmp_path):
+    scenario = toy()
+    scenario.record("*", every="1h")
+    scenario.record("echo.*")
+    result = scenario.run(tmp_path / "run")
+    assert len(result.series("source.power")) == 3
+    assert len(result.series("echo.heard")) == 180
+
+
+@pytest.mark.parametrize(
+    ("how", "words"),
+    [
+        ({"every": "90 s"}, "is to be recorded every 90 s: that must be a whole multiple of its step, 60 s"),
+        ({"every": "soon"}, "no length of time"),
+        ({"keep": "median"}, "write 'mean', 'last', 'min' or 'max'"),
+    ],
+)
+def test_impossible_recording_is_refused(how, words):
+    scenario = toy()
+    scenario.record("source.power", **how)
+    with pytest.raises(CosimError, match=words):
+        scenario.check()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import time
 
 import numpy as np
@@ -57,12 +58,13 @@ class Echo(Adapter):
 class Fault(Source):
     """Does something wrong at a given moment."""
 
-    def __init__(self, fault, at_s=120.0, labels=("a", "b")):
+    def __init__(self, fault, at_s=120.0, labels=("a", "b"), slow_s=0.0):
         super().__init__(labels)
-        self.fault, self.at_s = fault, at_s
+        self.fault, self.at_s, self.slow_s = fault, at_s, slow_s
 
     def advance(self, step: Step):
         super().advance(step)
+        time.sleep(self.slow_s)
         if step.start_s < self.at_s:
             return
         match self.fault:
@@ -78,6 +80,13 @@ class Fault(Source):
                 os._exit(7)
             case "hang":
                 time.sleep(3600)
+            case "spawn and hang":
+                child = subprocess.Popen(["sleep", "3600"])
+                self.folder.mkdir(parents=True, exist_ok=True)
+                (self.folder / "child").write_text(str(child.pid))
+                time.sleep(3600)
+            case "inf":
+                self.power.value = float("inf")
             case "forget":
                 self.power.assigned = False
             case "in place":

@@ -55,6 +55,45 @@ def test_worker_that_hangs_is_ended_after_its_timeout(tmp_path):
         failing("hang", "process").run(tmp_path / "run", timeout_s=1)
 
 
+def test_timeout_may_be_given_by_adapter(tmp_path):
+    scenario = failing("hang", "process")
+    with pytest.raises(CosimError, match=r"fault failed at .* took longer than 1 s: its worker was ended"):
+        scenario.run(tmp_path / "run", timeout_s={"fault": 1.0})
+    assert len(Result.open(tmp_path / "run").series("fault.power")) == 62
+
+
+def test_timeouts_that_nobody_could_keep_are_refused(tmp_path):
+    scenario = failing("hang", "thread")
+    with pytest.raises(ScenarioError) as raised:
+        scenario.run(tmp_path / "run", timeout_s={"fault": 1.0, "nobody": 1.0})
+    assert raised.value.problems == [
+        "timeout_s names 'nobody': there is no such adapter",
+        "timeout_s of fault: it is placed 'thread', and only a worker can be ended; call "
+        "scenario.place(fault='process')",
+    ]
+    with pytest.raises(ScenarioError, match="timeout_s is 0: it must be positive"):
+        failing("hang", "process").run(tmp_path / "run", timeout_s=0)
+
+
+def test_worker_that_dies_takes_what_it_started_with_it(tmp_path):
+    scenario = failing("spawn and hang", "process")
+    with pytest.raises(CosimError, match="took longer than 2 s"):
+        scenario.run(tmp_path / "run", timeout_s=2)
+    child = int((tmp_path / "run" / "adapters" / "fault" / "child").read_text())
+    deadline = time.monotonic() + 10
+    while alive(child) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not alive(child)
+
+
+def alive(pid):
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
 def test_class_of_the_script_itself_is_refused_in_a_worker_with_the_remedy():
     class Local(Source):
         pass

@@ -82,7 +82,7 @@ def test_inputs_and_versions_are_kept(morning):
     about = Result.open(morning.folder).provenance
     assert {"sumo", "pandapower", "mosaik", "cosim"} <= about["versions"].keys()
     assert any(name.endswith("cars.rou.xml") for name in about["inputs"])
-    assert about["adapters"]["traffic"]["placement"] == "process"
+    assert about["placements"]["traffic"] == "process"
 
 
 @pytest.mark.parametrize(
