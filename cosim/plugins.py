@@ -74,8 +74,8 @@ def load(group: str, name: str, *, otherwise: str) -> Any:
         raise
     except (Exception, SystemExit) as error:
         raise CosimError(
-            f"the {kind} {name!r} of {_package(point)} does not load: {type(error).__name__}: {error}; mend or uninstall "
-            f"{_package(point)}"
+            f"the {kind} {name!r} of {_package(point)} does not load: {type(error).__name__}: {error}; mend or "
+            f"uninstall {_package(point)}"
         ) from error
 
 

@@ -175,9 +175,9 @@ class Builder:
         return scenario
 
 
-def _hints(function: Any, **options: bool) -> dict[str, Any]:
+def _hints(function: Any, *, include_extras: bool = False) -> dict[str, Any]:
     try:
-        return get_type_hints(function, **options)
+        return get_type_hints(function, include_extras=include_extras)
     except NameError:  # an annotation that only type checkers can resolve
         return {}
 

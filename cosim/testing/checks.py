@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import pickle
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
-from cosim.core.adapter import Adapter, Placement, inputs, outputs, restored_by
-from cosim.core.clock import Clock
+from cosim.core.adapter import Adapter, inputs, outputs
 from cosim.core.conformance import datasheet, datasheet_findings
 from cosim.core.errors import CosimError, PortError
-from cosim.core.ports import Input, Output, Vector
-from cosim.hosts import check_picklable, perform_load, perform_save
+from cosim.core.ports import Vector
+from cosim.hosts import check_picklable
 
 from .leftovers import left_since, open_now
 from .rig import ConformanceError, Rig, violation
@@ -42,7 +39,9 @@ CHECKS: dict[str, Check] = {}
 """Every check by name, in the order in which they are run."""
 
 
-def _check(*after: str) -> Callable[[Callable[[Rig], None]], Callable[[Rig], None]]:
+def check(*after: str) -> Callable[[Callable[[Rig], None]], Callable[[Rig], None]]:
+    """Register a function as a check; ``after`` names those without which it has no meaning."""
+
     def register(function: Callable[[Rig], None]) -> Callable[[Rig], None]:
         name = function.__name__.replace("_", " ")
         CHECKS[name] = Check(name, (function.__doc__ or "").partition("\n")[0].rstrip("."), function, after)
@@ -51,7 +50,7 @@ def _check(*after: str) -> Callable[[Callable[[Rig], None]], Callable[[Rig], Non
     return register
 
 
-@_check()
+@check()
 def is_built(rig: Rig) -> None:
     """The factory builds an adapter, a fresh one each time, with the same datasheet."""
     first, second = rig.build(), rig.build()
@@ -66,7 +65,7 @@ def is_built(rig: Rig) -> None:
         )
 
 
-@_check("is built")
+@check("is built")
 def datasheet_is_complete(rig: Rig) -> None:
     """The datasheet has ports in SI units, input files that exist, and a docstring with the sign convention."""
     findings = list(datasheet_findings(rig.build()))
@@ -74,7 +73,7 @@ def datasheet_is_complete(rig: Rig) -> None:
         raise ConformanceError(findings)
 
 
-@_check("is built")
+@check("is built")
 def constructor_starts_nothing(rig: Rig) -> None:
     """The constructor leaves no thread, child process, file or socket behind."""
     before = open_now()
@@ -88,7 +87,7 @@ def constructor_starts_nothing(rig: Rig) -> None:
         )
 
 
-@_check("is built")
+@check("is built")
 def is_picklable(rig: Rig) -> None:
     """Before open() it can be pickled, as a worker process needs, and comes back with the same datasheet."""
     adapter = rig.build()
@@ -109,11 +108,12 @@ def is_picklable(rig: Rig) -> None:
         )
 
 
-@_check("is built")
+@check("is built")
 def wrong_inputs_are_refused(rig: Rig) -> None:
     """NaN and wrong shapes are refused by every input before the simulator sees them."""
     for name, port in inputs(rig.build()).items():
-        for what, value in {"NaN": np.full(max(len(port), 1), np.nan), "a wrong shape": np.zeros(len(port) + 2)}.items():
+        wrong = {"NaN": np.full(max(len(port), 1), np.nan), "a wrong shape": np.zeros(len(port) + 2)}
+        for what, value in wrong.items():
             try:
                 port.deliver(value)
             except CosimError:
@@ -121,14 +121,14 @@ def wrong_inputs_are_refused(rig: Rig) -> None:
             raise violation(f"{name} takes {what}", f"declare {name} as a cosim.Input and leave its deliver() alone")
 
 
-@_check("is built")
+@check("is built")
 def opens(rig: Rig) -> None:
     """open() starts it."""
     with rig.opened(rig.build()):
         pass
 
 
-@_check("opens")
+@check("opens")
 def close_is_safe(rig: Rig) -> None:
     """close() may be called without open(), after a run, and twice."""
     adapter = rig.build()
@@ -151,13 +151,13 @@ def close_is_safe(rig: Rig) -> None:
         ) from error
 
 
-@_check("close is safe")
+@check("close is safe")
 def outputs_are_told(rig: Rig) -> None:
     """In every step every output is assigned, one finite number per label."""
     assert rig.reference
 
 
-@_check("outputs are told")
+@check("outputs are told")
 def states_are_known_at_the_start(rig: Rig) -> None:
     """open() assigns every 'end' output, the state at the start, and no 'mean', for no step has passed."""
     adapter = rig.build()
@@ -178,7 +178,7 @@ def states_are_known_at_the_start(rig: Rig) -> None:
         )
 
 
-@_check("outputs are told")
+@check("outputs are told")
 def datasheet_stays(rig: Rig) -> None:
     """Ports neither appear nor change once the adapter is built."""
     adapter = rig.build()
@@ -193,7 +193,7 @@ def datasheet_stays(rig: Rig) -> None:
         )
 
 
-@_check("outputs are told")
+@check("outputs are told")
 def inputs_are_left_alone(rig: Rig) -> None:
     """What an input hears is not changed, neither in the step nor later."""
     adapter = rig.build()
@@ -213,7 +213,7 @@ def inputs_are_left_alone(rig: Rig) -> None:
             )
 
 
-@_check("outputs are told")
+@check("outputs are told")
 def same_inputs_give_same_outputs(rig: Rig) -> None:
     """Two fresh adapters tell the same bytes under the same inputs."""
     rig.expect_same(
@@ -224,7 +224,7 @@ def same_inputs_give_same_outputs(rig: Rig) -> None:
     )
 
 
-@_check("same inputs give same outputs")
+@check("same inputs give same outputs")
 def opens_again(rig: Rig) -> None:
     """Opened again after close(), the same adapter tells the same from the start."""
     adapter = rig.build()
@@ -236,7 +236,7 @@ def opens_again(rig: Rig) -> None:
     )
 
 
-@_check("outputs are told", "constructor starts nothing")
+@check("outputs are told", "constructor starts nothing")
 def close_leaves_nothing(rig: Rig) -> None:
     """After close() no thread, child process, file or socket is left."""
     _ = rig.reference  # what a library opens once for all is open now
@@ -251,7 +251,7 @@ def close_leaves_nothing(rig: Rig) -> None:
         )
 
 
-@_check("same inputs give same outputs")
+@check("same inputs give same outputs")
 def failure_leaves_nothing(rig: Rig) -> None:
     """After a step that fails midway, close() works, and the next adapter is not affected."""
     adapter = rig.build()
@@ -287,153 +287,6 @@ def failure_leaves_nothing(rig: Rig) -> None:
         "after one adapter failed, the next tells something else",
         "keep state in the instance, not in the class, the module or a simulator that outlives close()",
     )
-
-
-@_check("same inputs give same outputs")
-def comes_back(rig: Rig) -> None:
-    """After save() and load(), or replayed, it goes on bit for bit."""
-    kind = type(rig.build())
-    if (kind.save is Adapter.save) != (kind.load is Adapter.load):
-        has, lacks = ("load", "save") if kind.save is Adapter.save else ("save", "load")
-        raise violation(f"it has {has}() without {lacks}()", f"write {lacks}(folder) too: they only work together")
-    way = restored_by(rig.build())
-    if way is None:
-        raise DoesNotApply(
-            "a run with it cannot be resumed: write save(folder) and load(folder), or set replays = True if it is "
-            "deterministic"
-        )
-    half = rig.n_steps // 2
-    with tempfile.TemporaryDirectory(prefix="cosim-check-") as folder:
-        run, state = Path(folder, "run"), Path(folder, "state")
-        run.mkdir()
-        state.mkdir()
-        first, second = rig.build(), rig.build()
-        with rig.opened(first, run):
-            for index in range(half):
-                rig.advance(first, index)
-            finished = first.finished
-            if way == "state":
-                _called("save", perform_save, first, state)
-                rig.expect_same(
-                    [rig.advance(first, half)],
-                    "save() changes the adapter that it saves",
-                    "write copies in save() and leave the simulator as it is",
-                    first=half + 1,
-                )
-        with rig.opened(second, run):
-            if way == "state":
-                _called("load", perform_load, second, state, finished)
-            else:
-                for index in range(half):
-                    rig.advance(second, index)
-            rig.expect_same(
-                [rig.advance(second, index) for index in range(half, rig.n_steps)],
-                "after load() it does not go on as it was" if way == "state" else "replayed, it does not go on as it was",
-                "save everything that advance() reads and changes, at full precision (numpy.savez, not text)"
-                if way == "state"
-                else "remove what makes it differ, or set replays = False and write save(folder) and load(folder)",
-                first=half + 1,
-            )
-
-
-def _called(verb: str, function: Callable[..., None], *arguments: object) -> None:
-    try:
-        function(*arguments)
-    except CosimError as error:
-        raise violation(
-            f"{verb}() fails: {error}", "save() finds an empty folder, load() what save() wrote, after open()"
-        ) from error
-
-
-@_check("outputs are told")
-def step_length_does_not_matter(rig: Rig) -> None:
-    """Two half steps tell the same means and final states as the whole, if it declares a step_tolerance."""
-    adapter = rig.build()
-    tolerance = adapter.step_tolerance
-    if tolerance is None:
-        raise DoesNotApply("it declares no step_tolerance: its results may depend on the step, which the user chooses")
-    with rig.opened(adapter):
-        halves = [[rig.advance(adapter, k, half=h).outputs for h in (0, 1)] for k in range(rig.n_steps)]
-    for name, port in outputs(adapter).items():
-        whole = np.array([reply.outputs[name] for reply in rig.reference[1:]])
-        parts = np.array([[half[name] for half in pair] for pair in halves])
-        split = parts.mean(axis=1) if port.kind == "mean" else parts[:, 1]
-        scale = np.nanmax(np.abs(whole), initial=0.0)
-        off = np.where(np.isnan(whole) & np.isnan(split), 0.0, np.abs(split - whole))
-        if not (off <= tolerance * scale).all():
-            index, element = np.unravel_index(int(np.argmax(np.nan_to_num(off, nan=np.inf))), off.shape)
-            raise violation(
-                f"{name}[{port.labels[element]!r}] is {whole[index, element]:g} after one step from "
-                f"{rig.step(int(index)).start_s:g} s of {rig.step_s:g} s, but {split[index, element]:g} after two of "
-                f"{rig.step_s / 2:g} s: they differ by {off[index, element] / (scale or 1.0):.2g} of its largest value, "
-                f"and step_tolerance promises {tolerance:g}",
-                "integrate exactly over the step or in smaller steps inside advance(), take the mean over the whole "
-                "step, or declare the tolerance that the method keeps (None: the step matters)",
-            )
-
-
-class Signals(Adapter):
-    """Says what a rig's inputs hear, as means over the step, whatever is positive there."""
-
-    def __init__(self, ports: dict[str, Input], series: list[dict[str, Vector]]) -> None:
-        for name, port in ports.items():
-            setattr(self, name, Output(port.unit, port.labels, "mean"))
-        self._series = series
-
-    def open(self) -> None:
-        self._index = 0
-
-    def advance(self, step: object) -> None:
-        for name, port in outputs(self).items():
-            port.value = self._series[self._index][name]
-        self._index += 1
-
-
-@_check("same inputs give same outputs", "is picklable")
-def placement_does_not_matter(rig: Rig) -> None:
-    """Run by the engine inline, in a thread and in a worker process, it gives the same bytes."""
-    if not outputs(rig.build()):
-        raise DoesNotApply("it has no outputs")
-    results = {placement: _placed(rig, placement) for placement in ("inline", "thread", "process")}
-    for name, inline in results["inline"].items():
-        for placement in ("thread", "process"):
-            other = results[placement][name]
-            if inline.tobytes() != other.tobytes():
-                unlike = "has another length" if inline.shape != other.shape else (
-                    f"differs by up to {np.nanmax(np.abs(inline - other)):.3g}")  # fmt: skip
-                raise violation(
-                    f"{name} {unlike} when it runs in a {placement} instead of inline",
-                    "take nothing from the environment, the working directory, hash order, or module state that a "
-                    "worker process does not share",
-                )
-
-
-def _placed(rig: Rig, placement: Placement) -> dict[str, Vector]:
-    """Run the adapter by the engine and return its recorded outputs."""
-    from cosim.scenario import Scenario  # only this check needs the engine
-
-    adapter = rig.build()
-    ports = inputs(adapter)
-    series = [
-        {name: np.array(value, float) for name, value in rig.heard(adapter, k).items()} for k in range(rig.n_steps)
-    ]
-    clock = Clock("2025-01-15", hours=rig.n_steps * rig.step_s / 3600, step_s=rig.step_s)
-    signals = {"signals": Signals(ports, series)} if ports else {}
-    scenario = Scenario(clock, adapter=adapter, **signals)
-    for name in ports:
-        scenario.connect(f"signals.{name}", f"adapter.{name}")
-    scenario.place(adapter=placement)
-    scenario.record("adapter.*")
-    with tempfile.TemporaryDirectory(prefix="cosim-check-") as folder:
-        try:
-            result = scenario.run(Path(folder, "run"), double=True)
-        except CosimError as error:
-            raise violation(
-                f"placed {placement}, it fails: {error}",
-                "what it needs must come from the module's imports and the constructor's arguments, and open() must "
-                "work in any thread",
-            ) from error
-        return {name: result.series(f"adapter.{name}").to_numpy(float) for name in outputs(adapter)}
 
 
 def _unlike(one: Adapter, other: Adapter) -> str:

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from cosim.core.conformance import Finding
 from cosim.core.errors import CosimError
 
+from . import continuation, placement  # noqa: F401  in the order in which their checks are made
 from .checks import CHECKS, DoesNotApply
 from .rig import ConformanceError, Factory, Rig
 
@@ -75,6 +76,8 @@ class Inspection:
         for needed in check.after:
             if self.verdict(needed).status != "passed":
                 return Verdict(name, "skipped", reason=f"needs {needed!r}")
+        findings: tuple[Finding, ...]
+        cause: BaseException
         try:
             check.function(self.rig)
         except DoesNotApply as reason:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -35,8 +34,9 @@ def left_since(before: set[tuple[object, str]], patience_s: float = 1.0) -> list
 
 def _children() -> Iterator[tuple[object, str]]:
     me = os.getpid()
-    if sys.platform == "linux":
-        for stat in Path("/proc").glob("[0-9]*/stat"):
+    processes = Path("/proc")
+    if (processes / "self" / "stat").exists():
+        for stat in processes.glob("[0-9]*/stat"):
             try:
                 pid, _, rest = stat.read_text(errors="replace").partition(" (")
             except OSError:  # it has just ended
@@ -54,12 +54,13 @@ def _children() -> Iterator[tuple[object, str]]:
 
 
 def _descriptors() -> Iterator[tuple[object, str]]:
-    for entry in os.listdir("/dev/fd"):
+    for entry in Path("/dev/fd").iterdir():
         try:
-            os.fstat(int(entry))
+            os.fstat(int(entry.name))
         except OSError:  # the descriptor of this very listing
             continue
         try:
-            yield entry, f"{os.readlink(f'/dev/fd/{entry}')} (descriptor {entry})"
-        except OSError:
-            yield entry, f"descriptor {entry}"
+            name = str(entry.readlink())
+        except OSError:  # no link outside Linux
+            name = "file or socket"
+        yield (entry.name, name), f"{name} (descriptor {entry.name})"

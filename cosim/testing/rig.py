@@ -123,7 +123,7 @@ class Rig:
         given = {} if self._inputs is None else self._inputs(self.step(index))
         if unknown := given.keys() - ports.keys():
             raise CosimError(
-                f"inputs= names {', '.join(sorted(unknown))}: the inputs of {self.name} are {', '.join(ports) or 'none'}"
+                f"inputs= names {', '.join(sorted(unknown))}: {self.name} has the inputs {', '.join(ports) or 'none'}"
             )
         return {
             name: given[name] if name in given else plausible(port, index, self.seed) for name, port in ports.items()
@@ -219,11 +219,11 @@ def _fix(error: CosimError, verb: str) -> str:
     if "was not assigned" in text:
         return "assign every output in every step, also in those that end early"
     if "expects shape" in text or "every element must be" in text or "only NaN may stand" in text:
-        return "assign one finite number per label; may_be_missing=True on the output allows NaN where it is meant"
+        return "assign one finite number per label; with may_be_missing=True an output may say NaN"
     if "no value yet" in text:
         return "assign what is read before it is read: states in open(); inputs arrive with the first step"
     return (
-        f"{verb} must take what is written on the datasheet; if it is right to refuse the generated inputs or the step, "
+        f"{verb} must take what the datasheet allows; if it is right to refuse the generated inputs or the step, "
         "give others: inputs= and step_s= of check_adapter, or a Rig for cosim check"
     )
 

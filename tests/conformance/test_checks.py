@@ -43,7 +43,7 @@ CASES = [
     ("EarlyMean", "states are known at the start", "power is a mean over a step", "in advance() only"),
     ("LatePort", "datasheet stays", "late changed while it ran", "declare every port in __init__"),
     ("ForcesInput", "inputs are left alone", "setpoint was changed", "work on a copy"),
-    ("KeepsInput", "inputs are left alone", "for the step from 0 s", "never make a port's vector writeable"),
+    ("KeepsInput", "inputs are left alone", "for the step from 0 s", "never make a port's vector"),
     ("Random", "same inputs give same outputs", "in the step to 60 s power['a'] was", "draw by seed"),
     ("ReportsClock", "same inputs give same outputs", "it reported [Event(", "take nothing from the wall clock"),
     ("NeverResets", "opens again", "does not start afresh: in the step to 60 s power", "set in open() everything"),
@@ -57,9 +57,9 @@ CASES = [
     ("CannotSave", "comes back", "save() fails: FileNotFoundError", "save() finds an empty folder"),
     ("ChangesWhenSaved", "comes back", "save() changes the adapter", "leave the simulator as it is"),
     ("ReplaysInTheSameFolder", "comes back", "replayed, it does not go on", "set replays = False"),
-    ("DependsOnStep", "step length does not matter", "and step_tolerance promises 1e-09", "integrate exactly"),
-    ("DependsOnPlace", "placement does not matter", "power differs by up to 1 when it runs in a process", "environment"),
-    ("NotInWorker", "placement does not matter", "placed process, it fails: adapter failed at its opening: RuntimeError",
+    ("DependsOnStep", "step length does not matter", "while step_tolerance promises 1e-09", "integrate exactly"),
+    ("DependsOnPlace", "placement does not matter", "power differs by up to 1 when it runs in a process", "hash"),
+    ("NotInWorker", "placement does not matter", "placed process, it fails: adapter failed at its opening: ",
      "what it needs must come from"),
 ]  # fmt: skip
 
@@ -96,7 +96,7 @@ def test_check_adapter_reports_all_failures_together():
         check_adapter(Careless)
     text = str(error.value)
     assert text.startswith("Careless fails 3 of the checks:")
-    for words in ("datasheet is complete: ", "is picklable: ", "states are known at the start: ", "  fix: state the sign"):
+    for words in ("datasheet is complete: ", "is picklable: ", "states are known at the start: ", "  fix: state the"):
         assert words in text
 
 
@@ -153,7 +153,7 @@ def test_generated_inputs_begin_with_the_default_and_keep_to_the_unit():
         (lambda: Rig(broken.Battery, step_s=float("nan")), "at least 2 steps of positive length"),
         (lambda: Rig(broken.Battery, n_steps=1), "1 steps of 60.0 s: a check needs at least 2"),
         (lambda: Inspection(Rig(broken.Battery, expected_failures={"opnes": "typo"})), "the checks are is built, "),
-        (lambda: Rig(broken.Battery, inputs=lambda s: {"power": 1}).reference, "the inputs of Battery are setpoint, share"),
+        (lambda: Rig(broken.Battery, inputs=lambda s: {"power": 1}).reference, "has the inputs setpoint, share"),
     ],
 )  # fmt: skip
 def test_misuse_of_the_checks_is_said_clearly(call, words):

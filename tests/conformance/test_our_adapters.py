@@ -65,7 +65,8 @@ def town() -> Path:
         for i in range(1, 40)
     )
     (folder / "trips.rou.xml").write_text(
-        '<routes><vType id="car" emissionClass="HBEFA4/PC_petrol_Euro-4"/><vType id="ev" emissionClass="Energy/unknown">'
+        '<routes><vType id="car" emissionClass="HBEFA4/PC_petrol_Euro-4"/>'
+        '<vType id="ev" emissionClass="Energy/unknown">'
         '<param key="has.battery.device" value="true"/><param key="device.battery.capacity" value="40000"/>'
         '<param key="device.battery.chargeLevel" value="9000"/></vType>'
         '<trip id="electric" type="ev" depart="0" from="A0A1" to="A2B2">'
