@@ -60,14 +60,14 @@ def load(group: str, name: str, *, otherwise: str) -> Any:
         If nothing is registered by this name, or by two packages, or it does not load.
     """
     kind = group.rpartition(".")[2].removesuffix("s")
-    points = {point for point in entry_points(group=group) if point.name == name}
+    points = [point for point in entry_points(group=group) if point.name == name]
     if not points:
         known = ", ".join(sorted(point.name for point in entry_points(group=group)))
         raise CosimError(f"there is no {kind} {name!r}: there are {known}, or {otherwise}")
     if len(points) > 1:
         packages = " and ".join(sorted(map(_package, points)))
         raise CosimError(f"{packages} both register the {kind} {name!r}: uninstall one of them")
-    (point,) = points
+    [point] = points
     try:
         return point.load()
     except CosimError:
