@@ -75,12 +75,24 @@ def datasheet_findings(adapter: Adapter) -> Iterator[Finding]:
         yield Finding(
             f"placement is {adapter.placement!r}", "write placement = 'inline', 'thread' or 'process' in the class"
         )
+    yield from _version_findings(adapter)
     for path in adapter.files:
         if not Path(path).is_file():
             yield Finding(
                 f"files names {path}, which is not a file",
                 "name in self.files the input files that the constructor was given, for the run's provenance",
             )
+
+
+def _version_findings(adapter: Adapter) -> Iterator[Finding]:
+    fix = "return name and version of the software as text, as in {'sumo': '1.28.0'}; it is asked before open()"
+    try:
+        versions: object = adapter.versions()
+    except Exception as error:
+        yield Finding(f"versions() raises {type(error).__name__}: {error}", fix)
+        return
+    if not isinstance(versions, dict) or not all(isinstance(text, str) for text in (*versions, *versions.values())):
+        yield Finding(f"versions() returns {versions!r}", fix)
 
 
 def _si_unit(text: str) -> str | None:

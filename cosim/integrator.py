@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import faulthandler
 import importlib.util
 import keyword
 import string
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -29,6 +31,7 @@ _SKELETON = {
     "pyproject.txt": "pyproject.toml",
     "readme.txt": "README.md",
 }
+_STDERR = 2  # a descriptor: what replaces sys.stderr may have none
 _MARKS = {"passed": "[green]passed[/]", "failed": "[red]FAILED[/]", "skipped": "[dim]skipped[/]"}
 
 
@@ -42,6 +45,9 @@ def check_command(
         typer.Option("--set", metavar="NAME=VALUE", help="An argument of the constructor; may be given several times."),
     ] = None,
     step: Annotated[float | None, typer.Option("--step", help="Length of a step, 60 if not given. [s]")] = None,
+    timeout: Annotated[
+        float, typer.Option("--timeout", min=0.1, help="Longest that a check may take before it is ended. [s]")
+    ] = 300.0,
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
 ) -> None:  # fmt: skip
     """Check that an adapter keeps the contract, and print how to mend what it does not.
@@ -56,11 +62,12 @@ def check_command(
         )
         inspection = _inspection(target, settings or [], step)
         console = Console(emoji=False, highlight=False)
+        verdicts = []
         with console.status("checking") as status:
-            verdicts = []
             for name in inspection.names:
                 status.update(f"checking: {name}")
-                verdicts.append(inspection.verdict(name))
+                with _where_it_stands(timeout):
+                    verdicts.append(inspection.verdict(name))
         console.print(verdict_table(inspection.rig.name, verdicts))
         count = {status: sum(v.status == status for v in verdicts) for status in _MARKS}
         console.print(", ".join(f"{n} {status}" for status, n in count.items() if n))
@@ -70,6 +77,17 @@ def check_command(
                     console.print("".join(traceback.format_exception(verdict.cause)), markup=False)
         if count["failed"]:
             raise typer.Exit(1)
+
+
+@contextlib.contextmanager
+def _where_it_stands(timeout_s: float) -> Iterator[None]:
+    """Should the adapter hang or crash this process, end with a traceback of where it was."""
+    faulthandler.enable(_STDERR)
+    faulthandler.dump_traceback_later(timeout_s, exit=True, file=_STDERR)
+    try:
+        yield
+    finally:
+        faulthandler.cancel_dump_traceback_later()
 
 
 def _inspection(target: str, settings: Sequence[str], step: float | None) -> Inspection:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -44,6 +45,29 @@ class Battery(Adapter):
 class Replayed(Battery):
     save, load = Adapter.save, Adapter.load
     replays = True
+
+
+class Listener(Adapter):
+    """Writes down what it hears. Consumption is positive."""
+
+    replays = True
+
+    def __init__(self):
+        self.power = Input("W", ["a", "b"])
+
+    def advance(self, step):
+        with (self.folder / "heard.txt").open("a") as file:
+            print(*self.power.value, file=file)
+
+
+class Hangs(Battery):
+    def advance(self, step):
+        threading.Event().wait()
+
+
+class Crashes(Battery):
+    def open(self):
+        os.kill(os.getpid(), signal.SIGSEGV)
 
 
 class NeedsArgument(Battery):
@@ -109,6 +133,16 @@ class NowhereToRun(Battery):
 
 class LostFile(Battery):
     files = ("/nowhere/labels.csv",)
+
+
+class VersionUnknown(Battery):
+    def versions(self):
+        return {"solver": self.solver.version}
+
+
+class VersionIsNumber(Battery):
+    def versions(self):
+        return {"solver": 2}
 
 
 class StartsThread(Battery):

@@ -21,6 +21,8 @@ CASES = [
     ("NoSign", "datasheet is complete", "which direction of power [W] is positive", "state the sign convention"),
     ("NowhereToRun", "datasheet is complete", "placement is 'cloud'", "'inline', 'thread' or 'process'"),
     ("LostFile", "datasheet is complete", "files names /nowhere/labels.csv", "name in self.files"),
+    ("VersionUnknown", "datasheet is complete", "versions() raises AttributeError", "it is asked before open()"),
+    ("VersionIsNumber", "datasheet is complete", "versions() returns {'solver': 2}", "version of the software as text"),
     ("StartsThread", "constructor starts nothing", "leaves open: thread 'listener'", "start simulators"),
     ("StartsProcess", "constructor starts nothing", "process ", "in open()"),
     ("OpensSocket", "constructor starts nothing", "socket:", "open files and sockets in open()"),
@@ -80,6 +82,13 @@ def test_broken_adapter_fails_its_check_and_hears_the_fix(kind, check, problem, 
 
 def test_every_check_has_an_adapter_that_fails_it():
     assert {case[1] for case in CASES} == set(Inspection.names)
+
+
+def test_adapter_without_outputs_is_checked_for_the_rest():
+    statuses = {v.check: v.status for v in Inspection.of(broken.Listener).verdicts()}
+    skipped = [name for name, status in statuses.items() if status == "skipped"]
+    assert skipped == ["failure leaves nothing", "step length does not matter", "placement does not matter"]
+    assert "failed" not in statuses.values()
 
 
 def test_one_cause_is_reported_once():

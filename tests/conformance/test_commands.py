@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import tomllib
@@ -105,6 +106,19 @@ def test_check_takes_a_rig_and_nested_names(lamp):
 def test_check_with_debug_shows_where_it_happened():
     said = call("check", f"{BROKEN}:Raises", "--debug")[1]
     assert 'raise ZeroDivisionError("division by zero")' in said
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"), [("Hangs", "Timeout (0:00:02)!"), ("Crashes", "Fatal Python error: Segmentation fault")]
+)
+def test_check_of_an_adapter_that_hangs_or_crashes_ends_and_shows_where(kind, words):
+    done = subprocess.run(
+        [sys.executable, "-c", "from cosim.cli import main; main()", "check", f"{BROKEN}:{kind}", "--timeout", "2"],
+        capture_output=True, text=True, timeout=120, env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert done.returncode != 0
+    assert words in done.stderr
+    assert re.search(rf'broken.py", line \d+ in {"advance" if kind == "Hangs" else "open"}', done.stderr)
 
 
 @pytest.mark.parametrize(

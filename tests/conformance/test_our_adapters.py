@@ -16,7 +16,8 @@ from cosim.adapters.buildings import Buildings
 from cosim.adapters.grid import Grid
 from cosim.adapters.traffic import Traffic
 from cosim.adapters.weather import Weather, load
-from cosim.core import Clock
+from cosim.core import Clock, Input
+from cosim.core.timetable import Timetable
 from cosim.scenarios.stock import make_stock
 from cosim.testing import Rig, parametrize_with_checks
 
@@ -93,8 +94,13 @@ def hot_day(step):
     return {"outdoor_temperature": 5 + step.start_s / 60, "irradiance": 100.0}
 
 
+def timetable():
+    return Timetable(Input("1", ["edge 1", "edge 2"], default=0.0), CLOCK, {"12:02": {"edge 2": 1.0}}, step_s=60.0)
+
+
 @parametrize_with_checks(
     [
+        timetable,
         weather,
         Rig(buildings, inputs=hot_day),
         Rig(buildings, name="buildings_hourly", step_s=3600.0),

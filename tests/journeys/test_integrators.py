@@ -35,7 +35,7 @@ class Reader:
         elif way == "file":
             (self.here / name).write_text(text)
         elif way == "add":
-            modules = re.search(r"`(py-modules = .*?)`", TUTORIAL)[1]
+            [modules] = re.findall(r"`(py-modules = .*?)`", TUTORIAL)
             before = re.sub("^py-modules = .*$", modules, (self.here / name).read_text(), flags=re.M)
             (self.here / name).write_text(before + "\n" + text)
         else:
