@@ -69,6 +69,7 @@ def provenance(scenario: Scenario) -> dict[str, Any]:
 def changes(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
     """Return in words what differs between the runs of two provenances; empty if they say the same."""
     texts = []
+    before, now = before | {"inputs": _by_name(before)}, now | {"inputs": _by_name(now)}
     for part in _IDENTITY:
         old, new = before.get(part), now[part]
         if isinstance(old, dict) and isinstance(new, dict):
@@ -92,7 +93,7 @@ def outcome(run: Run, status: str, problem: str) -> dict[str, Any]:
         "ended": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
         "simulated_s": done * run.tick_s,
         "wall_s": {name: round(bridge.wall_s, 4) for name, bridge in run.bridges.items()},
-        "recording_s": round(run.recorder.wall_s, 4),
+        "recording_s": {"waited": round(run.recorder.wall_s, 4), "writer": round(run.recorder.writer_s, 4)},
         "ledger": [
             {
                 "connection": name,
@@ -108,6 +109,14 @@ def outcome(run: Run, status: str, problem: str) -> dict[str, Any]:
             if c.extensive and c.kind == "mean"
         ],
     }
+
+
+def _by_name(about: dict[str, Any]) -> dict[str, list[str]]:
+    """Return hashes of input files by the files' names: generated ones stand in a folder of each build's own."""
+    found: dict[str, list[str]] = {}
+    for path, digest in sorted(about["inputs"].items()):
+        found.setdefault(Path(path).name, []).append(digest)
+    return found
 
 
 def _connection(c: Connection) -> dict[str, Any]:

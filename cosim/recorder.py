@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
@@ -166,6 +166,8 @@ class Recorder:
         }
         self.wall_s = 0.0
         """Time that the run spent here instead of going on; writing goes on beside it. [s]"""
+        self.writer_s = 0.0
+        """Processor time of the writing. [s]"""
 
     def add(self, adapter: str, tick: int, values: Mapping[str, Vector], events: list[Event]) -> None:
         """Take what an adapter said at the end of a step.
@@ -231,13 +233,21 @@ class Recorder:
     def _submit(self, series: _Series) -> None:
         rows, series.rows = series.rows, []
         times = [self._ms(tick) for tick, _ in rows]
-        self._pending.append(self._writer.submit(series.write, series.parts, rows, times, self._dtype))
+        self._write(series.write, series.parts, rows, times, self._dtype)
         series.parts += 1
 
     def _submit_events(self) -> None:
         if len(self._events) != self._written_events:
             self._written_events = len(self._events)
-            self._pending.append(self._writer.submit(self._write_events, self._events.copy()))
+            self._write(self._write_events, self._events.copy())
+
+    def _write(self, function: Callable[..., None], *arguments: object) -> None:
+        def work() -> None:
+            began = time.thread_time()
+            function(*arguments)
+            self.writer_s += time.thread_time() - began
+
+        self._pending.append(self._writer.submit(work))
 
     def _write_events(self, events: list[_Event]) -> None:
         # Adapters report side by side: only this order is the same whatever their placement.

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+import math
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from cosim.core.adapter import restored_by
+from cosim.core.clock import duration_s
 from cosim.core.errors import CosimError, ScenarioError
 
 from .checkpoint import Checkpoint, Checkpoints
@@ -45,6 +48,57 @@ class Options:
     checkpoint_every: int | None = None
 
 
+def checked_options(
+    scenario: Scenario,
+    timeout_s: float | Mapping[str, float] | None,
+    *,
+    double: bool = False,
+    checkpoint_every: float | str | None = None,
+) -> Options:
+    """Return the options of a run, with times in exchange steps.
+
+    Raises
+    ------
+    ScenarioError
+        If a timeout or the checkpoints ask for what the scenario's adapters cannot do.
+    """
+    problems = _timeout_problems(scenario, timeout_s)
+    ticks = None
+    if checkpoint_every is not None:
+        meeting = math.lcm(*scenario.steps.values())
+        length_s, step_s = duration_s(checkpoint_every), scenario.clock.step_s
+        ticks = round(length_s / step_s)
+        if ticks < 1 or ticks % meeting or abs(ticks * step_s - length_s) > 1e-6:
+            problems.append(
+                f"checkpoint_every is {checkpoint_every!r}: it must be a whole multiple of {meeting * step_s:g} s, "
+                "when the steps of all adapters meet"
+            )
+        problems += [
+            f"{name} can be brought back neither by save() and load() nor by replay: write both, or set replays = True "
+            f"on {type(adapter).__name__} if the same inputs always make it say the same; or run without checkpoints"
+            for name, adapter in scenario.adapters.items()
+            if restored_by(adapter) is None
+        ]
+    if problems:
+        raise ScenarioError(problems)
+    return Options(timeout_s, double, ticks)
+
+
+def _timeout_problems(scenario: Scenario, timeout_s: float | Mapping[str, float] | None) -> list[str]:
+    limits = timeout_s if isinstance(timeout_s, Mapping) else {}
+    problems = [f"timeout_s names {n!r}: there is no such adapter" for n in limits if n not in scenario.adapters]
+    problems += [
+        f"timeout_s of {name}: it is placed {scenario.placement(name)!r}, and only a worker can be ended; call "
+        f"scenario.place({name}='process')"
+        for name in limits
+        if name in scenario.adapters and scenario.placement(name) != "process"
+    ]
+    values = limits.values() if isinstance(timeout_s, Mapping) else [timeout_s]
+    if any(limit is not None and not limit > 0 for limit in values):
+        problems.append(f"timeout_s is {timeout_s}: it must be positive")
+    return problems
+
+
 def options_of(scenario: Scenario, folder: Path, timeout_s: float | Mapping[str, float] | None) -> Options:
     """Return the options of a run that is to be resumed.
 
@@ -64,7 +118,7 @@ def options_of(scenario: Scenario, folder: Path, timeout_s: float | Mapping[str,
     differences = changes(before, provenance(scenario))
     if differences:
         raise ScenarioError([f"{folder} cannot be resumed, {text}" for text in differences])
-    return Options(timeout_s, recording["double"], recording["checkpoint_every"])
+    return replace(checked_options(scenario, timeout_s), **recording)
 
 
 def new_folder(out: str | Path | None, name: str) -> Path:

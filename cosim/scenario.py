@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import datetime as dt
 import fnmatch
-import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cosim.core.adapter import Adapter, Placement, inputs, outputs, restored_by
+from cosim.core.adapter import Adapter, Placement, inputs, outputs
 from cosim.core.clock import Clock, duration_s
 from cosim.core.errors import CosimError, ScenarioError
 from cosim.core.ports import Input, Output, Port
@@ -21,7 +20,7 @@ from .hosts import check_picklable
 from .layers import Layer
 from .recorder import Keep, Rule
 from .results import Indicator, Result
-from .running import Options, Progress, execute, new_folder, options_of
+from .running import Progress, checked_options, execute, new_folder, options_of
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -322,8 +321,7 @@ class Scenario:
             If an adapter failed; everything recorded until then can be read with ``Result.open(out)``.
         """
         self.check()
-        options = Options(timeout_s, double, self._checkpoint_ticks(checkpoint_every))
-        self._check_timeouts(timeout_s)
+        options = checked_options(self, timeout_s, double=double, checkpoint_every=checkpoint_every)
         return execute(self, new_folder(out, self.name), options, progress)
 
     def resume(
@@ -353,7 +351,6 @@ class Scenario:
             If the folder holds no run, one without checkpoints, or one that has finished.
         """
         self.check()
-        self._check_timeouts(timeout_s)
         options = options_of(self, Path(folder), timeout_s)
         return execute(self, Path(folder).resolve(), options, progress, resume=True)
 
@@ -387,44 +384,6 @@ class Scenario:
         from .coupling import coupling_error
 
         return coupling_error(self, new_folder(out, f"{self.name}-coupling"), hours, others, progress)
-
-    def _check_timeouts(self, timeout_s: float | Mapping[str, float] | None) -> None:
-        if isinstance(timeout_s, Mapping):
-            problems = [f"timeout_s names {name!r}: there is no such adapter" for name in timeout_s.keys()
-                        - self.adapters.keys()]  # fmt: skip
-            problems += [
-                f"timeout_s of {name}: it is placed {self.placement(name)!r}, and only a worker can be ended; call "
-                f"scenario.place({name}='process')"
-                for name in timeout_s.keys() & self.adapters.keys()
-                if self.placement(name) != "process"
-            ]
-            if problems:
-                raise ScenarioError(problems)
-        limits = list(timeout_s.values()) if isinstance(timeout_s, Mapping) else [timeout_s]
-        if any(limit is not None and not limit > 0 for limit in limits):
-            raise ScenarioError(f"timeout_s is {timeout_s}: it must be positive")
-
-    def _checkpoint_ticks(self, every: float | str | None) -> int | None:
-        if every is None:
-            return None
-        length_s = duration_s(every)
-        meeting = math.lcm(*self.steps.values())
-        ticks = round(length_s / self.clock.step_s)
-        problems = []
-        if ticks < 1 or ticks % meeting or abs(ticks * self.clock.step_s - length_s) > 1e-6:
-            problems.append(
-                f"checkpoint_every is {every!r}: it must be a whole multiple of {meeting * self.clock.step_s:g} s, "
-                "when the steps of all adapters meet"
-            )
-        problems += [
-            f"{name} can be brought back neither by save() and load() nor by replay: write both, or set replays = True "
-            f"on {type(adapter).__name__} if the same inputs always make it say the same; or run without checkpoints"
-            for name, adapter in self.adapters.items()
-            if restored_by(adapter) is None
-        ]
-        if problems:
-            raise ScenarioError(problems)
-        return ticks
 
     def outputs(self) -> dict[str, Output]:
         """Return all outputs by ``adapter.port``."""
