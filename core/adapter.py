@@ -55,6 +55,10 @@ class Adapter:
     """Whether a resumed run may bring it back by opening it and advancing it again through its recorded inputs. Only
     for what is deterministic; an adapter that writes `save` and `load` needs no replay."""
 
+    step_tolerance: ClassVar[float | None] = None
+    """Declares that any step length will do: under constant inputs two halves of a step tell the same means and final
+    states as the whole, to this share of each output's largest value. None where the choice of step matters."""
+
     folder: Path | None = None
     """Where its own files of the present run go; set before `open`."""
 

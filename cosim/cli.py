@@ -1,4 +1,4 @@
-"""What does a person type? ``cosim run``, ``resume``, ``show``, ``list`` and ``report``."""
+"""What does a person type? ``cosim run``, ``resume``, ``show``, ``list``, ``report``, ``check`` and ``new``."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from cosim.core.errors import CosimError
+
+from .integrator import check_command, new
 
 if TYPE_CHECKING:
     from .results import Result
@@ -161,14 +163,12 @@ def show_command(
 
 @app.command("list")
 def list_command(debug: Debug = False) -> None:
-    """List the registered scenarios."""
-    from .registry import registered
+    """List the installed scenarios and adapters."""
+    from .integrator import plugin_table
 
     with one_line(debug):
-        table = Table("scenario", "what it is")
-        for name, about in registered().items():
-            table.add_row(escape(name), escape(about))
-        Console().print(table)
+        for kind in ("scenario", "adapter"):
+            Console().print(plugin_table(kind))
 
 
 @app.command("report")
@@ -179,6 +179,10 @@ def report_command(folder: Path, debug: Debug = False) -> None:
 
     with one_line(debug):
         Console().print(str(_relative(write_report(Result.open(folder)))), soft_wrap=True)
+
+
+app.command("check")(check_command)
+app.add_typer(new, name="new")
 
 
 def _show_result(console: Console, result: Result, *, report: bool) -> None:
@@ -214,7 +218,11 @@ def _relative(path: Path) -> Path:
 def main() -> None:
     """Run the command line."""
     for point in sorted(entry_points(group="cosim.commands"), key=lambda p: p.name):
-        app.add_typer(point.load(), name=point.name)
+        try:
+            app.add_typer(point.load(), name=point.name)
+        except Exception as error:
+            text = f"cosim {point.name} is left out, its plug-in does not load: {type(error).__name__}: {error}"
+            Console(stderr=True, markup=False, highlight=False, soft_wrap=True).print(text)
     # Typer's own parameter errors are one clear line already; a closed pipe (| head) is no error of ours.
     try:
         app()

@@ -1,4 +1,4 @@
-"""Which scenarios are there, and with which parameters are they built?
+"""With which parameters is a scenario built, and how are they given as text?
 
 A scenario is a module with ``build(*, seed=0, policies=(), …) -> Scenario``: registered in the entry point group
 ``cosim.scenarios``, or any Python file. Its signature is read, so that settings are typed and checked.
@@ -12,8 +12,7 @@ import inspect
 import json
 import re
 import sys
-from collections.abc import Sequence
-from importlib.metadata import entry_points
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, get_args, get_type_hints
@@ -22,22 +21,12 @@ import pydantic
 
 from cosim.core.errors import CosimError, ScenarioError
 
+from . import plugins
+
 if TYPE_CHECKING:
     from .scenario import Scenario
 
-_GROUP = "cosim.scenarios"
-_OWN = ("seed", "policies")
-
-
-def registered() -> dict[str, str]:
-    """Return the registered scenarios by name with the first line of what they say of themselves."""
-    found = {}
-    for point in sorted(entry_points(group=_GROUP), key=lambda p: p.name):
-        # Read, not imported: a list must not wait for SUMO and pandapower to load.
-        spec = importlib.util.find_spec(point.module)
-        text = Path(spec.origin).read_text(encoding="utf-8") if spec and spec.origin else ""
-        found[point.name] = (ast.get_docstring(ast.parse(text)) or "").partition("\n")[0]
-    return found
+_REQUIRED = "(required)"
 
 
 def load_builder(target: str) -> Builder:
@@ -48,12 +37,9 @@ def load_builder(target: str) -> Builder:
     CosimError
         If there is no such scenario or file, or it has no ``build``.
     """
-    points = {point.name: point for point in entry_points(group=_GROUP)}
-    if target in points:
-        return Builder(target, points[target].load())
     path = Path(target)
     if path.suffix != ".py":
-        raise CosimError(f"there is no scenario {target!r}: there are {', '.join(sorted(points))}, or name a file.py")
+        return Builder(target, plugins.load(plugins.SCENARIOS, target, otherwise="name a file.py"))
     if not path.is_file():
         raise CosimError(f"there is no file {target}")
     # A name of its own, importable by nobody else, yet in sys.modules: dataclasses and pydantic look there.
@@ -73,6 +59,72 @@ def load_builder(target: str) -> Builder:
     return Builder(path.stem, module, source=target)
 
 
+class Parameters:
+    """What a function or class can be called with, and the values that text gives them.
+
+    Parameters
+    ----------
+    name
+        What it is called in messages.
+    function
+        The function or class.
+    own
+        Parameters that are not set by text.
+    """
+
+    def __init__(self, name: str, function: Callable[..., Any], own: Sequence[str] = ()) -> None:
+        self.name, self._function, self._own = name, function, own
+        self.signature = inspect.signature(function)
+        annotated = function.__init__ if inspect.isclass(function) else function
+        self._hints = _hints(annotated)
+        self._rules = _hints(annotated, include_extras=True)
+
+    def rows(self) -> list[tuple[str, str, str, str]]:
+        """Return name, type, default and meaning of every parameter that can be set."""
+        meanings = _meanings(inspect.getdoc(self._function) or "")
+        rows = []
+        for name, parameter in self.signature.parameters.items():
+            if name in self._own or parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL):
+                continue
+            hint = self._hints.get(name, Any)
+            needed = parameter.default is inspect.Parameter.empty
+            shown = _REQUIRED if needed else str(parameter.default)
+            rows.append((name, _type_name(hint), shown, meanings.get(name, "")))
+        return rows
+
+    def values(self, settings: Sequence[str]) -> dict[str, Any]:
+        """Return the values of settings, ``name=value`` each.
+
+        Raises
+        ------
+        ScenarioError
+            Every setting that is unknown or not of its type, or the first one that is missing.
+        """
+        known = {name: hint for name, hint, *_ in self.rows()}
+        values: dict[str, Any] = {}
+        problems = []
+        for setting in settings:
+            name, equals, text = setting.partition("=")
+            if not equals:
+                problems.append(f"--set {setting}: write NAME=VALUE")
+            elif name not in known:
+                problems.append(f"{self.name} has no parameter {name!r}: there are {', '.join(known) or 'none'}")
+            else:
+                try:
+                    values[name] = _parse(text, self._rules.get(name, Any))
+                except pydantic.ValidationError as error:
+                    reason = error.errors()[0]["msg"]
+                    problems.append(f"{name}={text} is not {known[name]}: {reason[0].lower()}{reason[1:]}")
+                except pydantic.PydanticUserError:
+                    problems.append(f"{name} is a {known[name]}, which no text can give: build it in a function")
+        for name, _, default, _ in self.rows():
+            if default == _REQUIRED and name not in values and not problems:
+                problems.append(f"{self.name} needs {name}: pass --set {name}=…")
+        if problems:
+            raise ScenarioError(problems)
+        return values
+
+
 class Builder:
     """Calls a module's ``build`` with settings that are checked against its signature."""
 
@@ -86,22 +138,11 @@ class Builder:
                 "'def build(*, seed=0, policies=()): … return scenario', or run the file with python"
             )
         self._build = build
-        self._signature = inspect.signature(build)
-        self._hints = get_type_hints(build)
-        self._rules = get_type_hints(build, include_extras=True)
+        self._parameters = Parameters(name, build, own=("seed", "policies"))
 
     def parameters(self) -> list[tuple[str, str, str, str]]:
         """Return name, type, default and meaning of every parameter that can be set."""
-        meanings = _meanings(inspect.getdoc(self._build) or "")
-        rows = []
-        for name, parameter in self._signature.parameters.items():
-            if name in _OWN or parameter.kind is inspect.Parameter.VAR_KEYWORD:
-                continue
-            hint = self._hints.get(name, Any)
-            needed = parameter.default is inspect.Parameter.empty
-            shown = "(required)" if needed else str(parameter.default)
-            rows.append((name, _type_name(hint), shown, meanings.get(name, "")))
-        return rows
+        return self._parameters.rows()
 
     def __call__(self, settings: Sequence[str], *, seed: int = 0) -> Scenario:
         """Build the scenario.
@@ -118,27 +159,8 @@ class Builder:
         ScenarioError
             Every setting that is unknown or not of its type.
         """
-        known = {name: hint for name, hint, *_ in self.parameters()}
-        values: dict[str, Any] = {}
-        problems = []
-        for setting in settings:
-            name, equals, text = setting.partition("=")
-            if not equals:
-                problems.append(f"--set {setting}: write NAME=VALUE")
-            elif name not in known:
-                problems.append(f"{self.name} has no parameter {name!r}: there are {', '.join(known) or 'none'}")
-            else:
-                try:
-                    values[name] = _parse(text, self._rules.get(name, Any))
-                except pydantic.ValidationError as error:
-                    reason = error.errors()[0]["msg"]
-                    problems.append(f"{name}={text} is not {known[name]}: {reason[0].lower()}{reason[1:]}")
-        for name, _, default, _ in self.parameters():
-            if default == "(required)" and name not in values and not problems:
-                problems.append(f"{self.name} needs {name}: pass --set {name}=…")
-        if problems:
-            raise ScenarioError(problems)
-        if "seed" in self._signature.parameters:
+        values = self._parameters.values(settings)
+        if "seed" in self._parameters.signature.parameters:
             values["seed"] = seed
         from .scenario import Scenario
 
@@ -153,17 +175,32 @@ class Builder:
         return scenario
 
 
+def _hints(function: Any, *, include_extras: bool = False) -> dict[str, Any]:
+    try:
+        return get_type_hints(function, include_extras=include_extras)
+    except NameError:  # an annotation that only type checkers can resolve
+        return {}
+
+
 def _parse(text: str, hint: Any) -> Any:
+    if hint is Any:
+        try:
+            return ast.literal_eval(text)
+        except (ValueError, SyntaxError):
+            return text
     adapter = pydantic.TypeAdapter(hint)
     try:
         return adapter.validate_strings(text)
     except pydantic.ValidationError as error:
         # Tuples and lists are written as in JSON or simply 4,4.
+        written_out = text[:1] in ("[", "{")
         try:
-            content = json.loads(text if text[:1] in "[{" else f"[{text}]")
+            content = json.loads(text if written_out else f"[{text}]")
         except json.JSONDecodeError:
-            raise error from None
-        if not isinstance(content, list) or (text[:1] not in "[{" and "," not in text):
+            if written_out:
+                raise error from None
+            content = [part.strip() for part in text.split(",")]
+        if not isinstance(content, list) or not (written_out or "," in text):
             raise
         return adapter.validate_python(content)
 

@@ -1,0 +1,300 @@
+"""What must hold for any adapter? Each check is a sentence of the contract, and its failure says how to mend it."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from cosim.core.adapter import Adapter, inputs, outputs
+from cosim.core.conformance import datasheet, datasheet_findings
+from cosim.core.errors import CosimError, PortError
+from cosim.core.ports import Vector
+from cosim.hosts import check_picklable
+
+from .leftovers import left_since, open_now
+from .rig import ConformanceError, Rig, violation
+
+
+class DoesNotApply(Exception):
+    """Why a check has nothing to say about an adapter."""
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One sentence of the contract.
+
+    ``after`` names the checks without which this one has no meaning: one cause, one failure.
+    """
+
+    name: str
+    demand: str
+    function: Callable[[Rig], None]
+    after: tuple[str, ...] = ()
+
+
+CHECKS: dict[str, Check] = {}
+"""Every check by name, in the order in which they are run."""
+
+
+def check(*after: str) -> Callable[[Callable[[Rig], None]], Callable[[Rig], None]]:
+    """Register a function as a check; ``after`` names those without which it has no meaning."""
+
+    def register(function: Callable[[Rig], None]) -> Callable[[Rig], None]:
+        name = function.__name__.replace("_", " ")
+        CHECKS[name] = Check(name, (function.__doc__ or "").partition("\n")[0].rstrip("."), function, after)
+        return function
+
+    return register
+
+
+@check()
+def is_built(rig: Rig) -> None:
+    """The factory builds an adapter, a fresh one each time, with the same datasheet."""
+    first, second = rig.build(), rig.build()
+    if first is second:
+        raise violation(
+            f"{rig.name} returns the same adapter twice", "build it inside the factory: every run has one of its own"
+        )
+    if datasheet(first) != datasheet(second):
+        raise violation(
+            f"{rig.name} builds adapters with different datasheets: {_unlike(first, second)} differ",
+            "let ports follow from the arguments and input files alone; label order must not come from a set",
+        )
+
+
+@check("is built")
+def datasheet_is_complete(rig: Rig) -> None:
+    """The datasheet has ports in SI units, input files that exist, and a docstring with the sign convention."""
+    findings = list(datasheet_findings(rig.build()))
+    if findings:
+        raise ConformanceError(findings)
+
+
+@check("is built")
+def constructor_starts_nothing(rig: Rig) -> None:
+    """The constructor leaves no thread, child process, file or socket behind."""
+    before = open_now()
+    adapter = rig.build()
+    left = left_since(before)
+    adapter.close()
+    if left:
+        raise violation(
+            f"the constructor leaves open: {', '.join(left)}",
+            "start simulators and open files and sockets in open(); read label files in the constructor and close them",
+        )
+
+
+@check("is built")
+def is_picklable(rig: Rig) -> None:
+    """Before open() it can be pickled, as a worker process needs, and comes back with the same datasheet."""
+    adapter = rig.build()
+    problem = check_picklable(rig.name, adapter)
+    if problem:
+        raise violation(problem, "move the class into a module")
+    try:
+        again = pickle.loads(pickle.dumps(adapter, protocol=5))
+    except Exception as error:
+        raise violation(
+            f"it cannot be pickled: {type(error).__name__}: {error}",
+            "make locks, lambdas, handles and generators in open(), and define the class at the top of a module",
+        ) from error
+    if datasheet(again) != datasheet(adapter):
+        raise violation(
+            f"it comes back from pickling with another datasheet: {_unlike(adapter, again)} differ",
+            "do not leave ports out of __getstate__ or __reduce__",
+        )
+
+
+@check("is built")
+def wrong_inputs_are_refused(rig: Rig) -> None:
+    """NaN and wrong shapes are refused by every input before the simulator sees them."""
+    for name, port in inputs(rig.build()).items():
+        wrong = {"NaN": np.full(max(len(port), 1), np.nan), "a wrong shape": np.zeros(len(port) + 2)}
+        for what, value in wrong.items():
+            try:
+                port.deliver(value)
+            except CosimError:
+                continue
+            raise violation(f"{name} takes {what}", f"declare {name} as a cosim.Input and leave its deliver() alone")
+
+
+@check("is built")
+def opens(rig: Rig) -> None:
+    """open() starts it."""
+    with rig.opened(rig.build()):
+        pass
+
+
+@check("opens")
+def close_is_safe(rig: Rig) -> None:
+    """close() may be called without open(), after a run, and twice."""
+    adapter = rig.build()
+    for when in ("without open()", "twice without open()"):
+        try:
+            adapter.close()
+        except Exception as error:
+            raise violation(
+                f"close() {when} raises {type(error).__name__}: {error}",
+                "stop only what was started: set the simulator to None in __init__ and in close()",
+            ) from error
+    with rig.opened(adapter):
+        pass
+    try:
+        adapter.close()
+    except Exception as error:
+        raise violation(
+            f"close() raises {type(error).__name__} when called a second time: {error}",
+            "forget the simulator when it is closed: simulator, self._simulator = self._simulator, None",
+        ) from error
+
+
+@check("close is safe")
+def outputs_are_told(rig: Rig) -> None:
+    """In every step every output is assigned, one finite number per label."""
+    assert rig.reference
+
+
+@check("outputs are told")
+def states_are_known_at_the_start(rig: Rig) -> None:
+    """open() assigns every 'end' output, the state at the start, and no 'mean', for no step has passed."""
+    adapter = rig.build()
+    ports = outputs(adapter)
+    told = rig.reference[0].outputs
+    for name, port in ports.items():
+        if port.kind == "end" and name not in told:
+            raise violation(
+                f"{name} is a state (kind='end'), but open() does not assign it",
+                f"assign self.{name}.value in open(); if it is a mean over the step, declare kind='mean'",
+            )
+    with rig.opened(adapter):
+        early = [name for name, port in ports.items() if port.kind == "mean" and port.has_value]
+    if early:
+        raise violation(
+            f"{early[0]} is a mean over a step, but is assigned before the first one, where nobody hears it",
+            f"assign self.{early[0]}.value in advance() only; if it is a state, declare kind='end'",
+        )
+
+
+@check("outputs are told")
+def datasheet_stays(rig: Rig) -> None:
+    """Ports neither appear nor change once the adapter is built."""
+    adapter = rig.build()
+    before = datasheet(adapter)
+    rig.run(adapter)
+    after = datasheet(adapter)
+    changed = sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))
+    if changed:
+        raise violation(
+            f"{', '.join(changed)} changed while it ran",
+            "declare every port in __init__: scenarios are connected and checked before anything is opened",
+        )
+
+
+@check("outputs are told")
+def inputs_are_left_alone(rig: Rig) -> None:
+    """What an input hears is not changed, neither in the step nor later."""
+    adapter = rig.build()
+    heard: list[tuple[str, int, Vector, Vector]] = []
+    with rig.opened(adapter):
+        for index in range(rig.n_steps):
+            delivered = rig.heard(adapter, index)
+            rig.advance(adapter, index)
+            for name, port in inputs(adapter).items():
+                heard.append((name, index, port.value, np.broadcast_to(np.array(delivered[name], float), len(port))))
+    for name, index, now, then in heard:
+        if not np.array_equal(now, then):
+            raise violation(
+                f"{name} was changed after it was delivered for the step from {rig.step(index).start_s:g} s: from "
+                f"{then} to {now}",
+                f"work on a copy, value = self.{name}.value.copy(), and never make a port's vector writeable",
+            )
+
+
+@check("outputs are told")
+def same_inputs_give_same_outputs(rig: Rig) -> None:
+    """Two fresh adapters tell the same bytes under the same inputs."""
+    rig.expect_same(
+        rig.run(rig.build()),
+        "a second adapter tells something else under the same inputs",
+        "draw by seed, purpose and label (cosim.core.random) with the seed as an argument; take nothing from the wall "
+        "clock, global generators, the order of sets, or class attributes that a run changes",
+    )
+
+
+@check("same inputs give same outputs")
+def opens_again(rig: Rig) -> None:
+    """Opened again after close(), the same adapter tells the same from the start."""
+    adapter = rig.build()
+    rig.run(adapter)
+    rig.expect_same(
+        rig.run(adapter),
+        "opened again, it does not start afresh",
+        "set in open() everything that advance() changes: states, counters, generators",
+    )
+
+
+@check("outputs are told", "constructor starts nothing")
+def close_leaves_nothing(rig: Rig) -> None:
+    """After close() no thread, child process, file or socket is left."""
+    _ = rig.reference  # what a library opens once for all is open now
+    before = open_now()
+    adapter = rig.build()
+    rig.run(adapter)
+    left = left_since(before)
+    if left:
+        raise violation(
+            f"close() leaves open: {', '.join(left)}",
+            "end and join threads, end and wait for child processes, close files and sockets in close()",
+        )
+
+
+@check("same inputs give same outputs")
+def failure_leaves_nothing(rig: Rig) -> None:
+    """After a step that fails midway, close() works, and the next adapter is not affected."""
+    adapter = rig.build()
+    if not outputs(adapter):
+        raise DoesNotApply("it has no outputs, by which a step could be made to fail")
+    before = open_now()
+    try:
+        with rig.opened(adapter):
+            rig.advance(adapter, 0)
+            for port in outputs(adapter).values():
+                port._checked = _refuse  # type: ignore[method-assign]  # as if a value were NaN
+            rig.advance(adapter, 1)
+    except ConformanceError:
+        pass
+    else:
+        raise violation(
+            "advance() goes on although a port refused its value",
+            "let errors out of advance(): the run must end and say what happened, not go on with old values",
+        )
+    try:
+        adapter.close()
+    except Exception as error:
+        raise violation(
+            f"after a failed step close() raises {type(error).__name__}: {error}",
+            "let close() stop whatever is there, in whatever state a failed step has left it",
+        ) from error
+    left = left_since(before)
+    if left:
+        raise violation(
+            f"after a failed step close() leaves open: {', '.join(left)}",
+            "stop in close() also what a step had started and not finished",
+        )
+    rig.expect_same(
+        rig.run(rig.build()),
+        "after one adapter failed, the next tells something else",
+        "keep state in the instance, not in the class, the module or a simulator that outlives close()",
+    )
+
+
+def _unlike(one: Adapter, other: Adapter) -> str:
+    a, b = datasheet(one), datasheet(other)
+    return ", ".join(sorted(name for name in a.keys() | b.keys() if a.get(name) != b.get(name)))
+
+
+def _refuse(*_: object, **__: object) -> Vector:
+    raise PortError("a value was refused")

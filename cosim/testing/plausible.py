@@ -1,0 +1,73 @@
+"""What may an input hear while an adapter is checked, if its author says nothing?"""
+
+from __future__ import annotations
+
+import contextlib
+
+import numpy as np
+
+from cosim.core import units
+from cosim.core.errors import UnitError
+from cosim.core.ports import Input, Vector
+from cosim.core.random import uniform
+
+# Quantities of a city at the scale of one element, small enough for the smallest grid or building; assumptions.
+_RANGES = {
+    "W": (0.0, 1e3),
+    "var": (0.0, 300.0),
+    "VA": (0.0, 1e3),
+    "W/m**2": (0.0, 800.0),
+    "J": (0.0, 3.6e6),
+    "degC": (0.0, 30.0),
+    "K": (-1.0, 1.0),
+    "1": (0.0, 1.0),
+    "pu": (0.95, 1.05),
+    "V": (220.0, 240.0),
+    "Hz": (49.9, 50.1),
+    "EUR/J": (0.0, 1e-7),
+    "m/s": (0.0, 10.0),
+    "kg/s": (0.0, 0.1),
+    "kg": (0.0, 100.0),
+    "Pa": (1e5, 3e5),
+}
+
+
+def _range(unit: str) -> tuple[float, float]:
+    if unit in _RANGES:
+        return _RANGES[unit]
+    for known, (low, high) in _RANGES.items():
+        with contextlib.suppress(UnitError):
+            factor = units.factor(known, unit)
+            return low * factor, high * factor
+    return 0.0, 1.0
+
+
+def plausible(port: Input, index: int, seed: int) -> Vector:
+    """Return what an input hears in a step: its default at first, if it has one, then a draw of its own per element.
+
+    Parameters
+    ----------
+    port
+        The input.
+    index
+        Number of the step, from 0.
+    seed
+        Seed of the draws.
+
+    Returns
+    -------
+    shape (n_labels,)
+        Values in the input's unit. Powers, flows, prices and counts are not negative.
+
+    Examples
+    --------
+    >>> outdoor = Input("degC", ["outdoor"])
+    >>> 0 <= plausible(outdoor, 0, seed=1)[0] <= 30
+    True
+    >>> plausible(Input("K", ["a", "b"], default=0.0), 0, seed=1)
+    array([0., 0.])
+    """
+    if index == 0 and port.default is not None:
+        return port.default
+    low, high = _range(port.unit)
+    return np.asarray(low + (high - low) * uniform(seed, f"input {port.name.rpartition('.')[2]} {index}", port.labels))

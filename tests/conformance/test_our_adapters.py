@@ -1,0 +1,113 @@
+"""Do the adapters of this project keep the contract that they ask of others?"""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+import pandapower as pp
+
+from cosim.adapters.buildings import Buildings
+from cosim.adapters.grid import Grid
+from cosim.adapters.traffic import Traffic
+from cosim.adapters.weather import Weather, load
+from cosim.core import Clock, Input
+from cosim.core.timetable import Timetable
+from cosim.scenarios.stock import make_stock
+from cosim.testing import Rig, parametrize_with_checks
+
+CLOCK = Clock("2025-01-15T12:00", hours=2, step_s=60, zone="Europe/Madrid")
+
+
+year = functools.cache(load)
+
+
+def weather():
+    return Weather(CLOCK, year("barcelona"))
+
+
+def buildings():
+    stock = make_stock(["a", "b", "c"], ["ES.ME.AB.03"] * 3, floor_area=1500.0, storeys=6, attached=2, azimuths=45.0,
+                       heat_pump_share=0.5)  # fmt: skip
+    return Buildings(stock, CLOCK, seed=3)
+
+
+def grid():
+    net = pp.create_empty_network()
+    a, b, c = (pp.create_bus(net, 0.4, name=name) for name in "abc")
+    pp.create_ext_grid(net, a, name="up")
+    for start, end in ((a, b), (b, c)):
+        pp.create_line_from_parameters(net, start, end, 0.2, 0.13, 0.08, 0.0, 0.3, name=f"cable {start}")
+    return Grid(net, connection_points={"flat": b, "shop": c})
+
+
+@functools.cache
+def town() -> Path:
+    """A SUMO configuration: crossroads, some cars, one of them electric and charging."""
+    home = Path(str(__import__("sumo").SUMO_HOME))
+    folder = Path(tempfile.mkdtemp(prefix="cosim-town-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    subprocess.run(
+        [home / "bin" / "netgenerate", "--grid", "--grid.number", "3", "--grid.length", "150", "-o", "town.net.xml",
+         "--no-turnarounds", "true"],
+        cwd=folder, check=True, capture_output=True, env=os.environ | {"PROJ_DATA": str(home / "data" / "proj")},
+    )  # fmt: skip
+    (folder / "stations.add.xml").write_text(
+        '<additional><chargingStation id="kerb" lane="A1A2_0" startPos="40" endPos="100" power="22000"'
+        ' efficiency="0.9"/></additional>'
+    )
+    cars = "".join(
+        f'<trip id="t{i}" type="car" depart="{4 * i}" from="A0A1" to="{("C1C2", "B2C2", "C1C0")[i % 3]}"/>'
+        for i in range(1, 40)
+    )
+    (folder / "trips.rou.xml").write_text(
+        '<routes><vType id="car" emissionClass="HBEFA4/PC_petrol_Euro-4"/>'
+        '<vType id="ev" emissionClass="Energy/unknown">'
+        '<param key="has.battery.device" value="true"/><param key="device.battery.capacity" value="40000"/>'
+        '<param key="device.battery.chargeLevel" value="9000"/></vType>'
+        '<trip id="electric" type="ev" depart="0" from="A0A1" to="A2B2">'
+        f'<stop chargingStation="kerb" duration="100"/></trip>{cars}</routes>'
+    )
+    configuration = folder / "town.sumocfg"
+    configuration.write_text(
+        '<configuration><net-file value="town.net.xml"/><route-files value="trips.rou.xml"/>'
+        '<additional-files value="stations.add.xml"/></configuration>'
+    )
+    return configuration
+
+
+def traffic():
+    return Traffic(town(), seed=5)
+
+
+def traffic_that_ends():
+    return Traffic(town(), seed=5, extra_options=("--end", "200"))
+
+
+def hot_day(step):
+    """Weather that keeps the generated setpoint shifts and gains within what buildings accept."""
+    return {"outdoor_temperature": 5 + step.start_s / 60, "irradiance": 100.0}
+
+
+def timetable():
+    return Timetable(Input("1", ["edge 1", "edge 2"], default=0.0), CLOCK, {"12:02": {"edge 2": 1.0}}, step_s=60.0)
+
+
+@parametrize_with_checks(
+    [
+        timetable,
+        weather,
+        Rig(buildings, inputs=hot_day),
+        Rig(buildings, name="buildings_hourly", step_s=3600.0),
+        grid,
+        traffic,
+        traffic_that_ends,
+    ]
+)
+def test_adapter_keeps_the_contract(check):
+    check()
