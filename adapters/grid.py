@@ -21,26 +21,34 @@ import numpy.typing as npt
 import pandapower as pp
 
 from cosim.core import Adapter, CosimError, Input, Output, Placement, ScenarioError, Step
+from cosim.core.adapter import outputs
+from cosim.core.powerflow import carried
 
-from .grid_control import Inverter, Inverters, TapChangers, TapControl
-from .grid_input import find_bus, labels, problems_of, read_net, repair, supplied_buses
-from .grid_solvers import Fast, Flow, NewtonRaphson, Solver
+from .grid_control import Control, Fuse, Fuses, Inverter, Inverters, PowerCap, Shedding, Storages, TapChangers, TapControl
+from .grid_files import read_cgmes, read_matpower, read_net, read_simbench
+from .grid_input import NetElements, notes_on, problems_of, repair
+from .grid_reference import NewtonRaphson
+from .grid_solvers import Fast, Flow, Solver
+from .grid_supply import Supply, free_power
 
-__all__ = ["Grid", "Inverter", "TapControl", "read_net"]
+__all__ = [
+    "Fuse", "Grid", "Inverter", "PowerCap", "Shedding", "TapControl",
+    "read_cgmes", "read_matpower", "read_net", "read_simbench",
+]  # fmt: skip
 
 Vector: TypeAlias = npt.NDArray[np.float64]
-OnDivergence: TypeAlias = Literal["stop", "missing", "shed"]
+OnDivergence: TypeAlias = Literal["stop", "shed", "hold"]
 
 _REMEMBERED = 64
 """Switch states and tap positions whose admittances are kept."""
 _ROUNDS = 60
-"""Solutions after which inverters that still answer each other are left as they are."""
+"""Solutions after which inverters that still answer each other are left as they are, and shedding ends."""
 _SHED_TO = 0.95
 """Share of the last demand that had a solution that is supplied after shedding: the edge itself is not stable."""
 _METHODS = {
     "tree": "radial: fixed point over a tree's LDU factors",
     "mesh": "meshed: fixed point with cached sparse LU factors",
-    "newton": "generators hold voltages: Newton's method with kept sparse LU factors",
+    "newton": "generators hold voltages: Newton's method with KLU",
     "pandapower": "reference mode: pandapower's Newton-Raphson at every step",
 }
 
@@ -63,16 +71,17 @@ class Grid(Adapter):
     engine
         ``"auto"``: the net's admittances are read once and the fastest method that fits is taken and reported.
         ``"pandapower"``: the reference, ``runpp`` at every step, with the same numbers.
-    on_divergence
-        What a step without solution does, beside its event. ``"stop"``: ends the run with an error. ``"missing"``:
-        its outputs are NaN, and each connection's ``if_missing`` says what is heard instead. ``"shed"``: all
-        connection points are cut by the same share, to 95 % of the last demand that has a solution.
+    controls
+        What acts by itself: `TapControl`, `Inverter`, `PowerCap`, `Shedding`, `Fuse`.
     switchable
         Names (or indices) of the switches that `switch_closed` operates during the run.
-    tap_control
-        Transformer → control of its tap changer under load.
-    inverters
-        Connection point → inverter that answers to its voltage.
+    on_divergence
+        What a step without solution does, beside its event. ``"stop"``: ends the run with an error. ``"hold"``: its
+        outputs are missing (NaN) and recorded so; each connection's ``if_missing`` says what is heard instead, as the
+        last value with ``"hold"``. ``"shed"``: the connection points under `Shedding` (all if there is none) are cut
+        by the same share, to 95 % of the last demand that has a solution, and the step is solved again.
+    voltage_band_pu
+        Voltages outside are reported as events when they begin and end. The default is EN 50160's band. [pu]
     tolerance_mva
         Largest power mismatch at a bus in the engine ``"pandapower"``. [MVA, per unit of ``net.sn_mva``]
 
@@ -82,30 +91,39 @@ class Grid(Adapter):
         Demand per connection point, mean over the step. [W, var]
     switch_closed
         1 for closed and 0 for open, per switchable switch; as in the net by default. Only with ``switchable``. [1]
+    storage_setpoint
+        Charging power that each storage of the net with a capacity is asked for; ``p_mw`` by default. [W]
     voltage
-        Voltage per supplied bus at the step's end, relative to its nominal voltage; NaN while switches leave
+        Voltage per supplied bus at the step's end, relative to its nominal voltage; NaN while switches or fuses leave
         the bus without supply. [pu]
     line_loading, transformer_loading
-        Current over its limit, 1 being full load; for a transformer the larger of its sides. [1]
-    headroom
-        Apparent power that a transformer can still carry: (1 − loading) · rating, negative in overload. [W]
+        Current over its limit, 1 being full load; for a transformer the larger of its sides. Lines without a limit
+        are left out. [1]
+    transformer_headroom
+        Active power still free before the rating at the step's end, at the present power factor and in the direction
+        of the present flow; negative in overload. [W]
+    power_cap
+        The most that each point under `PowerCap` may draw in the next step. [W]
     line_losses, transformer_losses, losses
         Active losses, per element and for the whole network. [W]
     grid_import, reactive_import
         What each external grid feeds in. [W, var]
     unserved_power
-        Demand that was shed or stands at a dead bus. Only with ``switchable`` or ``on_divergence="shed"``. [W]
+        Demand that was shed or stands at a dead bus. Only with ``switchable``, `Shedding`, `Fuse` or
+        ``on_divergence="shed"``. [W]
     curtailed_power
-        Feed-in that inverters held back. Only with ``inverters``. [W]
+        Feed-in that inverters held back. Only with `Inverter`. [W]
     tap_position
-        Positions at the step's end; the step's flows are those after the last move. Only with ``tap_control``. [1]
+        Positions at the step's end; the step's flows are those after the last move. Only with `TapControl`. [1]
+    stored_energy
+        Charge of each storage with a capacity at the step's end. [J]
 
     Raises
     ------
     ScenarioError
         With everything that is wrong with the net: no external grid, impossible or missing electrical values,
         unknown buses, connection points that no external grid supplies, elements that the balance does not
-        know.
+        know; and with the controls.
     """
 
     placement: ClassVar[Placement] = "inline"
@@ -117,10 +135,10 @@ class Grid(Adapter):
         *,
         connection_points: Mapping[str, int | str] | None = None,
         engine: Literal["auto", "pandapower"] = "auto",
-        on_divergence: OnDivergence = "stop",
+        controls: Iterable[Control] = (),
         switchable: Iterable[str | int] = (),
-        tap_control: Mapping[str, TapControl] | None = None,
-        inverters: Mapping[str, Inverter] | None = None,
+        on_divergence: OnDivergence = "stop",
+        voltage_band_pu: tuple[float, float] = (0.9, 1.1),
         tolerance_mva: float = 1e-8,
     ) -> None:
         problems = []
@@ -128,124 +146,105 @@ class Grid(Adapter):
             problems.append(f"tolerance_mva is {tolerance_mva}: it must lie between 0 and 1, as 1e-8")
         if engine not in self.engines:
             problems.append(f"engine is {engine!r}: write one of {', '.join(map(repr, self.engines))}")
-        if on_divergence not in ("stop", "missing", "shed"):
-            problems.append(f"on_divergence is {on_divergence!r}: write 'stop', 'missing' or 'shed'")
+        if on_divergence not in ("stop", "shed", "hold"):
+            problems.append(f"on_divergence is {on_divergence!r}: write 'stop', 'shed' or 'hold'")
+        if not 0 < voltage_band_pu[0] < voltage_band_pu[1]:
+            problems.append(f"voltage_band_pu is {voltage_band_pu}: write its lower and its upper end, as (0.9, 1.1)")
         self._net = net = copy.deepcopy(net)
         problems += problems_of(net)
         if problems:
             raise ScenarioError(problems)
         self._engine, self._on_divergence, self._tolerance_mva = engine, on_divergence, tolerance_mva
-        self._notes = list(repair(net))
-        bus_names = dict(zip(net.bus.index, labels(net.bus, "bus")))
-        switches = self._find_switches(switchable, problems)
-        self._buses = self._reachable(bus_names)
-        self._points = self._find_points(connection_points, bus_names, problems)
-        trafos = labels(net.trafo, "transformer")
-        self._tapped = self._find_taps(tap_control or {}, trafos, problems)
-        self._inverters = self._find_inverters(inverters or {}, problems)
+        self._band = voltage_band_pu
+        self._notes = [*repair(net), *notes_on(net)]
+        elements = NetElements(net)
+        self._switch_rows = elements.find_switches(switchable, problems)
+        self._buses, isolated = elements.reachable(self._switch_rows)
+        self._notes += isolated
+        self._points = elements.find_points(connection_points, set(self._buses), problems)
+        self._find_controls(list(controls), elements, problems)
         if problems:
             raise ScenarioError(problems)
+        bounded = Storages.bounded(net.storage) & net.storage.bus.isin(self._buses).to_numpy(bool)
+        self._storage_table = net.storage[bounded].copy()
+        net.storage.loc[bounded, "in_service"] = False  # they stand beside the connection points instead
+        self._at = [*self._points.values(), *self._storage_table.bus]
         row = {bus: k for k, bus in enumerate(self._buses)}
-        self._point_rows = np.array([row[bus] for bus in self._points.values()], np.int64)
-        rating = np.concatenate(
-            [net.trafo.sn_mva * net.trafo.parallel * net.trafo.df, net.trafo3w.sn_hv_mva], dtype=np.float64
-        )
-        self._rating_va = rating * 1e6  # MVA -> VA
-        self._solvers: dict[tuple[bytes, bytes], Solver] = {}
-        self._solver: Solver | None = None
-        self._taps: TapChangers | None = None
-        self._closed = net.switch["closed"].to_numpy(bool, copy=True)
-        self._declare(bus_names, switches, _unique([*trafos, *labels(net.trafo3w, "three-winding transformer")]))
+        self._rows = np.array([row.get(bus, -1) for bus in self._at], np.int64)
+        self._shed_limit = np.full(len(self._at), np.inf)
+        self._shed_limit[list(self._sheds)] = [shed.loading for shed in self._sheds.values()]
+        self._rated_lines = np.isfinite(net.line.max_i_ka.to_numpy(float))
+        rating = [net.trafo.sn_mva * net.trafo.parallel * net.trafo.df, net.trafo3w.sn_hv_mva]
+        self._rating_va = np.concatenate(rating, dtype=np.float64) * 1e6  # MVA -> VA
+        self._forget()
+        self._declare(elements)
 
-    def _declare(self, bus_names: Mapping[int, str], switches: list[str], trafos: list[str]) -> None:
-        net, lost = self._net, self._on_divergence == "missing"
-        lines, imports = labels(net.line, "line"), labels(net.ext_grid, "external grid")
+    def _declare(self, elements: NetElements) -> None:
+        net, lost = self._net, self._on_divergence == "hold"
+        lines = elements.names["line"]
+        rated = [name for name, has in zip(lines, self._rated_lines) if has]
+        cuts = bool(len(self._switch_rows) or self._fuses)
         self.power = Input("W", self._points)
         self.reactive_power = Input("var", self._points, default=0.0)
-        if switches:
-            self.switch_closed = Input("1", switches, default=self._closed[self._switch_rows].astype(float))
-        buses = [bus_names[bus] for bus in self._buses]
-        self.voltage = Output("pu", buses, kind="end", may_be_missing=lost or bool(switches))
-        self.line_loading = Output("1", lines, kind="mean", may_be_missing=lost)
-        self.transformer_loading = Output("1", trafos, kind="mean", may_be_missing=lost)
-        self.headroom = Output("W", trafos, kind="mean", may_be_missing=lost)
-        self.line_losses = Output("W", lines, kind="mean", may_be_missing=lost)
-        self.transformer_losses = Output("W", trafos, kind="mean", may_be_missing=lost)
+        if len(self._switch_rows):
+            names = [elements.names["switch"][row] for row in self._switch_rows]
+            closed = net.switch["closed"].to_numpy(float)[self._switch_rows]
+            self.switch_closed = Input("1", names, default=closed)
+        if len(self._storage_table):
+            storages = [elements.names["storage"][net.storage.index.get_loc(i)] for i in self._storage_table.index]
+            table = self._storage_table
+            setpoint = (table.p_mw * table.scaling).to_numpy(float) * 1e6
+            self.storage_setpoint = Input("W", storages, default=setpoint)
+            self.stored_energy = Output("J", storages, kind="end")
+        self.voltage = Output("pu", [elements.bus_names[b] for b in self._buses], kind="end", may_be_missing=lost or cuts)
+        if rated:
+            self.line_loading = Output("1", rated, kind="mean", may_be_missing=lost)
+        if lines:
+            self.line_losses = Output("W", lines, kind="mean", may_be_missing=lost)
+        if transformers := elements.transformers:
+            self.transformer_loading = Output("1", transformers, kind="mean", may_be_missing=lost)
+            self.transformer_headroom = Output("W", transformers, kind="end", may_be_missing=lost)
+            self.transformer_losses = Output("W", transformers, kind="mean", may_be_missing=lost)
         self.losses = Output("W", ["network"], kind="mean", may_be_missing=lost)
-        self.grid_import = Output("W", imports, kind="mean", may_be_missing=lost)
-        self.reactive_import = Output("var", imports, kind="mean", may_be_missing=lost)
-        if switches or self._on_divergence == "shed":
+        self.grid_import = Output("W", elements.names["ext_grid"], kind="mean", may_be_missing=lost)
+        self.reactive_import = Output("var", elements.names["ext_grid"], kind="mean", may_be_missing=lost)
+        if cuts or self._sheds or self._on_divergence == "shed":
             self.unserved_power = Output("W", self._points, kind="mean", may_be_missing=lost)
         if self._inverters is not None:
             at = np.array(list(self._points))[self._inverters.at]
             self.curtailed_power = Output("W", at, kind="mean", may_be_missing=lost)
-        if self._tapped:
-            self.tap_position = Output("1", self._tapped, kind="end")
+        if self._caps:
+            self.power_cap = Output("W", [cap.point for cap in self._caps], kind="end")
+        if self._tap_controls:
+            self.tap_position = Output("1", [control.transformer for control in self._tap_controls], kind="end")
 
-    def _find_switches(self, switchable: Iterable[str | int], problems: list[str]) -> list[str]:
-        names = labels(self._net.switch, "switch")
-        places = dict(zip(self._net.switch.index, range(len(names)))) | dict(zip(names, range(len(names))))
-        wanted = [switchable] if isinstance(switchable, str) else list(switchable)
-        lost = [each for each in wanted if each not in places]
-        problems += [f"switch {each!r} is not in the net: pass a name or index" for each in lost]
-        self._switch_rows = np.array([places[each] for each in wanted if each in places], np.int64)
-        return [names[row] for row in self._switch_rows]
+    def _find_controls(self, controls: list[Control], elements: NetElements, problems: list[str]) -> None:
+        places = {label: k for k, label in enumerate(self._points)}
 
-    def _reachable(self, bus_names: Mapping[int, str]) -> list[int]:
-        """Return the buses that are supplied now or with all switchable switches closed, and note the others."""
-        net = self._net
-        found = set(supplied_buses(net))
-        if len(self._switch_rows):
-            closed = net.switch["closed"].copy()
-            net.switch.iloc[self._switch_rows, net.switch.columns.get_loc("closed")] = True
-            found |= set(supplied_buses(net))
-            net.switch["closed"] = closed
-        self._notes += [
-            ("isolated", bus_names[bus], "no external grid supplies this bus: no voltage, left out")
-            for bus in sorted(set(net.bus.index) - found)
-        ]
-        return [bus for bus in net.bus.index if bus in found]
+        def of(kind: type[Any], element: str, known: Mapping[str, int], what: str) -> tuple[list[Any], list[int]]:
+            some = [control for control in controls if isinstance(control, kind)]
+            named = [getattr(control, element) for control in some]
+            problems.extend(f"{kind.__name__} names {name!r}, which is no {what}" for name in named if name not in known)
+            twice = {name for name in named if named.count(name) > 1} if len(set(named)) < len(named) else ()
+            problems.extend(f"{kind.__name__} of {name!r} is given twice: give it once" for name in twice)
+            some = [control for control, name in zip(some, named) if name in known]
+            return some, [known[getattr(control, element)] for control in some]
 
-    def _find_points(
-        self, given: Mapping[str, int | str] | None, bus_names: Mapping[int, str], problems: list[str]
-    ) -> dict[str, int]:
-        net, known = self._net, set(self._buses)
-        if given is None:
-            given = {bus_names[bus]: bus for bus in self._buses if bus in set(net.load.bus)}
-        points = {str(label): find_bus(net, label, bus, problems) for label, bus in given.items()}
-        problems += [
-            f"connection point {label!r} is at bus {bus_names[bus]!r}, which no external grid supplies: "
-            "close a switch, put the bus in service or move the point"
-            for label, bus in points.items()
-            if bus in bus_names and bus not in known
-        ]
-        if not given:
-            problems.append("the grid has no connection point, its net has no load: pass connection_points")
-        return points
-
-    def _find_taps(self, wanted: Mapping[str, TapControl], trafos: list[str], problems: list[str]) -> list[str]:
-        trafo, rows = self._net.trafo, []
-        for name in wanted:
-            if name not in trafos:
-                problems.append(f"tap_control names {name!r}, which is no transformer of the net")
-                continue
-            row = trafos.index(name)
-            data = trafo.iloc[row].get(["tap_side", "tap_pos", "tap_min", "tap_max", "tap_step_percent"])
-            if data.isna().any() or data.tap_step_percent == 0:
-                problems.append(
-                    f"transformer {name!r} has no tap changer: tap_control needs its tap_side, tap_pos, tap_min, "
-                    "tap_max and tap_step_percent"
-                )
-            rows.append(row)
-        self._controls = [wanted[trafos[row]] for row in rows]
-        self._tap_rows = np.array(rows, np.int64)
-        return [trafos[row] for row in rows]
-
-    def _find_inverters(self, wanted: Mapping[str, Inverter], problems: list[str]) -> Inverters | None:
-        points = list(self._points)
-        problems += [f"inverters names {each!r}, which is no connection point" for each in wanted if each not in points]
-        known = {points.index(each): inverter for each, inverter in wanted.items() if each in points}
-        return Inverters(list(known), list(known.values())) if known else None
+        known = (TapControl, Inverter, PowerCap, Shedding, Fuse)
+        problems += [f"{each!r} is no control: pass {', '.join(kind.__name__ for kind in known)}"
+                     for each in controls if not isinstance(each, known)]  # fmt: skip
+        trafos = {name: k for k, name in enumerate(elements.names["trafo"])}
+        self._tap_controls, self._tap_rows = of(TapControl, "transformer", trafos, "transformer of the net")
+        problems += elements.without_taps(self._tap_rows)
+        inverters, at = of(Inverter, "point", places, "connection point")
+        self._inverters = Inverters(at, inverters) if at else None
+        self._caps, self._cap_places = of(PowerCap, "point", places, "connection point")
+        sheds, at = of(Shedding, "point", places, "connection point")
+        self._sheds = dict(zip(at, sheds))
+        fused = {name: -1 - k for k, name in enumerate(elements.names["trafo"])}
+        fused |= {name: k for k, name in enumerate(elements.names["line"])}
+        self._fuses, self._fused = of(Fuse, "element", fused, "line or two-winding transformer of the net")
+        problems += elements.without_limit([row for row in self._fused if row >= 0])
 
     @classmethod
     def from_json(cls, path: str | Path, **options: Any) -> Grid:
@@ -260,45 +259,120 @@ class Grid(Adapter):
         load = self._net.load[self._net.load.in_service.astype(bool)]
         return float((load.p_mw * load.scaling).sum() * 1e6)
 
+    def _forget(self) -> None:
+        self._solvers: dict[tuple[bytes, ...], Solver] = {}
+        self._supplies: dict[tuple[bytes, ...], Supply] = {}
+        self._solver: Solver | None = None
+        self._taps: TapChangers | None = None
+        self._storages: Storages | None = None
+        self._beyond: dict[str, npt.NDArray[np.bool_]] = {}
+        self._closed = self._net.switch["closed"].to_numpy(bool, copy=True)
+        self._damage = Fuses(self._fuses)
+
     def open(self) -> None:
         """Solve the net with nothing drawn at the connection points, for the initial voltages."""
         for note in self._notes:
             self.report(*note)
-        net = self._net
-        self._solvers = {}
-        self._closed = net.switch["closed"].to_numpy(bool, copy=True)
-        if self._tapped:
-            trafo = net.trafo.iloc[self._tap_rows]
+        self._forget()
+        if len(self._storage_table):
+            self._storages = Storages(self._storage_table)
+            self.stored_energy.value = self._storages.energy_j
+        if self._tap_controls:
+            trafo = self._net.trafo.iloc[self._tap_rows]
             # A higher position adds turns at its side: at the high-voltage side the low voltage falls.
             raises = np.where(trafo.tap_side == "lv", 1.0, -1.0) * np.sign(trafo.tap_step_percent.to_numpy(float))
             low, high, now = (trafo[name].to_numpy(float) for name in ("tap_min", "tap_max", "tap_pos"))
-            self._taps = TapChangers(self._controls, low, high, now, raises)
+            self._taps = TapChangers(self._tap_controls, low, high, now, raises)
             rows = {bus: k for k, bus in enumerate(self._buses)}
             self._tap_bus_rows = np.array([rows[bus] for bus in trafo.lv_bus], np.int64)
             self.tap_position.value = self._taps.position
         self._solver = self._assembled()
-        self.report("engine", self._solver.method, _METHODS.get(self._solver.method, ""))
-        nothing = np.zeros(len(self._points))
+        self._report_method("engine")
+        if self._caps:
+            self.power_cap.value = [cap.rating_w for cap in self._caps]
+        nothing = np.zeros(len(self._at))
         try:
-            self.voltage.value = self._checked(self._solver.solve(nothing, nothing), nothing).voltage_pu
+            flow = self._checked(self._solver.solve(nothing, nothing), nothing)
         except ArithmeticError:  # full generation without demand may have none; the first step will tell
             self.report("no solution", "", "with nothing drawn at the connection points: no initial voltages")
+        else:
+            self._publish_end(flow, nothing)
+
+    def close(self) -> None:
+        """Forget the solver."""
+        self._forget()
+
+    def save(self, folder: Path) -> None:
+        """Write positions, timers, charges and damages; solutions do not depend on the ones before them."""
+        state = {f"output.{name}": port.value for name, port in outputs(self).items() if port.has_value}
+        state |= {f"beyond.{name}": flags for name, flags in self._beyond.items()}
+        state |= {"closed": self._closed, "damage": self._damage.damage, "blown": self._damage.blown}
+        if self._taps is not None:
+            state |= {"tap_position": self._taps.position, "tap_waited_s": self._taps.waited_s}
+        if self._storages is not None:
+            state["energy_j"] = self._storages.energy_j
+        np.savez(folder / "grid.npz", **state)
+
+    def load(self, folder: Path) -> None:
+        """Go on from what `save` wrote."""
+        with np.load(folder / "grid.npz", allow_pickle=False) as file:
+            state: dict[str, Any] = {name: file[name] for name in file.files}
+        self._closed = state["closed"]
+        self._damage.damage, self._damage.blown = state["damage"], state["blown"]
+        if self._taps is not None:
+            self._taps.position, self._taps.waited_s = state["tap_position"], state["tap_waited_s"]
+        if self._storages is not None:
+            self._storages.energy_j = state["energy_j"]
+        self._beyond = {name[7:]: flags for name, flags in state.items() if name[:7] == "beyond."}
+        for name, port in outputs(self).items():
+            if f"output.{name}" in state:
+                port.value = state[f"output.{name}"]
+        self._solver = self._assembled()
+
+    def versions(self) -> dict[str, str]:
+        """Return the version of pandapower."""
+        return {"pandapower": pp.__version__}
+
+    def __getstate__(self) -> dict[str, object]:
+        return self.__dict__ | {"_solver": None, "_taps": None, "_storages": None, "_solvers": {}, "_supplies": {}}
+
+    def _switched(self) -> tuple[bytes, ...]:
+        return self._closed.tobytes(), self._damage.blown.tobytes()
+
+    def _changed_net(self) -> Any:
+        """Return a copy of the net with the present switches, taps and blown fuses."""
+        net = copy.deepcopy(self._net)
+        net.switch["closed"] = self._closed
+        if self._taps is not None:
+            net.trafo["tap_pos"] = net.trafo["tap_pos"].astype(float)
+            net.trafo.iloc[self._tap_rows, net.trafo.columns.get_loc("tap_pos")] = self._taps.position
+        for row, blown in zip(self._fused, self._damage.blown):
+            if blown:
+                table, at = (net.line, row) if row >= 0 else (net.trafo, -1 - row)
+                table.iloc[at, table.columns.get_loc("in_service")] = False
+        return net
 
     def _assembled(self) -> Solver:
-        """Return the engine for the present switches and taps, built where it is not remembered."""
-        taps = self._taps.position if self._taps is not None else np.zeros(0)
-        key = self._closed.tobytes(), taps.tobytes()
+        """Return the engine for the present switches, taps and fuses, built where it is not remembered."""
+        key = (*self._switched(), b"" if self._taps is None else self._taps.position.tobytes())
         if key not in self._solvers:
-            net = copy.deepcopy(self._net)
-            net.switch["closed"] = self._closed
-            if len(taps):
-                net.trafo["tap_pos"] = net.trafo["tap_pos"].astype(float)
-                net.trafo.iloc[self._tap_rows, net.trafo.columns.get_loc("tap_pos")] = taps
             while len(self._solvers) >= _REMEMBERED:
                 del self._solvers[next(iter(self._solvers))]
             build = self.engines[self._engine]
-            self._solvers[key] = build(net, list(self._points.values()), self._buses, self._tolerance_mva)
+            self._solvers[key] = build(self._changed_net(), self._at, self._buses, self._tolerance_mva)
         return self._solvers[key]
+
+    @property
+    def _supply(self) -> Supply:
+        """Which transformers feed which points under the present switches and fuses."""
+        key = self._switched()
+        if key not in self._supplies:
+            self._supplies = {key: Supply(self._changed_net(), self._at)}
+        return self._supplies[key]
+
+    def _report_method(self, kind: str) -> None:
+        assert self._solver is not None
+        self.report(kind, self._solver.method, _METHODS.get(self._solver.method, ""))
 
     def advance(self, step: Step) -> None:
         """Solve the net for the demand of the step, let its controls act, and check its balance."""
@@ -306,40 +380,96 @@ class Grid(Adapter):
             raise CosimError("the grid is not open: call open() before advance(step)")
         self._operate()
         power, reactive = self.power.value, self.reactive_power.value
+        if self._storages is not None:
+            stored = self._storages.answer(self.storage_setpoint.value, step.length_s)
+            power = np.concatenate([power, stored])
+            table = self._storage_table
+            reactive = np.concatenate([reactive, (table.q_mvar * table.scaling).to_numpy(float) * 1e6])
         self._curtailed = np.zeros(len(power))
         try:
             flow = self._controlled(power, reactive, step)
         except ArithmeticError:
             flow = self._divergent(power, reactive)
-        for port, values in (
-            (self.voltage, flow.voltage_pu),
-            (self.line_loading, flow.line_loading),
-            (self.transformer_loading, flow.transformer_loading),
-            (self.headroom, (1.0 - flow.transformer_loading) * self._rating_va),
-            (self.line_losses, flow.line_losses_w),
-            (self.transformer_losses, flow.transformer_losses_w),
-            (self.losses, flow.line_losses_w.sum() + flow.transformer_losses_w.sum()),
-            (self.grid_import, flow.import_w),
-            (self.reactive_import, flow.import_var),
-        ):
-            port.value = values
-        if "unserved_power" in self.__dict__:
-            self.unserved_power.value = power + self._curtailed - self._served
-        if self._inverters is not None:
-            self.curtailed_power.value = self._curtailed[self._inverters.at]
+        self._publish_mean(flow, power)
+        if self._storages is not None:
+            self._storages.charge(np.nan_to_num(self._served[len(self._points) :]), step.length_s)
+            self.stored_energy.value = self._storages.energy_j
         if self._taps is not None:
             self.tap_position.value = self._taps.position
+        self._publish_end(flow, self._served)
+        self._watch(flow)
+        self._melt(flow, step.length_s)
 
-    def close(self) -> None:
-        """Forget the solver."""
-        self._solver, self._taps, self._solvers = None, None, {}
+    def _publish_mean(self, flow: Flow, asked: Vector) -> None:
+        if self._rated_lines.any():
+            self.line_loading.value = flow.line_loading[self._rated_lines]
+        if len(self._rated_lines):
+            self.line_losses.value = flow.line_losses_w
+        if len(self._rating_va):
+            self.transformer_loading.value = flow.transformer_loading
+            self.transformer_losses.value = flow.transformer_losses_w
+        self.losses.value = flow.line_losses_w.sum() + flow.transformer_losses_w.sum()
+        self.grid_import.value, self.reactive_import.value = flow.import_w, flow.import_var
+        if "unserved_power" in self.__dict__:
+            self.unserved_power.value = (asked + self._curtailed - self._served)[: len(self._points)]
+        if self._inverters is not None:
+            self.curtailed_power.value = self._curtailed[self._inverters.at]
 
-    def versions(self) -> dict[str, str]:
-        """Return the version of pandapower."""
-        return {"pandapower": pp.__version__}
+    def _publish_end(self, flow: Flow, served: Vector) -> None:
+        self.voltage.value = flow.voltage_pu
+        if len(self._rating_va):
+            free = free_power(np.abs(flow.transformer_w), flow.transformer_loading, self._rating_va, 1.0)
+            self.transformer_headroom.value = free
+        if self._caps:
+            limit, weight = np.full((2, len(self._at)), np.inf)
+            weight[:] = 0.0
+            limit[self._cap_places] = [cap.loading for cap in self._caps]
+            weight[self._cap_places] = rating = [cap.rating_w for cap in self._caps]
+            room = self._supply.room(flow.transformer_w, flow.transformer_loading, self._rating_va, limit)
+            drawn = self._supply.drawn(np.where(weight > 0, np.maximum(served, 0.0), 0.0))
+            most = self._supply.least(np.maximum(room + drawn, 0.0), weight)[self._cap_places]
+            dead = np.isnan(flow.voltage_pu[self._rows[self._cap_places]])
+            # Without a solution nothing is known of the room: nobody draws.
+            self.power_cap.value = np.where(dead, 0.0, np.minimum(np.nan_to_num(most, nan=0.0, posinf=np.inf), rating))
 
-    def __getstate__(self) -> dict[str, object]:
-        return self.__dict__ | {"_solver": None, "_taps": None, "_solvers": {}}
+    def _watch(self, flow: Flow) -> None:
+        """Report what begins and ends to be beyond its limits."""
+        names = {"voltage": self.voltage.labels}
+        values, beyond = {"voltage": flow.voltage_pu}, {}
+        beyond["voltage"] = (flow.voltage_pu < self._band[0]) | (flow.voltage_pu > self._band[1])
+        for name in ("line_loading", "transformer_loading"):
+            if name in self.__dict__:
+                port: Output = getattr(self, name)
+                names[name], values[name], beyond[name] = port.labels, port.value, port.value > 1.0
+        for name, now in beyond.items():
+            before = self._beyond.get(name, np.zeros_like(now))
+            kind = "voltage limit" if name == "voltage" else "overload"
+            unit = f"{name.replace('_', ' ')} "
+            for k in np.flatnonzero(now != before):
+                value = values[name][k]
+                text = f"{value:.4f} pu" if name == "voltage" else f"{value:.1%}"
+                self.report(kind if now[k] else f"{kind} ended", names[name][k], unit + text)
+            self._beyond[name] = now
+
+    def _melt(self, flow: Flow, seconds: float) -> None:
+        """Let the step's currents act on fuses; one that opens does so for the next step."""
+        if not self._fuses:
+            return
+        current = np.zeros(len(self._fuses))
+        for k, row in enumerate(self._fused):
+            if row >= 0:
+                line = self._net.line.iloc[row]
+                current[k] = flow.line_loading[row] * line.max_i_ka * line.df * line.parallel * 1e3
+            else:
+                trafo = self._net.trafo.iloc[-1 - row]
+                full_a = self._rating_va[-1 - row] / (np.sqrt(3) * trafo.vn_hv_kv * 1e3)
+                current[k] = flow.transformer_loading[-1 - row] * full_a
+        opens = self._damage.heat(np.nan_to_num(current), seconds)
+        for k in np.flatnonzero(opens):
+            self.report("fuse opened", self._fuses[k].element, f"after {current[k]:.0f} A, {self._fuses[k].rated_a:g} A rated")
+        if opens.any():
+            self._solver = self._assembled()
+            self._report_method("topology")
 
     def _operate(self) -> None:
         """Let the switches follow their input."""
@@ -353,20 +483,41 @@ class Grid(Adapter):
         for k in np.flatnonzero(changed):
             self.report("switched", self.switch_closed.labels[k], "closed" if wanted[k] else "opened")
         self._solver = self._assembled()
-        self.report("topology", self._solver.method, _METHODS.get(self._solver.method, ""))
+        self._report_method("topology")
 
     def _controlled(self, power: Vector, reactive: Vector, step: Step) -> Flow:
-        """Solve, and let tap changers move as long as their time has come."""
-        flow = self._answered(power, reactive)
+        """Solve, shed what is to be shed, and let tap changers move as long as their time has come."""
+        flow, share = self._relieved(power, reactive)
         if self._taps is None:
             return flow
         self._taps.wait(flow.voltage_pu[self._tap_bus_rows], step.length_s)
         while (moved := self._taps.move(flow.voltage_pu[self._tap_bus_rows])).any():
             for k in np.flatnonzero(moved):
-                self.report("tap moved", self._tapped[k], f"to {self._taps.position[k]:g}")
+                self.report("tap moved", self.tap_position.labels[k], f"to {self._taps.position[k]:g}")
             self._solver = self._assembled()
-            flow = self._answered(power, reactive)
+            flow = self._answered(share * power, share * reactive)
         return flow
+
+    def _relieved(self, power: Vector, reactive: Vector) -> tuple[Flow, Vector]:
+        """Solve, cutting the points under `Shedding` until their transformers are within limits or nothing is left."""
+        share = np.ones(len(power))
+        flow = self._answered(power, reactive)
+        if not self._sheds:
+            return flow, share
+        sheddable = np.isfinite(self._shed_limit) & (power > 0)
+        for _ in range(_ROUNDS):
+            room = self._supply.room(flow.transformer_w, flow.transformer_loading, self._rating_va, self._shed_limit)
+            # A little more than is missing, or the last thousandth would take many rounds.
+            over = np.where(room < 0, 1.001 * room - 1.0, np.inf)
+            cut = -self._supply.least(over, np.where(sheddable, share * power, 0.0))
+            if not (cut > 0).any():
+                break
+            here = cut > 0
+            share[here] = np.maximum(share[here] - cut[here] / power[here], 0.0)
+            flow = self._answered(share * power, share * reactive)
+        for k in np.flatnonzero(share < 1):
+            self.report("shed", self.power.labels[k], f"supplied {share[k]:.1%} of its demand: a transformer is full")
+        return flow, share
 
     def _answered(self, power: Vector, reactive: Vector) -> Flow:
         """Solve for what the inverters make of their setpoints, which depends on the voltages that come out."""
@@ -379,12 +530,12 @@ class Grid(Adapter):
         share, before = np.ones((2, len(at))), np.zeros((2, len(at)))
         for turn in range(_ROUNDS):
             flow = self._solver.solve(*used)
-            voltage = np.nan_to_num(flow.voltage_pu[self._point_rows[at]], nan=1.0)
+            voltage = np.nan_to_num(flow.voltage_pu[self._rows[at]], nan=1.0)
             away = np.stack(self._inverters.answer(power[at], reactive[at], voltage)) - used[:, at]
-            if np.abs(away / rating).max() <= 1e-7:
+            left = float(np.abs(away / rating).max())
+            if left <= 1e-7:
                 break
             if turn == _ROUNDS - 1:
-                left = np.abs(away / rating).max()
                 self.report("inverters", "", f"still {left:.2g} of a rating from their curves after {_ROUNDS} rounds")
                 break
             # Steep curves overshoot: then go half as far, and further again where it is slow.
@@ -398,10 +549,17 @@ class Grid(Adapter):
 
     def _divergent(self, power: Vector, reactive: Vector) -> Flow:
         """Say what has no solution, and do what the modeller chose."""
-        assert self._solver is not None
-        share, weakest = self._solver.limit(power, reactive)
-        apparent = np.hypot(power, reactive)
-        worst = int(np.argmax(apparent))
+        shed = self._on_divergence == "shed"
+        cuttable = np.isfinite(self._shed_limit) if shed and self._sheds else np.ones(len(power), bool)
+
+        def supplied(share: float) -> tuple[Vector, Vector]:
+            part = np.where(cuttable, share, 1.0)
+            return part * power, part * reactive
+
+        solver = self._solver
+        assert solver is not None
+        share, weakest = carried(lambda share: solver.solve(*supplied(share)).voltage_pu)
+        worst = int(np.argmax(np.hypot(power, reactive)[: len(self._points)]))
         bus = self.voltage.labels[weakest] if weakest >= 0 else ""
         edge = (
             f"{share:.1%} of it can be supplied, with the lowest voltage at bus {bus!r}"
@@ -411,35 +569,31 @@ class Grid(Adapter):
         text = (
             f"the grid's power flow has no solution: {power.sum() / 1e6:.6g} MW and {reactive.sum() / 1e6:.6g} Mvar "
             f"are drawn beside its own {self.own_load_w / 1e6:.6g} MW, most of it at {self.power.labels[worst]!r} "
-            f"({apparent[worst] / 1e6:.6g} MVA); {edge}"
+            f"({np.hypot(power, reactive)[worst] / 1e6:.6g} MVA); {edge}"
         )
         self.report("no solution", bus, text)
-        if self._on_divergence == "missing":
-            self._served = np.full(len(power), np.nan)
-            self._curtailed[:] = np.nan
+        self._curtailed = np.zeros(len(power))
+        if self._on_divergence == "hold":
+            self._served = self._curtailed = np.full(len(power), np.nan)
             return self._missing()
-        if self._on_divergence == "shed" and share > 0:
-            for cut in (_SHED_TO * share, 0.5 * share, 0.0):
-                try:
-                    flow = self._answered(cut * power, cut * reactive)
-                except ArithmeticError:
-                    continue
-                self.report("shed", "", f"all connection points were supplied {cut:.1%} of their demand")
-                return flow
+        for cut in (_SHED_TO * share, 0.5 * share, 0.0) if shed and weakest >= 0 else ():
+            try:
+                flow = self._answered(*supplied(cut))
+            except ArithmeticError:
+                continue
+            self.report("shed", "", f"{cuttable.sum()} connection points were supplied {cut:.1%} of their demand")
+            return flow
         raise CosimError(f"{text}: lower the demand, check its units, reinforce the grid, or pass on_divergence")
 
     def _missing(self) -> Flow:
-        def nothing(port: Output) -> Vector:
-            return np.full(len(port), np.nan)
-
+        lines, trafos, grids = len(self._rated_lines), len(self._rating_va), len(self.grid_import)
         return Flow(
-            voltage_pu=nothing(self.voltage),
-            line_loading=nothing(self.line_loading),
-            transformer_loading=nothing(self.transformer_loading),
-            line_losses_w=nothing(self.line_losses),
-            transformer_losses_w=nothing(self.transformer_losses),
-            import_w=nothing(self.grid_import),
-            import_var=nothing(self.reactive_import),
+            *(np.full(n, np.nan) for n in (len(self._buses), lines, trafos)),
+            transformer_w=np.full(trafos, np.nan),
+            line_losses_w=np.full(lines, np.nan),
+            transformer_losses_w=np.full(trafos, np.nan),
+            import_w=np.full(grids, np.nan),
+            import_var=np.full(grids, np.nan),
             own_w=np.zeros(0),
             method="none",
         )
@@ -450,7 +604,7 @@ class Grid(Adapter):
         Both engines stop at some mismatch per bus, which is the floor of the check.
         """
         assert self._solver is not None
-        self._served = np.where(np.isnan(flow.voltage_pu[self._point_rows]), 0.0, power_w)
+        self._served = np.where(np.isnan(flow.voltage_pu[self._rows]), 0.0, power_w)
         losses_w = flow.line_losses_w.sum() + flow.transformer_losses_w.sum()
         residual_w = flow.import_w.sum() - self._served.sum() - flow.own_w.sum() - losses_w
         floor_w = len(self._buses) * self._solver.mismatch_w
@@ -462,13 +616,3 @@ class Grid(Adapter):
                 f"{residual_w:.6g} W, {allowed_w:.3g} W are allowed: the power flow's result is not to be used"
             )
         return flow
-
-
-def _unique(names: list[str]) -> list[str]:
-    """Tell apart what two tables call the same."""
-    seen: dict[str, int] = {}
-    for k, name in enumerate(names):
-        seen[name] = seen.get(name, 0) + 1
-        if seen[name] > 1:
-            names[k] = f"{name} ({seen[name]})"
-    return names

@@ -1,16 +1,24 @@
-"""What acts on a grid by itself: tap changers under load, and inverters that watch their voltage."""
+"""What acts on a grid by itself: tap changers under load, inverters that watch their voltage, storages, fuses, caps?
+
+Every control is a dataclass that names its element; `cosim.adapters.grid.Grid` takes them as one list.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from cosim.core import ScenarioError
 
-Vector = npt.NDArray[np.float64]
+Vector: TypeAlias = npt.NDArray[np.float64]
+Flags: TypeAlias = npt.NDArray[np.bool_]
+Curve: TypeAlias = Sequence[tuple[float, float]]
 
 
 @dataclass(frozen=True)
@@ -22,6 +30,8 @@ class TapControl:
 
     Parameters
     ----------
+    transformer
+        Name of the transformer.
     voltage_pu
         Voltage to keep at the low-voltage side. [pu]
     dead_band_pu
@@ -30,13 +40,13 @@ class TapControl:
         Time outside the band before the tap moves. [s]
     """
 
+    transformer: str
     voltage_pu: float = 1.0
     dead_band_pu: float = 0.015
     delay_s: float = 60.0
 
     def __post_init__(self) -> None:
-        if not (self.voltage_pu > 0 and self.dead_band_pu > 0 and self.delay_s > 0):
-            raise ScenarioError(f"{self}: voltage, dead band and delay must be positive")
+        _positive(self, "voltage_pu", "dead_band_pu", "delay_s")
 
 
 @dataclass(frozen=True)
@@ -48,6 +58,8 @@ class Inverter:
 
     Parameters
     ----------
+    point
+        Label of the connection point.
     rating_va
         Apparent power; active power goes before reactive power. [VA]
     cos_phi
@@ -59,29 +71,126 @@ class Inverter:
         P(U): points (voltage [pu], largest active power fed in over the rating), likewise.
     """
 
+    point: str
     rating_va: float
     cos_phi: float | None = None
-    reactive_curve: Sequence[tuple[float, float]] = ()
-    power_curve: Sequence[tuple[float, float]] = ()
+    reactive_curve: Curve = ()
+    power_curve: Curve = ()
 
     def __post_init__(self) -> None:
-        if not self.rating_va > 0:
-            raise ScenarioError(f"an inverter's rating_va is {self.rating_va}: it must be positive")
+        _positive(self, "rating_va")
         if self.cos_phi is not None and (self.reactive_curve or not 0 < abs(self.cos_phi) <= 1):
             raise ScenarioError(
-                f"an inverter's cos_phi is {self.cos_phi}: it must lie in [-1, 1], not be 0, and stand alone or with "
+                f"{_named(self)} has cos_phi = {self.cos_phi}: it must lie in [-1, 1], not be 0, and stand alone or with "
                 "a power_curve"
             )
-        for name in ("reactive_curve", "power_curve"):
+        for name, low in (("reactive_curve", -1.0), ("power_curve", 0.0)):
             curve = np.array(getattr(self, name), float).reshape(-1, 2)
-            low = -1.0 if name == "reactive_curve" else 0.0
-            if not np.isfinite(curve).all() or (np.diff(curve[:, 0]) <= 0).any() or (
-                (curve[:, 1] < low) | (curve[:, 1] > 1)
-            ).any():  # fmt: skip
+            inside = (curve[:, 1] >= low) & (curve[:, 1] <= 1)
+            if not (np.isfinite(curve).all() and (np.diff(curve[:, 0]) > 0).all() and inside.all()):
                 raise ScenarioError(
-                    f"an inverter's {name} is {list(map(tuple, curve.tolist()))}: voltages must rise and values lie "
+                    f"{_named(self)} has {name} = {list(map(tuple, curve.tolist()))}: voltages must rise and values lie "
                     f"between {low:g} and 1"
                 )
+
+
+@dataclass(frozen=True)
+class PowerCap:
+    """A connection point, as a charging station, whose draw may be capped for its transformers' sake.
+
+    Whoever draws there hears the cap in ``power_cap`` and must not draw more in the next step.
+
+    Parameters
+    ----------
+    point
+        Label of the connection point.
+    rating_w
+        The most it may ever draw. [W]
+    loading
+        Loading that the transformers which feed the point shall not exceed. [1]
+    """
+
+    point: str
+    rating_w: float
+    loading: float = 1.0
+
+    def __post_init__(self) -> None:
+        _positive(self, "rating_w", "loading")
+
+
+@dataclass(frozen=True)
+class Shedding:
+    """A connection point that is interrupted, in part or whole, when its transformers are overloaded.
+
+    Parameters
+    ----------
+    point
+        Label of the connection point.
+    loading
+        Loading of the transformers which feed the point, above which it is shed. [1]
+    """
+
+    point: str
+    loading: float = 1.0
+
+    def __post_init__(self) -> None:
+        _positive(self, "loading")
+
+
+@dataclass(frozen=True)
+class Fuse:
+    """A fuse, or a relay with its breaker, that takes a line or transformer out of service for the rest of the run.
+
+    The damage of a step is its length over the time that the curve gives for its current; the fuse opens at the end of
+    the step in which the damage reaches 1. Below the curve it cools in the curve's longest time.
+
+    Parameters
+    ----------
+    element
+        Name of a line, or else of a two-winding transformer, whose high-voltage side is fused.
+    rated_a
+        Rated current. [A]
+    curve
+        Points (current over rated current, time to open [s]) by rising current, log-log linear between them; nothing
+        opens below the first. By default a gG fuse: 1.6 times in its conventional time (IEC 60269-1, table 2), 5 times
+        in 5 s (assumption: mid of the standard's gates).
+    """
+
+    element: str
+    rated_a: float
+    curve: Curve = ()
+
+    def __post_init__(self) -> None:
+        _positive(self, "rated_a")
+        curve = np.array(self.melting, float).reshape(-1, 2)
+        if not ((curve > 0).all() and np.isfinite(curve).all() and (np.diff(curve[:, 0]) > 0).all()):
+            raise ScenarioError(
+                f"{_named(self)} has curve = {list(map(tuple, curve.tolist()))}: currents must rise, and currents and "
+                "times be positive"
+            )
+
+    @property
+    def melting(self) -> Curve:
+        """The curve in force."""
+        if len(self.curve):
+            return self.curve
+        hours = next(hours for most_a, hours in ((63, 1), (160, 2), (400, 3), (math.inf, 4)) if self.rated_a <= most_a)
+        return ((1.6, hours * 3600.0), (5.0, 5.0))
+
+
+Control: TypeAlias = TapControl | Inverter | PowerCap | Shedding | Fuse
+
+
+def _named(control: Control) -> str:
+    element = next(iter(vars(control).values()))
+    return f"{type(control).__name__} of {element!r}"
+
+
+def _positive(control: Control, *names: str) -> None:
+    for name in names:
+        value = getattr(control, name)
+        if not 0 < value < math.inf:
+            raise ScenarioError(f"{_named(control)} has {name} = {value}: it must be positive")
 
 
 class Inverters:
@@ -119,13 +228,47 @@ class Inverters:
         return np.where(power_w > 0, power_w, -feed), reactive
 
 
-def _curves(curves: Sequence[Sequence[tuple[float, float]]]) -> list[tuple[npt.NDArray[np.int64], Vector]]:
+def _curves(curves: Sequence[Curve]) -> list[tuple[npt.NDArray[np.int64], Vector]]:
     """Group equal curves: who follows each, and its points, shape (2, n_points)."""
     who: dict[tuple[tuple[float, float], ...], list[int]] = {}
     for k, curve in enumerate(curves):
         if len(curve):
             who.setdefault(tuple((float(x), float(y)) for x, y in curve), []).append(k)
     return [(np.array(members), np.array(curve).T) for curve, members in who.items()]
+
+
+class Storages:
+    """The charge of a net's storages; charging and discharging are without losses.
+
+    Parameters
+    ----------
+    table
+        ``net.storage``, of which `bounded` tells who takes part.
+    """
+
+    def __init__(self, table: pd.DataFrame) -> None:
+        def column(name: str, default: float) -> Vector:
+            return table[name].fillna(default).to_numpy(float) if name in table else np.full(len(table), default)
+
+        self._most_j, self._least_j = column("max_e_mwh", 0.0) * 3.6e9, column("min_e_mwh", 0.0) * 3.6e9  # MWh -> J
+        self._in_w, self._out_w = column("max_p_mw", np.inf) * 1e6, column("min_p_mw", -np.inf) * 1e6  # MW -> W
+        charge = column("soc_percent", 50.0) / 100 * self._most_j  # half full where it is unknown (assumption)
+        self.energy_j = np.clip(charge, self._least_j, self._most_j)
+
+    @staticmethod
+    def bounded(table: pd.DataFrame) -> Flags:
+        """Return which storages have a capacity and are in service; the others draw what stands in the table."""
+        return np.array((table["max_e_mwh"] > 0) & table["in_service"].astype(bool), np.bool_)
+
+    def answer(self, wanted_w: Vector, seconds: float) -> Vector:
+        """Return the mean power over a step, charging positive: what was asked for, as far as the charge allows."""
+        out = np.maximum((self._least_j - self.energy_j) / seconds, self._out_w)
+        into = np.minimum((self._most_j - self.energy_j) / seconds, self._in_w)
+        return np.clip(wanted_w, np.minimum(out, 0.0), np.maximum(into, 0.0))
+
+    def charge(self, power_w: Vector, seconds: float) -> None:
+        """Take in (negative: give out) power for some time."""
+        self.energy_j = np.clip(self.energy_j + power_w * seconds, self._least_j, self._most_j)
 
 
 class TapChangers:
@@ -135,7 +278,7 @@ class TapChangers:
     ----------
     controls
         The controls, in the order of the vectors below.
-    lowest, highest, neutral : shape (n,)
+    lowest, highest, position : shape (n,)
         Range of positions, and where they stand at first.
     raises : shape (n,)
         +1 where a higher position raises the controlled voltage, −1 where it lowers it.
@@ -145,27 +288,56 @@ class TapChangers:
         self, controls: Sequence[TapControl], lowest: Vector, highest: Vector, position: Vector, raises: Vector
     ) -> None:
         self.position = np.array(position, float)
+        self.waited_s = np.zeros(len(controls))
         self._lowest, self._highest, self._raises = lowest, highest, raises
         self._aim = np.array([control.voltage_pu for control in controls])
         self._band = np.array([control.dead_band_pu for control in controls])
         self._delay = np.array([control.delay_s for control in controls])
-        self._waited = np.zeros(len(controls))
 
     def wait(self, voltage_pu: Vector, seconds: float) -> None:
         """Let time pass at given controlled voltages."""
-        self._waited = np.where(self._outside(voltage_pu), self._waited + seconds, 0.0)
+        self.waited_s = np.where(self._outside(voltage_pu), self.waited_s + seconds, 0.0)
 
-    def move(self, voltage_pu: Vector) -> npt.NDArray[np.bool_]:
+    def move(self, voltage_pu: Vector) -> Flags:
         """Move every tap whose delay has passed, by one, and return which moved."""
         outside = self._outside(voltage_pu)
-        self._waited[~outside] = 0.0
-        due = outside & (self._waited >= self._delay)
+        self.waited_s[~outside] = 0.0
+        due = outside & (self.waited_s >= self._delay)
         way = np.where(voltage_pu < self._aim, 1.0, -1.0) * self._raises
         target = np.clip(self.position + way, self._lowest, self._highest)
         moves = due & (target != self.position)
-        self._waited[due] -= self._delay[due]
+        self.waited_s[due] -= self._delay[due]
         self.position[moves] = target[moves]
         return np.array(moves, np.bool_)
 
-    def _outside(self, voltage_pu: Vector) -> npt.NDArray[np.bool_]:
+    def _outside(self, voltage_pu: Vector) -> Flags:
         return np.array(np.abs(voltage_pu - self._aim) > self._band, np.bool_)  # False where it is NaN
+
+
+class Fuses:
+    """The damage of a net's fuses.
+
+    Parameters
+    ----------
+    fuses
+        The fuses, in the order of the vectors below.
+    """
+
+    def __init__(self, fuses: Sequence[Fuse]) -> None:
+        self.damage = np.zeros(len(fuses))
+        self.blown = np.zeros(len(fuses), bool)
+        self._rated_a = np.array([fuse.rated_a for fuse in fuses])
+        self._curves = [np.log(np.array(fuse.melting, float)).T for fuse in fuses]
+
+    def heat(self, current_a: Vector, seconds: float) -> Flags:
+        """Let a current flow for some time, and return which fuses open."""
+        with np.errstate(divide="ignore"):
+            multiple = np.log(current_a / self._rated_a)
+        for k, (current, time) in enumerate(self._curves):
+            if multiple[k] >= current[0]:
+                self.damage[k] += seconds / math.exp(np.interp(multiple[k], current, time))
+            else:
+                self.damage[k] = max(0.0, self.damage[k] - seconds / math.exp(time.max()))
+        opens = (self.damage >= 1 - 1e-9) & ~self.blown
+        self.blown |= opens
+        return opens

@@ -1,7 +1,6 @@
-"""Which power-flow engines can a `cosim.adapters.grid.Grid` run on, and what do they take from a pandapower net?
+"""What does a `cosim.adapters.grid.Grid` ask of a power-flow engine, and what does its own take from a pandapower net?
 
-`Fast` reads admittances, bus kinds and ratings from pandapower once and solves with `cosim.core.powerflow`;
-`NewtonRaphson` runs pandapower at every step and is the reference.
+`Fast` reads admittances, bus kinds and ratings from pandapower once and solves with `cosim.core.powerflow`.
 """
 
 from __future__ import annotations
@@ -13,42 +12,30 @@ import numpy as np
 import numpy.typing as npt
 import pandapower as pp
 from pandapower.pypower.idx_brch import F_BUS, T_BUS
-from pandapower.pypower.idx_bus import BASE_KV, GS, PD, QD, VA, VM
+from pandapower.pypower.idx_bus import BASE_KV, GS, PD, QD
 from pandapower.pypower.idx_gen import GEN_BUS, PG, QMAX, QMIN, SL_FAC
 from pandapower.pypower.makeYbus import branch_vectors
 from scipy import sparse
 
-from cosim.core import ScenarioError
 from cosim.core.powerflow import Branches, PowerFlow
-
-from .grid_input import supplied_buses
 
 Vector: TypeAlias = npt.NDArray[np.float64]
 Complex: TypeAlias = npt.NDArray[np.complex128]
 Index: TypeAlias = npt.NDArray[np.int64]
 
-# Stopping at 1e-8 MVA leaves up to 2e-8 pu in a 44-bus low-voltage net, and one more iteration nothing; but rounding
-# keeps nets with very short medium-voltage lines from 1e-10. So the tightest that a net reaches is kept.
-_TOLERANCES = (0.01, 0.1, 1.0)
-# Sign with which an element's result counts as consumption, and the column that holds it.
-_CONSUMES = {
-    "load": ("p_mw", 1.0), "storage": ("p_mw", 1.0), "shunt": ("p_mw", 1.0), "ward": ("p_mw", 1.0),
-    "xward": ("p_mw", 1.0), "motor": ("p_mw", 1.0), "asymmetric_load": ("p_mw", 1.0),
-    "asymmetric_sgen": ("p_mw", -1.0), "sgen": ("p_mw", -1.0), "gen": ("p_mw", -1.0), "impedance": ("pl_mw", 1.0),
-}  # fmt: skip
-
-
 @dataclass(frozen=True, slots=True)
 class Flow:
     """One solved power flow; arrays follow the net's lines, transformers and external grids and the solver's buses.
 
-    Transformers are the two-winding ones, then the three-winding ones. ``own_w`` is what the net's own elements draw
+    Transformers are the two-winding ones, then the three-winding ones; ``transformer_w`` is the power that
+    enters at their high-voltage sides. A line without rating has no loading (NaN). ``own_w`` is what the net's own elements draw
     and (negative) feed in, in any order. [W] What is dead has no loading and no losses; a dead bus's voltage is NaN.
     """
 
     voltage_pu: Vector
     line_loading: Vector
     transformer_loading: Vector
+    transformer_w: Vector
     line_losses_w: Vector
     transformer_losses_w: Vector
     import_w: Vector
@@ -73,9 +60,6 @@ class Solver(Protocol):
         ArithmeticError
             If there is no solution; the next call must not be affected.
         """
-
-    def limit(self, power_w: Vector, reactive_var: Vector) -> tuple[float, int]:
-        """Return the share of the demand that the net carries, and the row of its weakest bus then (-1: none)."""
 
 
 class Fast:
@@ -205,10 +189,8 @@ class Fast:
         size = np.abs(voltage)
         injected = self._flow.injected(voltage)
         bus_power = injected - self._fixed + demand + self._current * size  # what slack sources and generators give
-        loading, losses = self._branches.rate(voltage)
-        if self._live is not None:
-            loading, losses = self._spread(loading), self._spread(losses)
-        three = slice(self._trafos3.start, self._trafos3.stop)
+        loading, losses, sent = (self._spread(each) for each in self._branches.rate(voltage))
+        three = self._trafos3
         alive = self._grid_bus >= 0
         at_grid = np.where(alive, bus_power[self._grid_bus], 0.0)
         import_w = at_grid.real * self._p_share * base
@@ -221,6 +203,7 @@ class Fast:
             voltage_pu=np.where(self._rows >= 0, size[self._rows], np.nan),
             line_loading=loading[self._lines],
             transformer_loading=np.concatenate([loading[self._trafos], loading[three].reshape(3, -1).max(axis=0)]),
+            transformer_w=np.concatenate([sent[self._trafos], sent[three].reshape(3, -1)[0]]) * base,
             line_losses_w=in_lines * base,
             transformer_losses_w=np.concatenate([in_two, in_three]) * base,
             import_w=import_w,
@@ -233,142 +216,9 @@ class Fast:
         )  # fmt: skip
 
     def _spread(self, values: Vector) -> Vector:
+        """Return what live branches have with zeros for the dead ones."""
+        if self._live is None:
+            return values
         full = np.zeros(self._n_branches)
         full[self._live] = values
         return full
-
-    def limit(self, power_w: Vector, reactive_var: Vector) -> tuple[float, int]:
-        """Find what part of the demand the net carries; see `Solver`."""
-        demand = self._sum(self._at, (power_w + 1j * reactive_var) / self._base_va)
-        share, bus = self._flow.limit(self._fixed, -demand)
-        return share, int(np.argmax(self._rows == bus)) if bus in self._rows else -1
-
-
-class NewtonRaphson:
-    """pandapower's Newton-Raphson on a net of its own, with one load per connection point.
-
-    After the first solution pandapower keeps its matrices (``recycle``), which is 2 to 3 times faster than a plain
-    ``runpp`` at 15 to 1,000 buses and agrees with it to 1e-9. Whatever fails is solved again from a flat start with
-    everything rebuilt, less tightly, and a failed step leaves nothing behind: pandapower itself would go on from
-    the diverged state and keep ``net.converged`` at True.
-
-    Parameters
-    ----------
-    net, buses, monitored
-        As in `Fast`.
-    tolerance_mva
-        Largest power mismatch at a bus; pandapower compares it per unit of ``net.sn_mva``.
-    """
-
-    method = "pandapower"
-
-    def __init__(self, net: Any, buses: npt.ArrayLike, monitored: npt.ArrayLike, tolerance_mva: float) -> None:
-        self._net, self._tolerance_mva = net, tolerance_mva
-        self.mismatch_w = tolerance_mva * float(net.sn_mva) * 1e6
-        if len(net.load) and net.load.filter(regex="^const_").to_numpy(float).any():
-            raise ScenarioError(
-                "the net has voltage-dependent loads, whose percentages pandapower averages over all that stands at "
-                "their bus: use engine='auto', which keeps each load's own"
-            )
-        n_own = len(net.load)
-        buses = np.asarray(buses)
-        pp.create_loads(net, buses, p_mw=np.zeros(len(buses)), name=[f"point {i}" for i in range(len(buses))])
-        self._p_mw = net.load["p_mw"].to_numpy(float, copy=True)
-        self._q_mvar = net.load["q_mvar"].to_numpy(float, copy=True)
-        self._points = slice(n_own, None)
-        self._n_own = n_own
-        self._rows = net.bus.index.get_indexer(monitored)
-        live = set(supplied_buses(net))
-        self._supplied = np.isin(np.asarray(monitored), list(live))
-        self._live = {
-            table: net[table]["in_service"].to_numpy(bool)
-            & np.array([all(bus in live for bus in at) for at in zip(*(net[table][end] for end in ends))], bool)
-            for table, ends in (("line", ("from_bus", "to_bus")), ("trafo", ("hv_bus", "lv_bus")),
-                                ("trafo3w", ("hv_bus", "mv_bus", "lv_bus")))
-        }  # fmt: skip
-        self._level = 0
-        self._start: tuple[Vector, Vector] | None = None
-        self._own_tables = [table for table in _CONSUMES if len(net[table])]
-
-    def solve(self, power_w: Vector, reactive_var: Vector) -> Flow:
-        """Solve for the demand at the connection points; see `Solver`."""
-        net = self._net
-        self._p_mw[self._points] = power_w * 1e-6  # W -> MW
-        self._q_mvar[self._points] = reactive_var * 1e-6  # var -> Mvar
-        net.load["p_mw"], net.load["q_mvar"] = self._p_mw.copy(), self._q_mvar.copy()
-        for level in range(self._level, len(_TOLERANCES)):
-            try:
-                self._run(_TOLERANCES[level] * self._tolerance_mva)
-            except ArithmeticError:
-                if level == len(_TOLERANCES) - 1:
-                    raise
-            else:
-                self._level = level
-                break
-        return self._flow()
-
-    def _run(self, tolerance_mva: float) -> None:
-        net = self._net
-        net["converged"] = False
-        if self._start is not None and net.get("_ppc") is not None:
-            # Every step starts from the first solution: what came before must not show in the last digits.
-            net["_ppc"]["bus"][:, (VM, VA)] = self._start[0]
-            net["_ppc"]["internal"]["bus"][:, (VM, VA)] = self._start[1]
-        try:
-            with np.errstate(all="ignore"):  # a diverging iteration overflows before it is given up
-                pp.runpp(
-                    net,
-                    numba=False,
-                    lightsim2grid=False,
-                    tolerance_mva=tolerance_mva,
-                    trafo_loading="current",
-                    recycle={"bus_pq": True, "trafo": False, "gen": False},
-                )
-            voltage = net.res_bus["vm_pu"].to_numpy()[self._rows]
-            if not (net["converged"] and np.isfinite(voltage[self._supplied]).all()):
-                raise ArithmeticError("the power flow gave no finite voltages")
-            if self._start is None:
-                ppc = net["_ppc"]
-                self._start = ppc["bus"][:, (VM, VA)], ppc["internal"]["bus"][:, (VM, VA)]
-        except Exception as error:
-            net["converged"], net["_ppc"] = False, None  # else pandapower goes on from the diverged state
-            raise ArithmeticError(str(error)) from error
-
-    def _flow(self) -> Flow:
-        net = self._net
-
-        def column(table: str, name: str) -> Vector:
-            values = net[f"res_{table}"][name].to_numpy(float)
-            return np.where(self._live[table], values, 0.0) if table in self._live else values
-
-        own = [
-            sign * np.nan_to_num(column(table, name))[: self._n_own if table == "load" else None]
-            for table, (name, sign) in _CONSUMES.items()
-            if table in self._own_tables
-        ]
-        two_and_three = ("trafo", "trafo3w") if len(net.trafo3w) else ("trafo",)
-        return Flow(
-            voltage_pu=np.where(self._supplied, column("bus", "vm_pu")[self._rows], np.nan),
-            line_loading=column("line", "loading_percent") * 1e-2,
-            transformer_loading=np.concatenate([column(t, "loading_percent") for t in two_and_three]) * 1e-2,
-            line_losses_w=column("line", "pl_mw") * 1e6,
-            transformer_losses_w=np.concatenate([column(t, "pl_mw") for t in two_and_three]) * 1e6,
-            import_w=np.nan_to_num(column("ext_grid", "p_mw")) * 1e6,
-            import_var=np.nan_to_num(column("ext_grid", "q_mvar")) * 1e6,
-            own_w=np.concatenate([*own, np.zeros(0)]) * 1e6,
-            method=self.method,
-        )
-
-    def limit(self, power_w: Vector, reactive_var: Vector) -> tuple[float, int]:
-        """Find what part of the demand the net carries; see `Solver`."""
-        share, weakest = 0.0, -1
-        for at in (0.0, *(0.5**k for k in range(1, 9))):
-            try:
-                flow = self.solve((share + at) * power_w, (share + at) * reactive_var)
-            except ArithmeticError:
-                if at == 0.0:
-                    return 0.0, -1
-                continue
-            share += at
-            weakest = int(np.nanargmin(flow.voltage_pu))
-        return share, weakest

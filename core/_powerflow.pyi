@@ -41,4 +41,5 @@ def rate(
     voltage: _Array,
     loading: _Array,
     losses: _Array,
+    sent: _Array,
 ) -> None: ...

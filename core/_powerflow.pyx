@@ -187,8 +187,9 @@ def rate(
     const double[:, ::1] voltage,
     double[::1] loading,
     double[::1] losses,
+    double[::1] sent,
 ):
-    """Compute loading (the larger current over its limit) and active losses of every branch.
+    """Compute loading (the larger current over its limit), active losses and active power in at the from-end of every branch.
 
     A row of ``admittance`` is (ff, ft, tf, tt), each re and im; a row of ``limit`` the current limits at both ends.
     """
@@ -206,7 +207,8 @@ def rate(
             f1 = y[0] * f[1] + y[1] * f[0] + y[2] * t[1] + y[3] * t[0]
             t0 = y[4] * f[0] - y[5] * f[1] + y[6] * t[0] - y[7] * t[1]
             t1 = y[4] * f[1] + y[5] * f[0] + y[6] * t[1] + y[7] * t[0]
-            losses[k] = f[0] * f0 + f[1] * f1 + t[0] * t0 + t[1] * t1
+            sent[k] = f[0] * f0 + f[1] * f1
+            losses[k] = sent[k] + t[0] * t0 + t[1] * t1
             at_from = sqrt(f0 * f0 + f1 * f1) / limit[k, 0]
             at_to = sqrt(t0 * t0 + t1 * t1) / limit[k, 1]
             loading[k] = at_from if at_from > at_to else at_to

@@ -4,7 +4,7 @@
 voltage-controlled buses the voltages are the fixed point of v = v₀ + Y⁻¹ conj(s/v), v₀ being the voltages without
 load [1]_; Y⁻¹ is a tree's LDU factors where the network is radial (no fill-in [2]_) and cached sparse LU factors
 where it is not. Voltage-controlled buses, and whatever the fixed point does not solve, are solved by Newton's method
-in polar form [3]_, the Jacobian's factors being kept as long as they still bring the iteration forward.
+in polar form [3]_.
 
 References
 ----------
@@ -18,6 +18,7 @@ References
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
@@ -74,11 +75,17 @@ class Branches:
         self._admittance = _pairs(np.ascontiguousarray(admittance, np.complex128).reshape(n, 4)).reshape(n, 8)
         self._limit = np.ascontiguousarray(limit, np.float64).reshape(n, 2)
 
-    def rate(self, voltage: Complex) -> tuple[Vector, Vector]:
-        """Return loading [1] and active losses [pu] of every branch, shape (n,) each, at given bus voltages."""
-        loading, losses = np.empty(len(self._from)), np.empty(len(self._from))
-        _powerflow.rate(self._from, self._to, self._admittance, self._limit, _pairs(voltage), loading, losses)
-        return loading, losses
+    def rate(self, voltage: Complex) -> tuple[Vector, Vector, Vector]:
+        """Rate every branch at given bus voltages.
+
+        Returns
+        -------
+        Loading [1], active losses [pu] and the active power that enters at the from-end [pu], shape (n,) each.
+        """
+        n = len(self._from)
+        loading, losses, sent = np.empty((3, n))
+        _powerflow.rate(self._from, self._to, self._admittance, self._limit, _pairs(voltage), loading, losses, sent)
+        return loading, losses, sent
 
 
 class PowerFlow:
@@ -200,25 +207,31 @@ class PowerFlow:
         """Return the power that every bus injects into the network at given voltages, shape (n_buses,). [pu]"""
         return voltage * np.conj(self._y @ voltage)
 
-    def limit(self, fixed: Complex, varied: Complex) -> tuple[float, int]:
-        """Find how much of ``varied`` the network carries beside ``fixed``, and its weakest bus then.
 
-        Returns
-        -------
-        The largest share of ``varied`` for which a solution was found, to 1/256, and the bus with the lowest voltage
-        there; share 0 and -1 if there is none even without it.
-        """
-        share, weakest = 0.0, -1
-        for at in (0.0, *(0.5**k for k in range(1, 9))):
-            try:
-                voltage = np.abs(self.solve(fixed + (share + at) * varied).voltage)
-            except ArithmeticError:
-                if at == 0.0:
-                    return 0.0, -1
-                continue
-            share += at
-            weakest = int(np.argmin(voltage))
-        return share, weakest
+def carried(voltage_at: Callable[[float], Vector]) -> tuple[float, int]:
+    """Find the largest share in [0, 1] for which there are voltages, to 1/256, and the bus with the lowest one there.
+
+    Parameters
+    ----------
+    voltage_at
+        Returns the magnitudes at a share, or raises ArithmeticError.
+
+    Returns
+    -------
+    Share and bus; 0 and -1 if there are no voltages even at share 0.
+    """
+    share, weakest = 0.0, -1
+    for further in (0.0, *(0.5**k for k in range(9))):
+        try:
+            voltage = voltage_at(share + further)
+        except ArithmeticError:
+            if further == 0.0:
+                break
+            continue
+        share, weakest = share + further, int(np.nanargmin(voltage))
+        if share == 1.0:
+            break
+    return share, weakest
 
 
 class _Tree:

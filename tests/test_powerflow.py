@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from cosim.core.powerflow import Branches, PowerFlow
+from cosim.core.powerflow import Branches, PowerFlow, carried
 from cosim.core.random import generator
 
 
@@ -53,7 +53,7 @@ def test_beyond_the_nose_there_is_an_error_and_the_next_step_is_untouched():
     with pytest.raises(ArithmeticError):
         flow.solve(np.array([0, -5.1]))  # 1/(2x) = 5
     assert np.array_equal(flow.solve(np.array([0, -1.0])).voltage, before)
-    share, weakest = flow.limit(np.zeros(2, complex), np.array([0, -10.0 + 0j]))
+    share, weakest = carried(lambda share: np.abs(flow.solve(np.array([0, -10.0 * share])).voltage))
     assert share == pytest.approx(0.5, abs=1 / 128)
     assert weakest == 1
 
@@ -129,11 +129,13 @@ def test_branch_losses_are_what_the_slack_gives_and_nobody_takes():
     branches = Branches(ends[:, 0], ends[:, 1], y, np.full((n - 1, 2), 0.5))
     power = demand(n)
     voltage = flow.solve(power).voltage
-    loading, losses = branches.rate(voltage)
+    loading, losses, sent = branches.rate(voltage)
     given = flow.injected(voltage)[0].real
     assert losses.sum() == pytest.approx(given + power[1:].real.sum(), abs=1e-9)
     current = np.abs((voltage[ends[:, 0]] - voltage[ends[:, 1]]) * y[:, 0])
     np.testing.assert_allclose(loading, current / 0.5, rtol=1e-12, atol=1e-12)
+    from_root = sent[ends[:, 0] == 0].sum()
+    assert from_root == pytest.approx(given, abs=1e-9)
 
 
 def test_several_islands_each_hang_on_their_slack():
