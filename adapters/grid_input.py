@@ -230,7 +230,7 @@ class NetElements:
     ) -> dict[str, int]:
         """Return label → bus of the connection points; all supplied buses with loads if none are given."""
         if given is None:
-            loaded = supplied & set(self._net.load.bus)
+            loaded = supplied & {*self._net.load.bus, *self._net.asymmetric_load.bus}
             given = {name: bus for bus, name in self.bus_names.items() if bus in loaded}
         if not given:
             problems.append("the grid has no connection point, its net has no load: pass connection_points")
