@@ -1,184 +1,56 @@
 """What do the city's loads do to its electric grid: voltages, loadings, losses and import?
 
-`Grid` is the adapter. What solves the power flow stands behind one small seam: an object with
-``solve(power_w, reactive_var) -> Flow``; here it is pandapower's Newton-Raphson [1]_.
+`Grid` is the adapter; the net's equations are pandapower's [1]_, solved by an engine behind the seam of
+`cosim.adapters.grid_solvers.Solver`.
 
 References
 ----------
-.. [1] L. Thurner et al., pandapower: an open-source Python tool for convenient modeling, analysis and
-optimization
-   of electric power systems, IEEE Transactions on Power Systems 33(6), 2018, doi:10.1109/TPWRS.2018.2829021.
+.. [1] L. Thurner et al., pandapower: an open-source Python tool for convenient modeling, analysis and optimization of
+   electric power systems, IEEE Transactions on Power Systems 33(6), 2018, doi:10.1109/TPWRS.2018.2829021.
 """
 
 from __future__ import annotations
 
 import copy
-import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import Any, ClassVar, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import pandapower as pp
-import pandapower.topology
-from pandapower.pypower.idx_bus import VA, VM
 
-from cosim.core import Adapter, CosimError, Input, InputFileError, Output, Placement, ScenarioError, Step
+from cosim.core import Adapter, CosimError, Input, Output, Placement, ScenarioError, Step
+from cosim.core.adapter import outputs
+from cosim.core.powerflow import carried
 
-if TYPE_CHECKING:
-    import pandas as pd
+from .grid_control import Control, Fuse, Fuses, Inverter, Inverters, PowerCap, Shedding, Storages, TapChangers, TapControl
+from .grid_files import read_cgmes, read_matpower, read_net, read_simbench
+from .grid_input import NetElements, notes_on, problems_of, repair
+from .grid_reference import NewtonRaphson
+from .grid_solvers import Fast, Flow, Solver
+from .grid_supply import Supply, free_power
 
-Vector = npt.NDArray[np.float64]
+__all__ = [
+    "Fuse", "Grid", "Inverter", "PowerCap", "Shedding", "TapControl",
+    "read_cgmes", "read_matpower", "read_net", "read_simbench",
+]  # fmt: skip
 
-# What a power flow of ours accounts for; anything else in service would be missing from the balance.
-_KNOWN = {"bus", "line", "trafo", "switch", "load", "sgen", "storage", "gen", "ext_grid", "shunt", "ward"}
-_UNKNOWN = (
-    "trafo3w", "impedance", "xward", "dcline", "motor", "asymmetric_load", "asymmetric_sgen", "tcsc", "svc",
-    "ssc", "vsc", "vsc_stacked", "vsc_bipolar", "b2b_vsc", "load_dc", "source_dc", "line_dc", "bus_dc",
-    "controller",
-)  # fmt: skip
-# Stopping at 1e-8 MVA leaves up to 2e-8 pu in a 44-bus low-voltage net, and one more iteration nothing; but rounding
-# keeps nets with very short medium-voltage lines from 1e-10. So the tightest that a net reaches is kept.
-_TOLERANCES = (0.01, 0.1, 1.0)
-_CONSUMES = {"load": 1.0, "storage": 1.0, "shunt": 1.0, "ward": 1.0, "sgen": -1.0, "gen": -1.0}
+Vector: TypeAlias = npt.NDArray[np.float64]
+OnDivergence: TypeAlias = Literal["stop", "shed", "hold"]
 
-
-@dataclass(frozen=True, slots=True)
-class Flow:
-    """One solved power flow; arrays follow the solver's buses, lines, transformers and external grids.
-
-    ``own_w`` is what the net's own loads, storages, shunts and wards draw and (negative) its generators feed
-    in, one value per element. [W]
-    """
-
-    voltage_pu: Vector
-    line_loading: Vector
-    transformer_loading: Vector
-    line_losses_w: Vector
-    transformer_losses_w: Vector
-    import_w: Vector
-    import_var: Vector
-    own_w: Vector
-
-
-class Solver(Protocol):
-    """What `Grid` needs of a power-flow engine."""
-
-    def solve(self, power_w: Vector, reactive_var: Vector) -> Flow:
-        """Solve for the demand at the connection points, shape (n_points,) each.
-
-        Raises
-        ------
-        ArithmeticError
-            If there is no solution; the next call must not be affected.
-        """
-
-
-class NewtonRaphson:
-    """pandapower's Newton-Raphson on a net of its own, with one load per connection point.
-
-    After the first solution pandapower keeps its matrices (``recycle``), which is 2 to 3 times faster than a plain
-    ``runpp`` at 15 to 1,000 buses and agrees with it to 1e-9. Whatever fails is solved again from a flat start with
-    everything rebuilt, less tightly, and a failed step leaves nothing behind: pandapower itself would go on from
-    the diverged state and keep ``net.converged`` at True.
-
-    Parameters
-    ----------
-    net
-        A validated net; it is changed.
-    buses
-        Bus index of each connection point.
-    monitored
-        Bus indices whose voltage is reported.
-    tolerance_mva
-        Largest power mismatch at a bus; pandapower compares it per unit of ``net.sn_mva``.
-    """
-
-    def __init__(
-        self, net: Any, buses: npt.ArrayLike, monitored: npt.ArrayLike, tolerance_mva: float
-    ) -> None:
-        self._net, self._tolerance_mva = net, tolerance_mva
-        n_own = len(net.load)
-        buses = np.asarray(buses)
-        pp.create_loads(net, buses, p_mw=np.zeros(len(buses)), name=[f"point {i}" for i in range(len(buses))])
-        self._p_mw = net.load["p_mw"].to_numpy(float, copy=True)
-        self._q_mvar = net.load["q_mvar"].to_numpy(float, copy=True)
-        self._points = slice(n_own, None)
-        self._n_own = n_own
-        self._rows = net.bus.index.get_indexer(monitored)
-        energised = net.bus.index.isin(np.asarray(monitored))
-        live = set(net.bus.index[energised])
-        self._live = {
-            table: net[table]["in_service"].to_numpy(bool)
-            & np.array([a in live and b in live for a, b in zip(net[table][a_bus], net[table][b_bus])], bool)
-            for table, a_bus, b_bus in (("line", "from_bus", "to_bus"), ("trafo", "hv_bus", "lv_bus"))
-        }
-        self._level = 0
-        self._start: tuple[Vector, Vector] | None = None
-        self._own_tables = [table for table in _CONSUMES if len(net[table])]
-
-    def solve(self, power_w: Vector, reactive_var: Vector) -> Flow:
-        """Solve for the demand at the connection points; see `Solver`."""
-        net = self._net
-        self._p_mw[self._points] = power_w * 1e-6  # W -> MW
-        self._q_mvar[self._points] = reactive_var * 1e-6  # var -> Mvar
-        net.load["p_mw"], net.load["q_mvar"] = self._p_mw.copy(), self._q_mvar.copy()
-        for level in range(self._level, len(_TOLERANCES)):
-            try:
-                self._run(_TOLERANCES[level] * self._tolerance_mva)
-            except ArithmeticError:
-                if level == len(_TOLERANCES) - 1:
-                    raise
-            else:
-                self._level = level
-                break
-        return self._flow()
-
-    def _run(self, tolerance_mva: float) -> None:
-        net = self._net
-        net["converged"] = False
-        if self._start is not None and net.get("_ppc") is not None:
-            # Every step starts from the first solution: what came before must not show in the last digits.
-            net["_ppc"]["bus"][:, (VM, VA)] = self._start[0]
-            net["_ppc"]["internal"]["bus"][:, (VM, VA)] = self._start[1]
-        try:
-            with np.errstate(all="ignore"):  # a diverging iteration overflows before it is given up
-                pp.runpp(
-                    net,
-                    numba=False,
-                    tolerance_mva=tolerance_mva,
-                    recycle={"bus_pq": True, "trafo": False, "gen": False},
-                )
-            if not (net["converged"] and np.isfinite(net.res_bus["vm_pu"].to_numpy()[self._rows]).all()):
-                raise ArithmeticError("the power flow gave no finite voltages")
-            if self._start is None:
-                ppc = net["_ppc"]
-                self._start = ppc["bus"][:, (VM, VA)], ppc["internal"]["bus"][:, (VM, VA)]
-        except Exception as error:
-            net["converged"], net["_ppc"] = False, None  # else pandapower goes on from the diverged state
-            raise ArithmeticError(str(error)) from error
-
-    def _flow(self) -> Flow:
-        net = self._net
-
-        def column(table: str, name: str) -> Vector:
-            values = net[f"res_{table}"][name].to_numpy(float)
-            return np.where(self._live[table], values, 0.0) if table in self._live else values
-
-        own = [_CONSUMES[t] * np.nan_to_num(column(t, "p_mw"))[: self._n_own if t == "load" else None]
-               for t in self._own_tables]  # fmt: skip
-        return Flow(
-            voltage_pu=column("bus", "vm_pu")[self._rows],
-            line_loading=column("line", "loading_percent") * 1e-2,
-            transformer_loading=column("trafo", "loading_percent") * 1e-2,
-            line_losses_w=column("line", "pl_mw") * 1e6,
-            transformer_losses_w=column("trafo", "pl_mw") * 1e6,
-            import_w=np.nan_to_num(column("ext_grid", "p_mw")) * 1e6,
-            import_var=np.nan_to_num(column("ext_grid", "q_mvar")) * 1e6,
-            own_w=np.concatenate([*own, np.zeros(0)]) * 1e6,
-        )
+_REMEMBERED = 64
+"""Switch states and tap positions whose admittances are kept."""
+_ROUNDS = 60
+"""Solutions after which inverters that still answer each other are left as they are, and shedding ends."""
+_SHED_TO = 0.95
+"""Share of the last demand that had a solution that is supplied after shedding: the edge itself is not stable."""
+_METHODS = {
+    "tree": "radial: fixed point over a tree's LDU factors",
+    "mesh": "meshed: fixed point with cached sparse LU factors",
+    "newton": "generators hold voltages: Newton's method with KLU",
+    "pandapower": "reference mode: pandapower's Newton-Raphson at every step",
+}
 
 
 class Grid(Adapter):
@@ -196,97 +68,188 @@ class Grid(Adapter):
     connection_points
         Label → bus, by pandapower index or by name; several may share a bus. Default: every bus that carries
         a load, labelled by the bus's name.
+    engine
+        ``"auto"``: the net's admittances are read once and the fastest method that fits is taken and reported.
+        ``"pandapower"``: the reference, ``runpp`` at every step, with the same numbers.
+    controls
+        What acts by itself: `TapControl`, `Inverter`, `PowerCap`, `Shedding`, `Fuse`.
+    switchable
+        Names (or indices) of the switches that `switch_closed` operates during the run.
+    on_divergence
+        What a step without solution does, beside its event. ``"stop"``: ends the run with an error. ``"hold"``: its
+        outputs are missing (NaN) and recorded so; each connection's ``if_missing`` says what is heard instead, as the
+        last value with ``"hold"``. ``"shed"``: the connection points under `Shedding` (all if there is none) are cut
+        by the same share, to 95 % of the last demand that has a solution, and the step is solved again.
+    voltage_band_pu
+        Voltages outside are reported as events when they begin and end. The default is EN 50160's band. [pu]
     tolerance_mva
-        Largest power mismatch at a bus. [MVA, per unit of ``net.sn_mva``]
+        Largest power mismatch at a bus in the engine ``"pandapower"``. [MVA, per unit of ``net.sn_mva``]
 
     Attributes
     ----------
     power, reactive_power
         Demand per connection point, mean over the step. [W, var]
+    switch_closed
+        1 for closed and 0 for open, per switchable switch; as in the net by default. Only with ``switchable``. [1]
+    storage_setpoint
+        Charging power that each storage of the net with a capacity is asked for; ``p_mw`` by default. [W]
     voltage
-        Voltage per supplied bus at the step's end, relative to its nominal voltage. [pu]
+        Voltage per supplied bus at the step's end, relative to its nominal voltage; NaN while switches or fuses leave
+        the bus without supply. [pu]
     line_loading, transformer_loading
-        Current over its limit, 1 being full load. [1]
+        Current over its limit, 1 being full load; for a transformer the larger of its sides. Lines without a limit
+        are left out. [1]
+    transformer_headroom
+        Active power still free before the rating at the step's end, at the present power factor and in the direction
+        of the present flow; negative in overload. [W]
+    power_cap
+        The most that each point under `PowerCap` may draw in the next step. [W]
     line_losses, transformer_losses, losses
         Active losses, per element and for the whole network. [W]
     grid_import, reactive_import
         What each external grid feeds in. [W, var]
+    unserved_power
+        Demand that was shed or stands at a dead bus. Only with ``switchable``, `Shedding`, `Fuse` or
+        ``on_divergence="shed"``. [W]
+    curtailed_power
+        Feed-in that inverters held back. Only with `Inverter`. [W]
+    tap_position
+        Positions at the step's end; the step's flows are those after the last move. Only with `TapControl`. [1]
+    stored_energy
+        Charge of each storage with a capacity at the step's end. [J]
 
     Raises
     ------
     ScenarioError
         With everything that is wrong with the net: no external grid, impossible or missing electrical values,
         unknown buses, connection points that no external grid supplies, elements that the balance does not
-        know.
+        know; and with the controls.
     """
 
-    placement: ClassVar[Placement] = "thread"
-    solver: ClassVar[Callable[..., Solver]] = NewtonRaphson
+    placement: ClassVar[Placement] = "inline"
+    engines: ClassVar[Mapping[str, Callable[..., Solver]]] = {"auto": Fast, "pandapower": NewtonRaphson}
 
     def __init__(
         self,
         net: Any,
         *,
         connection_points: Mapping[str, int | str] | None = None,
+        engine: Literal["auto", "pandapower"] = "auto",
+        controls: Iterable[Control] = (),
+        switchable: Iterable[str | int] = (),
+        on_divergence: OnDivergence = "stop",
+        voltage_band_pu: tuple[float, float] = (0.9, 1.1),
         tolerance_mva: float = 1e-8,
     ) -> None:
+        problems = []
         if not 0 < tolerance_mva < 1:
-            raise ScenarioError(f"tolerance_mva is {tolerance_mva}: it must lie between 0 and 1, as 1e-8")
-        self._net = copy.deepcopy(net)
-        self._notes: list[tuple[str, str, str]] = []
-        problems = list(_problems(self._net))
+            problems.append(f"tolerance_mva is {tolerance_mva}: it must lie between 0 and 1, as 1e-8")
+        if engine not in self.engines:
+            problems.append(f"engine is {engine!r}: write one of {', '.join(map(repr, self.engines))}")
+        if on_divergence not in ("stop", "shed", "hold"):
+            problems.append(f"on_divergence is {on_divergence!r}: write 'stop', 'shed' or 'hold'")
+        if not 0 < voltage_band_pu[0] < voltage_band_pu[1]:
+            problems.append(f"voltage_band_pu is {voltage_band_pu}: write its lower and its upper end, as (0.9, 1.1)")
+        self._net = net = copy.deepcopy(net)
+        problems += problems_of(net)
         if problems:
             raise ScenarioError(problems)
-        self._repair()
-        net = self._net
-        bus_names = dict(zip(net.bus.index, _labels(net.bus, "bus")))
-        dead = set(pandapower.topology.unsupplied_buses(net))
-        dead |= set(net.bus.index[~net.bus.in_service.astype(bool)])
-        self._notes += [
-            ("isolated", bus_names[bus], "no external grid supplies this bus: no voltage, left out")
-            for bus in sorted(dead)
-        ]
-        if connection_points is None:
-            loaded = [bus for bus in net.bus.index[net.bus.index.isin(net.load.bus)] if bus not in dead]
-            connection_points = {bus_names[bus]: bus for bus in loaded}
-        self._points = {str(k): _bus(net, k, bus, problems) for k, bus in connection_points.items()}
-        problems += [
-            f"connection point {label!r} is at bus {bus_names[bus]!r}, which no external grid supplies: "
-            "close a switch, put the bus in service or move the point"
-            for label, bus in self._points.items()
-            if bus in dead
-        ]
-        if not connection_points:
-            problems.append("the grid has no connection point, its net has no load: pass connection_points")
+        self._engine, self._on_divergence, self._tolerance_mva = engine, on_divergence, tolerance_mva
+        self._band = voltage_band_pu
+        self._notes = [*repair(net), *notes_on(net)]
+        elements = NetElements(net)
+        self._switch_rows = elements.find_switches(switchable, problems)
+        self._buses, isolated = elements.reachable(self._switch_rows)
+        self._notes += isolated
+        self._points = elements.find_points(connection_points, set(self._buses), problems)
+        self._find_controls(list(controls), elements, problems)
         if problems:
             raise ScenarioError(problems)
-        self._tolerance_mva = tolerance_mva
-        self._solver: Solver | None = None
-        self._buses = [bus for bus in net.bus.index if bus not in dead]
+        bounded = Storages.bounded(net.storage) & net.storage.bus.isin(self._buses).to_numpy(bool)
+        self._storage_table = net.storage[bounded].copy()
+        net.storage.loc[bounded, "in_service"] = False  # they stand beside the connection points instead
+        self._at = [*self._points.values(), *self._storage_table.bus]
+        row = {bus: k for k, bus in enumerate(self._buses)}
+        self._rows = np.array([row.get(bus, -1) for bus in self._at], np.int64)
+        self._shed_limit = np.full(len(self._at), np.inf)
+        self._shed_limit[list(self._sheds)] = [shed.loading for shed in self._sheds.values()]
+        self._rated_lines = np.isfinite(net.line.max_i_ka.to_numpy(float))
+        rating = [net.trafo.sn_mva * net.trafo.parallel * net.trafo.df, net.trafo3w.sn_hv_mva]
+        self._rating_va = np.concatenate(rating, dtype=np.float64) * 1e6  # MVA -> VA
+        self._forget()
+        self._declare(elements)
 
-        lines, trafos = _labels(net.line, "line"), _labels(net.trafo, "transformer")
-        imports = _labels(net.ext_grid, "external grid")
+    def _declare(self, elements: NetElements) -> None:
+        net, lost = self._net, self._on_divergence == "hold"
+        lines = elements.names["line"]
+        rated = [name for name, has in zip(lines, self._rated_lines) if has]
+        cuts = bool(len(self._switch_rows) or self._fuses)
         self.power = Input("W", self._points)
         self.reactive_power = Input("var", self._points, default=0.0)
-        self.voltage = Output("pu", [bus_names[bus] for bus in self._buses], kind="end")
-        self.line_loading = Output("1", lines, kind="mean")
-        self.transformer_loading = Output("1", trafos, kind="mean")
-        self.line_losses = Output("W", lines, kind="mean")
-        self.transformer_losses = Output("W", trafos, kind="mean")
-        self.losses = Output("W", ["network"], kind="mean")
-        self.grid_import = Output("W", imports, kind="mean")
-        self.reactive_import = Output("var", imports, kind="mean")
+        if len(self._switch_rows):
+            names = [elements.names["switch"][row] for row in self._switch_rows]
+            closed = net.switch["closed"].to_numpy(float)[self._switch_rows]
+            self.switch_closed = Input("1", names, default=closed)
+        if len(self._storage_table):
+            storages = [elements.names["storage"][net.storage.index.get_loc(i)] for i in self._storage_table.index]
+            table = self._storage_table
+            setpoint = (table.p_mw * table.scaling).to_numpy(float) * 1e6
+            self.storage_setpoint = Input("W", storages, default=setpoint)
+            self.stored_energy = Output("J", storages, kind="end")
+        self.voltage = Output("pu", [elements.bus_names[b] for b in self._buses], kind="end", may_be_missing=lost or cuts)
+        if rated:
+            self.line_loading = Output("1", rated, kind="mean", may_be_missing=lost)
+        if lines:
+            self.line_losses = Output("W", lines, kind="mean", may_be_missing=lost)
+        if transformers := elements.transformers:
+            self.transformer_loading = Output("1", transformers, kind="mean", may_be_missing=lost)
+            self.transformer_headroom = Output("W", transformers, kind="end", may_be_missing=lost)
+            self.transformer_losses = Output("W", transformers, kind="mean", may_be_missing=lost)
+        self.losses = Output("W", ["network"], kind="mean", may_be_missing=lost)
+        self.grid_import = Output("W", elements.names["ext_grid"], kind="mean", may_be_missing=lost)
+        self.reactive_import = Output("var", elements.names["ext_grid"], kind="mean", may_be_missing=lost)
+        if cuts or self._sheds or self._on_divergence == "shed":
+            self.unserved_power = Output("W", self._points, kind="mean", may_be_missing=lost)
+        if self._inverters is not None:
+            at = np.array(list(self._points))[self._inverters.at]
+            self.curtailed_power = Output("W", at, kind="mean", may_be_missing=lost)
+        if self._caps:
+            self.power_cap = Output("W", [cap.point for cap in self._caps], kind="end")
+        if self._tap_controls:
+            self.tap_position = Output("1", [control.transformer for control in self._tap_controls], kind="end")
+
+    def _find_controls(self, controls: list[Control], elements: NetElements, problems: list[str]) -> None:
+        places = {label: k for k, label in enumerate(self._points)}
+
+        def of(kind: type[Any], element: str, known: Mapping[str, int], what: str) -> tuple[list[Any], list[int]]:
+            some = [control for control in controls if isinstance(control, kind)]
+            named = [getattr(control, element) for control in some]
+            problems.extend(f"{kind.__name__} names {name!r}, which is no {what}" for name in named if name not in known)
+            twice = {name for name in named if named.count(name) > 1} if len(set(named)) < len(named) else ()
+            problems.extend(f"{kind.__name__} of {name!r} is given twice: give it once" for name in twice)
+            some = [control for control, name in zip(some, named) if name in known]
+            return some, [known[getattr(control, element)] for control in some]
+
+        known = (TapControl, Inverter, PowerCap, Shedding, Fuse)
+        problems += [f"{each!r} is no control: pass {', '.join(kind.__name__ for kind in known)}"
+                     for each in controls if not isinstance(each, known)]  # fmt: skip
+        trafos = {name: k for k, name in enumerate(elements.names["trafo"])}
+        self._tap_controls, self._tap_rows = of(TapControl, "transformer", trafos, "transformer of the net")
+        problems += elements.without_taps(self._tap_rows)
+        inverters, at = of(Inverter, "point", places, "connection point")
+        self._inverters = Inverters(at, inverters) if at else None
+        self._caps, self._cap_places = of(PowerCap, "point", places, "connection point")
+        sheds, at = of(Shedding, "point", places, "connection point")
+        self._sheds = dict(zip(at, sheds))
+        fused = {name: -1 - k for k, name in enumerate(elements.names["trafo"])}
+        fused |= {name: k for k, name in enumerate(elements.names["line"])}
+        self._fuses, self._fused = of(Fuse, "element", fused, "line or two-winding transformer of the net")
+        problems += elements.without_limit([row for row in self._fused if row >= 0])
 
     @classmethod
-    def from_json(
-        cls,
-        path: str | Path,
-        *,
-        connection_points: Mapping[str, int | str] | None = None,
-        tolerance_mva: float = 1e-8,
-    ) -> Grid:
-        """Read a net that ``pandapower.to_json`` wrote. See `read_net` for what is refused."""
-        grid = cls(read_net(path), connection_points=connection_points, tolerance_mva=tolerance_mva)
+    def from_json(cls, path: str | Path, **options: Any) -> Grid:
+        """Read a net that ``pandapower.to_json`` wrote; see `read_net` for what is refused, `Grid` for the options."""
+        grid = cls(read_net(path), **options)
         grid.files = (Path(path),)
         return grid
 
@@ -296,252 +259,360 @@ class Grid(Adapter):
         load = self._net.load[self._net.load.in_service.astype(bool)]
         return float((load.p_mw * load.scaling).sum() * 1e6)
 
-    def _repair(self) -> None:
-        trafo = self._net.trafo
-        if "tap_dependency_table" not in trafo:
-            trafo["tap_dependency_table"] = False
-        if "tap_changer_type" not in trafo:
-            trafo["tap_changer_type"] = None
-        if "tap_side" not in trafo:
-            return
-        # pandapower ignores tap_pos where the type is None, as simbench 1.6.3 writes it: 0.017 pu wrong.
-        mute = trafo.tap_changer_type.isna() & trafo.tap_side.notna() & trafo.tap_pos.notna()
-        mute &= trafo.tap_step_percent.fillna(0.0) != 0
-        trafo["tap_changer_type"] = trafo.tap_changer_type.astype(object).mask(mute, "Ratio")
-        names = np.array(_labels(trafo, "transformer"), dtype=object)
-        self._notes += [
-            ("repaired", name, "tap_changer_type was empty although tap data exist: taken as 'Ratio'")
-            for name in names[mute.to_numpy(bool)]
-        ]
+    def _forget(self) -> None:
+        self._solvers: dict[tuple[bytes, ...], Solver] = {}
+        self._supplies: dict[tuple[bytes, ...], Supply] = {}
+        self._solver: Solver | None = None
+        self._taps: TapChangers | None = None
+        self._storages: Storages | None = None
+        self._beyond: dict[str, npt.NDArray[np.bool_]] = {}
+        self._closed = self._net.switch["closed"].to_numpy(bool, copy=True)
+        self._damage = Fuses(self._fuses)
 
     def open(self) -> None:
         """Solve the net with nothing drawn at the connection points, for the initial voltages."""
         for note in self._notes:
             self.report(*note)
-        self._solver = type(self).solver(
-            copy.deepcopy(self._net), list(self._points.values()), self._buses, self._tolerance_mva
-        )
-        nothing = np.zeros(len(self._points))
-        self.voltage.value = self._solved(nothing, nothing).voltage_pu
-
-    def advance(self, step: Step) -> None:
-        """Solve the net for the demand of the step and check its balance."""
-        flow = self._solved(self.power.value, self.reactive_power.value)
-        self.voltage.value = flow.voltage_pu
-        self.line_loading.value = flow.line_loading
-        self.transformer_loading.value = flow.transformer_loading
-        self.line_losses.value = flow.line_losses_w
-        self.transformer_losses.value = flow.transformer_losses_w
-        self.losses.value = flow.line_losses_w.sum() + flow.transformer_losses_w.sum()
-        self.grid_import.value = flow.import_w
-        self.reactive_import.value = flow.import_var
+        self._forget()
+        if len(self._storage_table):
+            self._storages = Storages(self._storage_table)
+            self.stored_energy.value = self._storages.energy_j
+        if self._tap_controls:
+            trafo = self._net.trafo.iloc[self._tap_rows]
+            # A higher position adds turns at its side: at the high-voltage side the low voltage falls.
+            raises = np.where(trafo.tap_side == "lv", 1.0, -1.0) * np.sign(trafo.tap_step_percent.to_numpy(float))
+            low, high, now = (trafo[name].to_numpy(float) for name in ("tap_min", "tap_max", "tap_pos"))
+            self._taps = TapChangers(self._tap_controls, low, high, now, raises)
+            rows = {bus: k for k, bus in enumerate(self._buses)}
+            self._tap_bus_rows = np.array([rows[bus] for bus in trafo.lv_bus], np.int64)
+            self.tap_position.value = self._taps.position
+        self._solver = self._assembled()
+        self._report_method("engine")
+        if self._caps:
+            self.power_cap.value = [cap.rating_w for cap in self._caps]
+        nothing = np.zeros(len(self._at))
+        try:
+            flow = self._checked(self._solver.solve(nothing, nothing), nothing)
+        except ArithmeticError:  # full generation without demand may have none; the first step will tell
+            self.report("no solution", "", "with nothing drawn at the connection points: no initial voltages")
+        else:
+            self._publish_end(flow, nothing)
 
     def close(self) -> None:
         """Forget the solver."""
-        self._solver = None
+        self._forget()
+
+    def save(self, folder: Path) -> None:
+        """Write positions, timers, charges and damages; solutions do not depend on the ones before them."""
+        state = {f"output.{name}": port.value for name, port in outputs(self).items() if port.has_value}
+        state |= {f"beyond.{name}": flags for name, flags in self._beyond.items()}
+        state |= {"closed": self._closed, "damage": self._damage.damage, "blown": self._damage.blown}
+        if self._taps is not None:
+            state |= {"tap_position": self._taps.position, "tap_waited_s": self._taps.waited_s}
+        if self._storages is not None:
+            state["energy_j"] = self._storages.energy_j
+        np.savez(folder / "grid.npz", **state)
+
+    def load(self, folder: Path) -> None:
+        """Go on from what `save` wrote."""
+        with np.load(folder / "grid.npz", allow_pickle=False) as file:
+            state: dict[str, Any] = {name: file[name] for name in file.files}
+        self._closed = state["closed"]
+        self._damage.damage, self._damage.blown = state["damage"], state["blown"]
+        if self._taps is not None:
+            self._taps.position, self._taps.waited_s = state["tap_position"], state["tap_waited_s"]
+        if self._storages is not None:
+            self._storages.energy_j = state["energy_j"]
+        self._beyond = {name[7:]: flags for name, flags in state.items() if name[:7] == "beyond."}
+        for name, port in outputs(self).items():
+            if f"output.{name}" in state:
+                port.value = state[f"output.{name}"]
+        self._solver = self._assembled()
 
     def versions(self) -> dict[str, str]:
         """Return the version of pandapower."""
         return {"pandapower": pp.__version__}
 
     def __getstate__(self) -> dict[str, object]:
-        return self.__dict__ | {"_solver": None}
+        return self.__dict__ | {"_solver": None, "_taps": None, "_storages": None, "_solvers": {}, "_supplies": {}}
 
-    def _solved(self, power_w: Vector, reactive_var: Vector) -> Flow:
+    def _switched(self) -> tuple[bytes, ...]:
+        return self._closed.tobytes(), self._damage.blown.tobytes()
+
+    def _changed_net(self) -> Any:
+        """Return a copy of the net with the present switches, taps and blown fuses."""
+        net = copy.deepcopy(self._net)
+        net.switch["closed"] = self._closed
+        if self._taps is not None:
+            net.trafo["tap_pos"] = net.trafo["tap_pos"].astype(float)
+            net.trafo.iloc[self._tap_rows, net.trafo.columns.get_loc("tap_pos")] = self._taps.position
+        for row, blown in zip(self._fused, self._damage.blown):
+            if blown:
+                table, at = (net.line, row) if row >= 0 else (net.trafo, -1 - row)
+                table.iloc[at, table.columns.get_loc("in_service")] = False
+        return net
+
+    def _assembled(self) -> Solver:
+        """Return the engine for the present switches, taps and fuses, built where it is not remembered."""
+        key = (*self._switched(), b"" if self._taps is None else self._taps.position.tobytes())
+        if key not in self._solvers:
+            while len(self._solvers) >= _REMEMBERED:
+                del self._solvers[next(iter(self._solvers))]
+            build = self.engines[self._engine]
+            self._solvers[key] = build(self._changed_net(), self._at, self._buses, self._tolerance_mva)
+        return self._solvers[key]
+
+    @property
+    def _supply(self) -> Supply:
+        """Which transformers feed which points under the present switches and fuses."""
+        key = self._switched()
+        if key not in self._supplies:
+            self._supplies = {key: Supply(self._changed_net(), self._at)}
+        return self._supplies[key]
+
+    def _report_method(self, kind: str) -> None:
+        assert self._solver is not None
+        self.report(kind, self._solver.method, _METHODS.get(self._solver.method, ""))
+
+    def advance(self, step: Step) -> None:
+        """Solve the net for the demand of the step, let its controls act, and check its balance."""
         if self._solver is None:
             raise CosimError("the grid is not open: call open() before advance(step)")
+        self._operate()
+        power, reactive = self.power.value, self.reactive_power.value
+        if self._storages is not None:
+            stored = self._storages.answer(self.storage_setpoint.value, step.length_s)
+            power = np.concatenate([power, stored])
+            table = self._storage_table
+            reactive = np.concatenate([reactive, (table.q_mvar * table.scaling).to_numpy(float) * 1e6])
+        self._curtailed = np.zeros(len(power))
         try:
-            flow = self._solver.solve(power_w, reactive_var)
-        except ArithmeticError as error:
-            apparent = np.hypot(power_w, reactive_var)
-            worst = int(np.argmax(apparent))
-            raise CosimError(
-                f"the grid's power flow has no solution: {power_w.sum() / 1e6:.6g} MW and "
-                f"{reactive_var.sum() / 1e6:.6g} Mvar are drawn beside its own "
-                f"{self.own_load_w / 1e6:.6g} MW, most of "
-                f"it at {self.power.labels[worst]!r} ({apparent[worst] / 1e6:.6g} MVA): lower the demand, "
-                "check its "
-                f"units, or reinforce the grid ({error})"
-            ) from error
-        self._check_balance(flow, power_w)
+            flow = self._controlled(power, reactive, step)
+        except ArithmeticError:
+            flow = self._divergent(power, reactive)
+        self._publish_mean(flow, power)
+        if self._storages is not None:
+            self._storages.charge(np.nan_to_num(self._served[len(self._points) :]), step.length_s)
+            self.stored_energy.value = self._storages.energy_j
+        if self._taps is not None:
+            self.tap_position.value = self._taps.position
+        self._publish_end(flow, self._served)
+        self._watch(flow)
+        self._melt(flow, step.length_s)
+
+    def _publish_mean(self, flow: Flow, asked: Vector) -> None:
+        if self._rated_lines.any():
+            self.line_loading.value = flow.line_loading[self._rated_lines]
+        if len(self._rated_lines):
+            self.line_losses.value = flow.line_losses_w
+        if len(self._rating_va):
+            self.transformer_loading.value = flow.transformer_loading
+            self.transformer_losses.value = flow.transformer_losses_w
+        self.losses.value = flow.line_losses_w.sum() + flow.transformer_losses_w.sum()
+        self.grid_import.value, self.reactive_import.value = flow.import_w, flow.import_var
+        if "unserved_power" in self.__dict__:
+            self.unserved_power.value = (asked + self._curtailed - self._served)[: len(self._points)]
+        if self._inverters is not None:
+            self.curtailed_power.value = self._curtailed[self._inverters.at]
+
+    def _publish_end(self, flow: Flow, served: Vector) -> None:
+        self.voltage.value = flow.voltage_pu
+        if len(self._rating_va):
+            free = free_power(np.abs(flow.transformer_w), flow.transformer_loading, self._rating_va, 1.0)
+            self.transformer_headroom.value = free
+        if self._caps:
+            limit, weight = np.full((2, len(self._at)), np.inf)
+            weight[:] = 0.0
+            limit[self._cap_places] = [cap.loading for cap in self._caps]
+            weight[self._cap_places] = rating = [cap.rating_w for cap in self._caps]
+            room = self._supply.room(flow.transformer_w, flow.transformer_loading, self._rating_va, limit)
+            drawn = self._supply.drawn(np.where(weight > 0, np.maximum(served, 0.0), 0.0))
+            most = self._supply.least(np.maximum(room + drawn, 0.0), weight)[self._cap_places]
+            dead = np.isnan(flow.voltage_pu[self._rows[self._cap_places]])
+            # Without a solution nothing is known of the room: nobody draws.
+            self.power_cap.value = np.where(dead, 0.0, np.minimum(np.nan_to_num(most, nan=0.0, posinf=np.inf), rating))
+
+    def _watch(self, flow: Flow) -> None:
+        """Report what begins and ends to be beyond its limits."""
+        names = {"voltage": self.voltage.labels}
+        values, beyond = {"voltage": flow.voltage_pu}, {}
+        beyond["voltage"] = (flow.voltage_pu < self._band[0]) | (flow.voltage_pu > self._band[1])
+        for name in ("line_loading", "transformer_loading"):
+            if name in self.__dict__:
+                port: Output = getattr(self, name)
+                names[name], values[name], beyond[name] = port.labels, port.value, port.value > 1.0
+        for name, now in beyond.items():
+            before = self._beyond.get(name, np.zeros_like(now))
+            kind = "voltage limit" if name == "voltage" else "overload"
+            unit = f"{name.replace('_', ' ')} "
+            for k in np.flatnonzero(now != before):
+                value = values[name][k]
+                text = f"{value:.4f} pu" if name == "voltage" else f"{value:.1%}"
+                self.report(kind if now[k] else f"{kind} ended", names[name][k], unit + text)
+            self._beyond[name] = now
+
+    def _melt(self, flow: Flow, seconds: float) -> None:
+        """Let the step's currents act on fuses; one that opens does so for the next step."""
+        if not self._fuses:
+            return
+        current = np.zeros(len(self._fuses))
+        for k, row in enumerate(self._fused):
+            if row >= 0:
+                line = self._net.line.iloc[row]
+                current[k] = flow.line_loading[row] * line.max_i_ka * line.df * line.parallel * 1e3
+            else:
+                trafo = self._net.trafo.iloc[-1 - row]
+                full_a = self._rating_va[-1 - row] / (np.sqrt(3) * trafo.vn_hv_kv * 1e3)
+                current[k] = flow.transformer_loading[-1 - row] * full_a
+        opens = self._damage.heat(np.nan_to_num(current), seconds)
+        for k in np.flatnonzero(opens):
+            self.report("fuse opened", self._fuses[k].element, f"after {current[k]:.0f} A, {self._fuses[k].rated_a:g} A rated")
+        if opens.any():
+            self._solver = self._assembled()
+            self._report_method("topology")
+
+    def _operate(self) -> None:
+        """Let the switches follow their input."""
+        if not len(self._switch_rows):
+            return
+        wanted = self.switch_closed.value >= 0.5
+        changed = wanted != self._closed[self._switch_rows]
+        if not changed.any():
+            return
+        self._closed[self._switch_rows] = wanted
+        for k in np.flatnonzero(changed):
+            self.report("switched", self.switch_closed.labels[k], "closed" if wanted[k] else "opened")
+        self._solver = self._assembled()
+        self._report_method("topology")
+
+    def _controlled(self, power: Vector, reactive: Vector, step: Step) -> Flow:
+        """Solve, shed what is to be shed, and let tap changers move as long as their time has come."""
+        flow, share = self._relieved(power, reactive)
+        if self._taps is None:
+            return flow
+        self._taps.wait(flow.voltage_pu[self._tap_bus_rows], step.length_s)
+        while (moved := self._taps.move(flow.voltage_pu[self._tap_bus_rows])).any():
+            for k in np.flatnonzero(moved):
+                self.report("tap moved", self.tap_position.labels[k], f"to {self._taps.position[k]:g}")
+            self._solver = self._assembled()
+            flow = self._answered(share * power, share * reactive)
         return flow
 
-    def _check_balance(self, flow: Flow, power_w: Vector) -> None:
+    def _relieved(self, power: Vector, reactive: Vector) -> tuple[Flow, Vector]:
+        """Solve, cutting the points under `Shedding` until their transformers are within limits or nothing is left."""
+        share = np.ones(len(power))
+        flow = self._answered(power, reactive)
+        if not self._sheds:
+            return flow, share
+        sheddable = np.isfinite(self._shed_limit) & (power > 0)
+        for _ in range(_ROUNDS):
+            room = self._supply.room(flow.transformer_w, flow.transformer_loading, self._rating_va, self._shed_limit)
+            # A little more than is missing, or the last thousandth would take many rounds.
+            over = np.where(room < 0, 1.001 * room - 1.0, np.inf)
+            cut = -self._supply.least(over, np.where(sheddable, share * power, 0.0))
+            if not (cut > 0).any():
+                break
+            here = cut > 0
+            share[here] = np.maximum(share[here] - cut[here] / power[here], 0.0)
+            flow = self._answered(share * power, share * reactive)
+        for k in np.flatnonzero(share < 1):
+            self.report("shed", self.power.labels[k], f"supplied {share[k]:.1%} of its demand: a transformer is full")
+        return flow, share
+
+    def _answered(self, power: Vector, reactive: Vector) -> Flow:
+        """Solve for what the inverters make of their setpoints, which depends on the voltages that come out."""
+        assert self._solver is not None
+        if self._inverters is None:
+            return self._checked(self._solver.solve(power, reactive), power)
+        at, rating = self._inverters.at, self._inverters.rating_va
+        used = np.stack([power, reactive])
+        used[:, at] = self._inverters.answer(power[at], reactive[at], np.ones(len(at)))
+        share, before = np.ones((2, len(at))), np.zeros((2, len(at)))
+        for turn in range(_ROUNDS):
+            flow = self._solver.solve(*used)
+            voltage = np.nan_to_num(flow.voltage_pu[self._rows[at]], nan=1.0)
+            away = np.stack(self._inverters.answer(power[at], reactive[at], voltage)) - used[:, at]
+            left = float(np.abs(away / rating).max())
+            if left <= 1e-7:
+                break
+            if turn == _ROUNDS - 1:
+                self.report("inverters", "", f"still {left:.2g} of a rating from their curves after {_ROUNDS} rounds")
+                break
+            # Steep curves overshoot: then go half as far, and further again where it is slow.
+            share[(away * before < 0) & (np.abs(away) > 0.3 * np.abs(before))] *= 0.5
+            slow = (away * before > 0) & (np.abs(away) > 0.5 * np.abs(before))
+            share[slow] = np.minimum(1.5 * share[slow], 1.0)
+            before = away
+            used[:, at] += share * away
+        self._curtailed[at] = np.maximum(used[0, at] - power[at], 0.0)
+        return self._checked(flow, used[0])
+
+    def _divergent(self, power: Vector, reactive: Vector) -> Flow:
+        """Say what has no solution, and do what the modeller chose."""
+        shed = self._on_divergence == "shed"
+        cuttable = np.isfinite(self._shed_limit) if shed and self._sheds else np.ones(len(power), bool)
+
+        def supplied(share: float) -> tuple[Vector, Vector]:
+            part = np.where(cuttable, share, 1.0)
+            return part * power, part * reactive
+
+        solver = self._solver
+        assert solver is not None
+        share, weakest = carried(lambda share: solver.solve(*supplied(share)).voltage_pu)
+        worst = int(np.argmax(np.hypot(power, reactive)[: len(self._points)]))
+        bus = self.voltage.labels[weakest] if weakest >= 0 else ""
+        edge = (
+            f"{share:.1%} of it can be supplied, with the lowest voltage at bus {bus!r}"
+            if weakest >= 0
+            else "nor has it one with nothing drawn"
+        )
+        text = (
+            f"the grid's power flow has no solution: {power.sum() / 1e6:.6g} MW and {reactive.sum() / 1e6:.6g} Mvar "
+            f"are drawn beside its own {self.own_load_w / 1e6:.6g} MW, most of it at {self.power.labels[worst]!r} "
+            f"({np.hypot(power, reactive)[worst] / 1e6:.6g} MVA); {edge}"
+        )
+        self.report("no solution", bus, text)
+        self._curtailed = np.zeros(len(power))
+        if self._on_divergence == "hold":
+            self._served = self._curtailed = np.full(len(power), np.nan)
+            return self._missing()
+        for cut in (_SHED_TO * share, 0.5 * share, 0.0) if shed and weakest >= 0 else ():
+            try:
+                flow = self._answered(*supplied(cut))
+            except ArithmeticError:
+                continue
+            self.report("shed", "", f"{cuttable.sum()} connection points were supplied {cut:.1%} of their demand")
+            return flow
+        raise CosimError(f"{text}: lower the demand, check its units, reinforce the grid, or pass on_divergence")
+
+    def _missing(self) -> Flow:
+        lines, trafos, grids = len(self._rated_lines), len(self._rating_va), len(self.grid_import)
+        return Flow(
+            *(np.full(n, np.nan) for n in (len(self._buses), lines, trafos)),
+            transformer_w=np.full(trafos, np.nan),
+            line_losses_w=np.full(lines, np.nan),
+            transformer_losses_w=np.full(trafos, np.nan),
+            import_w=np.full(grids, np.nan),
+            import_var=np.full(grids, np.nan),
+            own_w=np.zeros(0),
+            method="none",
+        )
+
+    def _checked(self, flow: Flow, power_w: Vector) -> Flow:
         """Assert import = demand + own consumption − own generation + losses, to 1e-6 of what flows.
 
-        The solver stops at a mismatch of ``tolerance_mva`` per bus, which is the floor of the check.
+        Both engines stop at some mismatch per bus, which is the floor of the check.
         """
+        assert self._solver is not None
+        self._served = np.where(np.isnan(flow.voltage_pu[self._rows]), 0.0, power_w)
         losses_w = flow.line_losses_w.sum() + flow.transformer_losses_w.sum()
-        residual_w = flow.import_w.sum() - power_w.sum() - flow.own_w.sum() - losses_w
-        floor_w = len(self._buses) * self._tolerance_mva * float(self._net.sn_mva) * 1e6
-        allowed_w = 1e-6 * (np.abs(power_w).sum() + np.abs(flow.own_w).sum()) + floor_w
+        residual_w = flow.import_w.sum() - self._served.sum() - flow.own_w.sum() - losses_w
+        floor_w = len(self._buses) * self._solver.mismatch_w
+        allowed_w = 1e-6 * (np.abs(self._served).sum() + np.abs(flow.own_w).sum()) + floor_w
         if not abs(residual_w) <= allowed_w:
             raise CosimError(
-                f"the grid's balance is broken: import {flow.import_w.sum():.9g} W − demand "
-                f"{power_w.sum():.9g} W − own "
-                f"net consumption {flow.own_w.sum():.9g} W − losses {losses_w:.9g} W leaves a residual of "
-                f"{residual_w:.6g} W, {allowed_w:.3g} W are allowed: the power flow's result is not to be "
-                "used"
+                f"the grid's balance is broken: import {flow.import_w.sum():.9g} W − demand {self._served.sum():.9g} W "
+                f"− own net consumption {flow.own_w.sum():.9g} W − losses {losses_w:.9g} W leaves a residual of "
+                f"{residual_w:.6g} W, {allowed_w:.3g} W are allowed: the power flow's result is not to be used"
             )
-
-
-def read_net(path: str | Path) -> Any:
-    """Read a net from pandapower's JSON, after checking what the file would make pandapower import.
-
-    ``pandapower.from_json`` imports the modules that a file names, so the text is walked first, strings that
-    hold JSON included: only pandapower's own classes and the pandas, numpy and networkx ones that it writes
-    may be named.
-
-    Raises
-    ------
-    InputFileError
-        If the file is missing, no such JSON, or names anything else.
-    """
-    path = Path(path)
-    try:
-        text = path.read_text(encoding="utf-8")
-        named = set(_named(text))
-    except OSError as error:
-        raise InputFileError(f"cannot read the grid {path}: {error}") from error
-    except (ValueError, RecursionError) as error:
-        raise InputFileError(
-            f"the grid {path} is not JSON: write it with pandapower.to_json(net, path) ({error})"
-        ) from error
-    foreign = sorted(f"{module}.{kind}" for module, kind in named if not _trusted(module, kind))
-    if foreign:
-        raise InputFileError(
-            f"the grid {path} names {', '.join(foreign[:5])}: a grid file may only name classes of "
-            "pandapower, and of "
-            "pandas, numpy and networkx as pandapower.to_json writes them; nothing was loaded"
-        )
-    if ("pandapower.auxiliary", "pandapowerNet") not in named:
-        raise InputFileError(f"the grid {path} holds no pandapower net: write it with pandapower.to_json(net, path)")
-    try:
-        net = pp.from_json_string(text, convert=True)
-    except Exception as error:
-        raise InputFileError(f"pandapower cannot read the grid {path}: {error}") from error
-    return net
-
-
-def _named(text: str) -> Iterator[tuple[object, object]]:
-    """Yield every (module, class) that pandapower would look up; every repetition of a key counts."""
-    found: list[tuple[object, object]] = []
-
-    def visit(value: object, must_parse: bool = False) -> None:
-        if isinstance(value, str) and value.lstrip()[:1] in ("{", "["):
-            try:
-                json.loads(value, object_pairs_hook=pairs)
-            except ValueError:
-                if must_parse:  # another parser might read what this one cannot
-                    raise
-        elif isinstance(value, list):
-            for each in value:
-                visit(each)
-
-    def pairs(items: list[tuple[str, object]]) -> None:
-        modules = [v for k, v in items if k == "_module"]
-        kinds = [v for k, v in items if k == "_class"] or [""]
-        found.extend((module, kind) for module in modules for kind in kinds)
-        for key, value in items:
-            visit(value, must_parse=key == "_object")
-            if key == "_object" and "DataFrame" in kinds and not (
-                isinstance(value, str) and value.lstrip()[:1] in ("{", "[")
-            ):
-                found.append(("a table in another file", value))  # pandas would open it
-
-    json.loads(text, object_pairs_hook=pairs)
-    yield from found
-
-
-def _trusted(module: object, kind: object) -> bool:
-    if not (isinstance(module, str) and isinstance(kind, str)):
-        return False
-    return (module, kind) in {
-        ("pandas", "DataFrame"), ("pandas.core.frame", "DataFrame"),
-        ("pandas", "Series"), ("pandas.core.series", "Series"),
-        ("numpy", "array"), ("numpy", "bool"), ("networkx", "MultiGraph"),
-    } or (module.split(".")[0] == "pandapower" and kind not in ("function", "method", "exec"))  # fmt: skip
-
-
-def _labels(table: pd.DataFrame, kind: str) -> list[str]:
-    """Return the elements' names, made unique; an element without a name is called by kind and index."""
-    names = [
-        f"{kind} {index}" if name is None or name != name or str(name) == "" else str(name)
-        for index, name in zip(table.index, table["name"])
-    ]
-    taken = set(names)
-    seen: set[str] = set()
-    for i, (index, name) in enumerate(zip(table.index, names)):
-        if name in seen:
-            unique = f"{name} ({index})"
-            while unique in taken:
-                unique += "'"
-            names[i] = unique
-            taken.add(unique)
-        seen.add(name)
-    return names
-
-
-def _bus(net: Any, label: object, bus: int | str, problems: list[str]) -> int:
-    where = f"connection point {label!r} is at bus {bus!r}"
-    if isinstance(bus, str):
-        found = net.bus.index[net.bus["name"] == bus]
-        if len(found) != 1:
-            many = "no bus" if len(found) == 0 else f"{len(found)} buses"
-            problems.append(f"{where}, but {many} of the net have this name: pass the bus's index")
-        return int(found[0]) if len(found) else -1
-    if bus not in net.bus.index:
-        problems.append(f"{where}, which the net does not have: pass an index of net.bus")
-        return -1
-    return int(bus)
-
-
-def _problems(net: Any) -> Iterator[str]:
-    """Yield everything that makes a net unusable."""
-    def active(table: str) -> pd.DataFrame:
-        frame: pd.DataFrame = net[table]
-        return frame[frame["in_service"].astype(bool)] if "in_service" in frame else frame
-
-    if not len(active("ext_grid")):
-        yield "the net has no external grid in service: create one with pandapower.create_ext_grid"
-    for table in _UNKNOWN:
-        if table in net and len(net[table]) and len(active(table)):
-            yield (
-                f"the net has {len(active(table))} {table} in service: the grid knows "
-                f"{', '.join(sorted(_KNOWN))}; "
-                "replace it by those or take it out of service"
-            )
-    if len(net.switch) and "z_ohm" in net.switch and (net.switch.z_ohm.fillna(0.0) > 0).any():
-        yield "the net has switches with z_ohm > 0, whose losses the balance does not know: set z_ohm to 0"
-    rules: dict[str, tuple[Iterable[str], Iterable[str]]] = {
-        "bus": (["vn_kv"], []),
-        "line": (["length_km", "max_i_ka", "parallel", "df"],
-                 ["r_ohm_per_km", "x_ohm_per_km", "c_nf_per_km"]),
-        "trafo": (["sn_mva", "vn_hv_kv", "vn_lv_kv", "vk_percent", "parallel", "df"],
-                  ["vkr_percent", "pfe_kw", "i0_percent"]),
-    }  # fmt: skip
-    for table, (positive, not_negative) in rules.items():
-        frame = active(table)
-        names = dict(zip(frame.index, _labels(frame, table)))
-        for name in (*positive, *not_negative):
-            value = frame[name].to_numpy(float)
-            bad = ~np.isfinite(value) | (value < 0) | ((value == 0) & (name in positive))
-            if bad.any():
-                first = int(np.argmax(bad))
-                rule = "positive" if name in positive else "zero or positive"
-                yield (
-                    f"net.{table} {names[frame.index[first]]!r} has {name} = {value[first]} ({bad.sum()} "
-                    "such): it must "
-                    f"be finite and {rule}"
-                )
-        if table == "line" and len(short := frame[(frame.r_ohm_per_km == 0) & (frame.x_ohm_per_km == 0)]):
-            yield (
-                f"net.line {names[short.index[0]]!r} has no impedance ({len(short)} such): "
-                "use a bus-bus switch instead"
-            )
-    for table, column in (("line", "from_bus"), ("line", "to_bus"), ("trafo", "hv_bus"), ("trafo", "lv_bus"),
-                          ("load", "bus"), ("sgen", "bus"), ("ext_grid", "bus")):  # fmt: skip
-        lost = net[table].index[~net[table][column].isin(net.bus.index)]
-        if len(lost):
-            bus = net[table].at[lost[0], column]
-            yield f"net.{table} {lost[0]} has {column} = {bus}: there is no such bus in net.bus"
+        return flow

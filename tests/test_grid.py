@@ -7,6 +7,7 @@ import json
 import pickle
 import sys
 import warnings
+from typing import Any, ClassVar
 
 import networkx as nx
 import numpy as np
@@ -15,7 +16,10 @@ import pandapower.networks as pn
 import pandapower.toolbox
 import pytest
 
-from cosim.adapters.grid import Grid, NewtonRaphson, read_net
+from cosim.adapters.grid import Grid, Inverter, TapControl, read_net
+from cosim.adapters.grid_input import labels
+from cosim.adapters.grid_reference import NewtonRaphson
+from cosim.adapters.grid_solvers import Fast
 from cosim.core import CosimError, InputFileError, ScenarioError, Step
 from cosim.core.adapter import outputs, take_events
 from cosim.core.random import generator
@@ -61,29 +65,92 @@ def opened(net, **options):
     return grid
 
 
+def closed_rings():
+    net = oberrhein()
+    net.switch["closed"] = True
+    return net
+
+
+def two_grids():
+    net = pn.create_cigre_network_mv()
+    for _ in range(2):
+        pp.create_ext_grid(net, 14, vm_pu=1.01, va_degree=-1.0)
+    return net
+
+
+def tapped():
+    net = pn.create_cigre_network_mv()
+    columns = ["tap_side", "tap_neutral", "tap_step_percent", "tap_pos", "tap_changer_type"]
+    net.trafo[columns] = ["hv", 0, 1.5, -3, "Ratio"]
+    return net
+
+
+def case118():
+    return with_tables(pn.case118())
+
+
+def case1354():
+    return with_tables(pn.case1354pegase())
+
+
+def multivoltage():
+    return with_tables(pn.example_multivoltage())
+
+
+def with_tables(net):
+    net.trafo["tap_dependency_table"] = False  # older files lack it, and pandapower warns
+    net.trafo3w["tap_dependency_table"] = False
+    return net
+
+
+NETS = {
+    "tree": [pn.create_cigre_network_mv, pn.create_cigre_network_lv, oberrhein, synthetic, two_grids, tapped],
+    "mesh": [closed_rings],
+    "newton": [case118, case1354, multivoltage],
+}
+
+
 @pytest.mark.parametrize(
-    "make", [pn.create_cigre_network_mv, pn.create_cigre_network_lv, oberrhein, synthetic], ids=lambda f: f.__name__
+    ("make", "method"),
+    [(make, method) for method, nets in NETS.items() for make in nets],
+    ids=[make.__name__ for nets in NETS.values() for make in nets],
 )
-def test_steps_agree_with_a_plain_power_flow_to_1e_9(make):
+def test_steps_agree_with_a_plain_power_flow_to_1e_9(make, method):
     net = make()
     grid = opened(net)
-    buses = [net.bus.index[net.bus.name == label][0] for label in grid.power.labels]
+    assert [e.element for e in take_events(grid) if e.kind == "engine"] == [method]
+    bus_of = dict(zip(labels(net.bus, "bus"), net.bus.index))
+    buses = [bus_of[label] for label in grid.power.labels]
     ours = pp.create_loads(net, buses, p_mw=0.0)
     rng = generator(0, "demand")
     size_w = 2e3 if net.bus.vn_kv.min() < 1 else 5e4
-    for _ in range(5):
+    flows = 1e-6 * max(net.sn_mva, 1.0)
+    for _ in range(3 if method == "newton" else 5):
         power, reactive = rng.uniform(-0.5, 2, len(buses)) * size_w, rng.uniform(-0.5, 1, len(buses)) * size_w
         drive(grid, power, reactive)
         net.load.loc[ours, "p_mw"], net.load.loc[ours, "q_mvar"] = power * 1e-6, reactive * 1e-6
         pp.runpp(net, numba=False, tolerance_mva=1e-10)
-        np.testing.assert_allclose(grid.voltage.value, net.res_bus.vm_pu, rtol=0, atol=1e-9)
-        np.testing.assert_allclose(grid.line_loading.value, net.res_line.loading_percent / 100, rtol=0, atol=1e-9)
-        np.testing.assert_allclose(
-            grid.transformer_loading.value, net.res_trafo.loading_percent / 100, rtol=0, atol=1e-9
-        )
-        imported = net.res_ext_grid.p_mw.to_numpy() * 1e6
-        np.testing.assert_allclose(grid.grid_import.value, imported, rtol=1e-9, atol=1e-2)
-        np.testing.assert_allclose(grid.losses.value, (net.res_line.pl_mw.sum() + net.res_trafo.pl_mw.sum()) * 1e6)
+        np.testing.assert_allclose(grid.voltage.value, net.res_bus.vm_pu.dropna(), rtol=0, atol=1e-9)
+        loading = net.res_line.loading_percent.fillna(0) / 100
+        np.testing.assert_allclose(grid.line_loading.value, loading, rtol=0, atol=1e-8)
+        loading = np.concatenate([net.res_trafo.loading_percent, net.res_trafo3w.loading_percent]) / 100
+        np.testing.assert_allclose(grid.transformer_loading.value, loading, rtol=0, atol=1e-8)
+        for port, column in ((grid.grid_import, "p_mw"), (grid.reactive_import, "q_mvar")):
+            np.testing.assert_allclose(port.value * 1e-6, net.res_ext_grid[column], rtol=1e-9, atol=flows)
+        in_trafos = net.res_trafo.pl_mw.sum() + net.res_trafo3w.pl_mw.sum()
+        np.testing.assert_allclose(grid.losses.value, (net.res_line.pl_mw.sum() + in_trafos) * 1e6, rtol=1e-6)
+
+
+@pytest.mark.parametrize("make", [oberrhein, closed_rings, case118, multivoltage], ids=lambda f: f.__name__)
+def test_the_reference_engine_gives_the_same_numbers(make):
+    fast, reference = opened(make()), opened(make(), engine="pandapower")
+    assert take_events(reference)[-1].element == "pandapower"
+    for power in (4e3, -2e3):
+        for grid in (fast, reference):
+            drive(grid, power, 0.3 * power)
+        for name, port in outputs(fast).items():
+            atol = {"pu": 1e-8, "1": 1e-6}.get(port.unit, 1.0)
+            np.testing.assert_allclose(port.value, outputs(reference)[name].value, rtol=1e-6, atol=atol, err_msg=name)
 
 
 def test_two_buses_meet_the_closed_form():
@@ -125,17 +192,49 @@ def test_every_kind_of_own_element_enters_the_balance():
 
 
 def test_a_result_that_breaks_the_balance_names_its_residual():
-    class Forgetful(NewtonRaphson):
-        def solve(self, power_w, reactive_var):
-            return super().solve(power_w * 0.999, reactive_var)
+    for right in (Fast, NewtonRaphson):
 
-    class Wrong(Grid):
-        solver = Forgetful
+        class Forgetful(right):  # type: ignore[valid-type]
+            def solve(self, power_w, reactive_var):
+                return super().solve(power_w * 0.999, reactive_var)
 
-    grid = Wrong(two_buses(), connection_points={"house": 1})
-    grid.open()
-    with pytest.raises(CosimError, match=r"residual of -15 W"):
-        drive(grid, 15e3)
+        class Wrong(Grid):
+            engines: ClassVar = {"auto": Forgetful}
+
+        grid = Wrong(two_buses(), connection_points={"house": 1})
+        grid.open()
+        with pytest.raises(CosimError, match=r"residual of -15 W"):
+            drive(grid, 15e3)
+
+
+def test_each_load_keeps_its_own_dependence_on_the_voltage():
+    net = two_buses()
+    pp.create_load(net, 1, 0.02, 0.01, const_z_p_percent=100, const_z_q_percent=100)
+    pp.create_load(net, 1, 0.01, 0.004, const_i_p_percent=60, const_i_q_percent=30)
+    grid = opened(net, connection_points={"house": 1})
+    drive(grid, 5e3, 1e3)
+    v = grid.voltage.value[1]
+    drawn = 5e3 + 20e3 * v**2 + 10e3 * (0.4 + 0.6 * v)
+    assert grid.grid_import.value[0] - grid.losses.value[0] == pytest.approx(drawn, rel=1e-9)
+    drawn = 1e3 + 10e3 * v**2 + 4e3 * (0.7 + 0.3 * v)
+    line = pp.create_empty_network()  # what the line itself draws, from a plain power flow of constant loads
+    pp.create_buses(line, 2, 0.4)
+    pp.create_ext_grid(line, 0)
+    pp.create_line_from_parameters(line, 0, 1, 1.0, 0.5, 0.3, 0.0, 0.2)
+    pp.create_load(line, 1, (grid.grid_import.value[0] - grid.losses.value[0]) * 1e-6, drawn * 1e-6)
+    pp.runpp(line, numba=False, tolerance_mva=1e-10)
+    assert line.res_bus.vm_pu[1] == pytest.approx(v, abs=1e-9)
+    with pytest.raises(ScenarioError, match=r"voltage-dependent loads.*engine='auto'"):
+        opened(net, connection_points={"house": 1}, engine="pandapower")
+
+
+def test_headroom_is_what_the_transformer_has_left():
+    grid = opened(pn.create_cigre_network_lv())
+    drive(grid, 5e3)
+    rating = pn.create_cigre_network_lv().trafo.sn_mva.to_numpy() * 1e6
+    np.testing.assert_allclose(grid.transformer_headroom.value, rating * (1 - grid.transformer_loading.value))
+    drive(grid, 40e3)
+    assert (grid.transformer_headroom.value < 0).any()
 
 
 def test_no_solution_is_one_clear_error_and_leaves_nothing_behind():
@@ -145,13 +244,116 @@ def test_no_solution_is_one_clear_error_and_leaves_nothing_behind():
     demand = np.full(len(grid.power), 1e6)
     demand[3] = 5e8
     before = grid.voltage.value
-    with pytest.raises(CosimError, match=rf"no solution: 514 MW .* at '{grid.power.labels[3]}' \(500 MVA\)"):
+    take_events(grid)
+    said = rf"no solution: 514 MW .* at '{grid.power.labels[3]}' \(500 MVA\).*be supplied"
+    with pytest.raises(CosimError, match=said):
         drive(grid, demand)
+    (event,) = take_events(grid)
+    assert event.kind == "no solution"
+    assert event.element in grid.voltage.labels
     assert grid.voltage.value is before
     for power in (2e3, 1e3):
         drive(grid, power)
         drive(fresh, power)
         np.testing.assert_allclose(grid.voltage.value, fresh.voltage.value, rtol=0, atol=1e-11)
+
+
+def test_a_step_without_solution_may_be_missing_or_shed():
+    maximum = 0.16e6 / (2 * (0.5 + np.hypot(0.5, 0.3)))  # V²/(2(R+|Z|)): what the line carries at cos φ = 1 [W]
+    lost = opened(two_buses(), connection_points={"a": 1, "b": 1}, on_divergence="hold")
+    drive(lost, maximum)
+    assert all(np.isnan(port.value).all() for port in outputs(lost).values())
+    drive(lost, 1e3)
+    assert all(np.isfinite(port.value).all() for port in outputs(lost).values())
+    shed = opened(two_buses(), connection_points={"a": 1, "b": 1}, on_divergence="shed")
+    take_events(shed)
+    drive(shed, maximum)
+    event, cut = take_events(shed)
+    assert (event.kind, event.element, cut.kind) == ("no solution", "b", "shed")
+    served = 2 * maximum - shed.unserved_power.value.sum()
+    assert served == pytest.approx(0.95 * maximum, rel=0.01)
+    assert shed.grid_import.value[0] == pytest.approx(served + shed.losses.value[0], rel=1e-6)
+
+
+@pytest.mark.parametrize("engine", ["auto", "pandapower"])
+def test_switches_cut_off_and_restore_supply(engine):
+    net = two_buses()
+    net.switch = net.switch.iloc[:0]
+    far = pp.create_bus(net, 0.4, name="far")
+    spur = pp.create_line_from_parameters(net, 1, far, 0.1, 0.5, 0.3, 0, 0.2, name="spur")
+    pp.create_switch(net, far, spur, "l", closed=False, name="breaker")
+    grid = opened(net, connection_points={"house": 1, "hut": far}, switchable=["breaker"], engine=engine)
+    assert grid.voltage.labels == ("a", "b", "far")
+    take_events(grid)
+    drive(grid, 2e3)
+    np.testing.assert_allclose(grid.unserved_power.value, [0, 2e3])
+    assert np.isnan(grid.voltage.value).tolist() == [False, False, True]
+    assert take_events(grid) == []
+    grid.switch_closed.deliver(1.0)
+    drive(grid, 2e3)
+    assert next((e.kind, e.element, e.text[:6]) for e in take_events(grid)) == ("switched", "breaker", "closed")
+    np.testing.assert_array_equal(grid.unserved_power.value, 0)
+    assert grid.grid_import.value[0] == pytest.approx(4e3 + grid.losses.value[0], rel=1e-9)
+    net.switch["closed"] = True
+    pp.create_loads(net, [1, far], 2e-3)
+    pp.runpp(net, numba=False, tolerance_mva=1e-10)
+    np.testing.assert_allclose(grid.voltage.value, net.res_bus.vm_pu, atol=1e-9)
+    with pytest.raises(ScenarioError, match="switch 'fuse' is not in the net"):
+        Grid(net, switchable=["fuse"])
+
+
+def on_load():
+    net = pp.create_empty_network()
+    a, b = pp.create_bus(net, 110.0, name="a"), pp.create_bus(net, 20.0, name="b")
+    pp.create_ext_grid(net, a, name="up")
+    pp.create_transformer(net, a, b, "25 MVA 110/20 kV", name="main", tap_pos=0)
+    return net
+
+
+def test_a_tap_changer_waits_its_delay_and_brings_the_voltage_into_the_band():
+    control = TapControl("main", voltage_pu=1.0, dead_band_pu=0.012, delay_s=120)
+    grid = opened(on_load(), connection_points={"town": 1}, controls=[control])
+    seen = []
+    for _ in range(8):
+        drive(grid, 15e6, 8e6)
+        seen.append((grid.tap_position.value[0], grid.voltage.value[1]))
+    positions = [position for position, _ in seen]
+    assert positions[:4] == [0, -1, -1, -2]
+    assert abs(seen[-1][1] - 1) <= control.dead_band_pu
+    settled = int(positions[-1])
+    net = on_load()
+    net.trafo["tap_pos"] = settled
+    pp.create_load(net, 1, 15, 8)
+    pp.runpp(net, numba=False, tolerance_mva=1e-10)
+    assert grid.voltage.value[1] == pytest.approx(net.res_bus.vm_pu[1], abs=1e-9)
+    assert len([e for e in take_events(grid) if e.kind == "tap moved"]) == -settled
+    with pytest.raises(ScenarioError, match="'spare', which is no transformer"):
+        Grid(on_load(), connection_points={"town": 1}, controls=[TapControl("spare")])
+
+
+def test_inverters_meet_their_curves_at_the_voltage_that_comes_of_them():
+    q_of_u: Any = ((0.97, -0.4), (0.99, 0.0), (1.01, 0.0), (1.05, 0.4))
+    p_of_u: Any = ((1.03, 1.0), (1.06, 0.5))
+    roof = Inverter("roof", 30e3, reactive_curve=q_of_u, power_curve=p_of_u)
+    grid = opened(two_buses(r_ohm=0.5), connection_points={"roof": 1}, controls=[roof])
+    drive(grid, -25e3)
+    v = grid.voltage.value[1]
+    fed = 25e3 - grid.curtailed_power.value[0]
+    assert fed == pytest.approx(min(25e3, 30e3 * np.interp(v, *np.transpose(p_of_u))), rel=1e-5)
+    assert grid.grid_import.value[0] == pytest.approx(grid.losses.value[0] - fed, rel=1e-6)
+    drawn = 30e3 * np.interp(v, *np.transpose(q_of_u))
+    x_over_r = 0.3 / 0.5
+    in_line = x_over_r * grid.losses.value[0]
+    assert grid.reactive_import.value[0] == pytest.approx(drawn + in_line, rel=1e-4)
+    plain = opened(two_buses(r_ohm=0.5), connection_points={"roof": 1})
+    drive(plain, -25e3)
+    assert 1.03 < v < plain.voltage.value[1]
+    fixed = opened(two_buses(), connection_points={"roof": 1}, controls=[Inverter("roof", 10e3, cos_phi=0.9)])
+    drive(fixed, -20e3)
+    assert fixed.curtailed_power.value[0] == pytest.approx(11e3)
+    assert fixed.grid_import.value[0] == pytest.approx(fixed.losses.value[0] - 9e3)
+    with pytest.raises(ScenarioError, match="voltages must rise"):
+        Inverter("roof", 1e3, reactive_curve=((1.0, 0.0), (0.9, 0.1)))
 
 
 def test_a_step_does_not_depend_on_the_steps_before_it():
@@ -213,7 +415,7 @@ def test_a_silent_tap_changer_is_repaired_and_reported():
     net.trafo[["tap_side", "tap_neutral", "tap_step_percent", "tap_pos"]] = ["hv", 0, 1.5, -3]
     net.trafo["tap_changer_type"] = None
     grid = opened(net)
-    assert [e.kind for e in take_events(grid)] == ["repaired", "repaired"]
+    assert [e.kind for e in take_events(grid)] == ["repaired", "repaired", "engine"]
     net.trafo["tap_changer_type"] = "Ratio"
     pp.runpp(net, numba=False)
     np.testing.assert_allclose(grid.voltage.value, net.res_bus.vm_pu, atol=1e-9)
@@ -223,7 +425,7 @@ def test_isolated_buses_are_reported_and_refused_as_connection_points():
     net = two_buses()
     pp.create_bus(net, 0.4, name="island")
     grid = opened(net, connection_points={"house": 1})
-    assert [(e.kind, e.element) for e in take_events(grid)] == [("isolated", "island")]
+    assert [(e.kind, e.element) for e in take_events(grid)] == [("isolated", "island"), ("engine", "tree")]
     assert "island" not in grid.voltage.labels
     drive(grid, 1e3)
     with pytest.raises(ScenarioError, match=r"'hut' is at bus 'island', which no external grid supplies"):
@@ -249,7 +451,10 @@ def test_an_open_switch_leaves_the_rest_supplied():
         (lambda net: net.line.__setitem__("max_i_ka", np.nan), "max_i_ka = nan .* finite and positive"),
         (lambda net: net.line.__setitem__(["r_ohm_per_km", "x_ohm_per_km"], 0.0), "'cable' has no impedance"),
         (lambda net: net.line.__setitem__("to_bus", 7), "net.line 0 has to_bus = 7: there is no such bus"),
-        (lambda net: pp.create_motor(net, 1, 0.01, 0.9), "1 motor in service: the grid knows bus, ext_grid"),
+        (lambda net: pp.create_dcline(net, 0, 1, 0.01, 1, 0, 1, 1), "1 dcline in service: the grid knows"),
+        (lambda net: net.line.__setitem__("x_ohm_per_km", -0.1), "x_ohm_per_km = -0.1"),
+        (lambda net: (pp.create_load(net, 1, 0.1), net.load.__setitem__("bus", 9)), "net.load 0 has bus = 9: there"),
+        (lambda net: pp.set_user_pf_options(net, enforce_q_lims=True), "pandapower's enforce_q_lims"),
         (lambda net: pp.create_switch(net, 0, 1, "b", z_ohm=0.1), "z_ohm > 0"),
     ],
 )

@@ -1,0 +1,343 @@
+"""What acts on a grid by itself: tap changers under load, inverters that watch their voltage, storages, fuses, caps?
+
+Every control is a dataclass that names its element; `cosim.adapters.grid.Grid` takes them as one list.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from cosim.core import ScenarioError
+
+Vector: TypeAlias = npt.NDArray[np.float64]
+Flags: TypeAlias = npt.NDArray[np.bool_]
+Curve: TypeAlias = Sequence[tuple[float, float]]
+
+
+@dataclass(frozen=True)
+class TapControl:
+    """A transformer's tap changer under load.
+
+    When the voltage has been further than ``dead_band_pu`` from ``voltage_pu`` for ``delay_s``, the tap moves by one;
+    after that, while the voltage stays outside, by one more every ``delay_s``.
+
+    Parameters
+    ----------
+    transformer
+        Name of the transformer.
+    voltage_pu
+        Voltage to keep at the low-voltage side. [pu]
+    dead_band_pu
+        Half the width of the band in which nothing happens; at least the effect of half a tap, or it will hunt. [pu]
+    delay_s
+        Time outside the band before the tap moves. [s]
+    """
+
+    transformer: str
+    voltage_pu: float = 1.0
+    dead_band_pu: float = 0.015
+    delay_s: float = 60.0
+
+    def __post_init__(self) -> None:
+        _positive(self, "voltage_pu", "dead_band_pu", "delay_s")
+
+
+@dataclass(frozen=True)
+class Inverter:
+    """An inverter that answers to the voltage at its connection point.
+
+    It feeds in what the point is given as negative power, never beyond its rating; while the point draws, its
+    power and reactive power pass unchanged.
+
+    Parameters
+    ----------
+    point
+        Label of the connection point.
+    rating_va
+        Apparent power; active power goes before reactive power. [VA]
+    cos_phi
+        Displacement factor of what it feeds in, in [-1, 1] without 0: positive draws reactive power (voltage falls),
+        negative feeds it in. Not together with ``reactive_curve``.
+    reactive_curve
+        Q(U): points (voltage [pu], reactive power drawn over the rating), by rising voltage, linear between them.
+    power_curve
+        P(U): points (voltage [pu], largest active power fed in over the rating), likewise.
+    """
+
+    point: str
+    rating_va: float
+    cos_phi: float | None = None
+    reactive_curve: Curve = ()
+    power_curve: Curve = ()
+
+    def __post_init__(self) -> None:
+        _positive(self, "rating_va")
+        if self.cos_phi is not None and (self.reactive_curve or not 0 < abs(self.cos_phi) <= 1):
+            raise ScenarioError(
+                f"{_named(self)} has cos_phi = {self.cos_phi}: it must lie in [-1, 1], not be 0, and stand alone or with "
+                "a power_curve"
+            )
+        for name, low in (("reactive_curve", -1.0), ("power_curve", 0.0)):
+            curve = np.array(getattr(self, name), float).reshape(-1, 2)
+            inside = (curve[:, 1] >= low) & (curve[:, 1] <= 1)
+            if not (np.isfinite(curve).all() and (np.diff(curve[:, 0]) > 0).all() and inside.all()):
+                raise ScenarioError(
+                    f"{_named(self)} has {name} = {list(map(tuple, curve.tolist()))}: voltages must rise and values lie "
+                    f"between {low:g} and 1"
+                )
+
+
+@dataclass(frozen=True)
+class PowerCap:
+    """A connection point, as a charging station, whose draw may be capped for its transformers' sake.
+
+    Whoever draws there hears the cap in ``power_cap`` and must not draw more in the next step.
+
+    Parameters
+    ----------
+    point
+        Label of the connection point.
+    rating_w
+        The most it may ever draw. [W]
+    loading
+        Loading that the transformers which feed the point shall not exceed. [1]
+    """
+
+    point: str
+    rating_w: float
+    loading: float = 1.0
+
+    def __post_init__(self) -> None:
+        _positive(self, "rating_w", "loading")
+
+
+@dataclass(frozen=True)
+class Shedding:
+    """A connection point that is interrupted, in part or whole, when its transformers are overloaded.
+
+    Parameters
+    ----------
+    point
+        Label of the connection point.
+    loading
+        Loading of the transformers which feed the point, above which it is shed. [1]
+    """
+
+    point: str
+    loading: float = 1.0
+
+    def __post_init__(self) -> None:
+        _positive(self, "loading")
+
+
+@dataclass(frozen=True)
+class Fuse:
+    """A fuse, or a relay with its breaker, that takes a line or transformer out of service for the rest of the run.
+
+    The damage of a step is its length over the time that the curve gives for its current; the fuse opens at the end of
+    the step in which the damage reaches 1. Below the curve it cools in the curve's longest time.
+
+    Parameters
+    ----------
+    element
+        Name of a line, or else of a two-winding transformer, whose high-voltage side is fused.
+    rated_a
+        Rated current. [A]
+    curve
+        Points (current over rated current, time to open [s]) by rising current, log-log linear between them; nothing
+        opens below the first. By default a gG fuse: 1.6 times in its conventional time (IEC 60269-1, table 2), 5 times
+        in 5 s (assumption: mid of the standard's gates).
+    """
+
+    element: str
+    rated_a: float
+    curve: Curve = ()
+
+    def __post_init__(self) -> None:
+        _positive(self, "rated_a")
+        curve = np.array(self.melting, float).reshape(-1, 2)
+        if not ((curve > 0).all() and np.isfinite(curve).all() and (np.diff(curve[:, 0]) > 0).all()):
+            raise ScenarioError(
+                f"{_named(self)} has curve = {list(map(tuple, curve.tolist()))}: currents must rise, and currents and "
+                "times be positive"
+            )
+
+    @property
+    def melting(self) -> Curve:
+        """The curve in force."""
+        if len(self.curve):
+            return self.curve
+        hours = next(hours for most_a, hours in ((63, 1), (160, 2), (400, 3), (math.inf, 4)) if self.rated_a <= most_a)
+        return ((1.6, hours * 3600.0), (5.0, 5.0))
+
+
+Control: TypeAlias = TapControl | Inverter | PowerCap | Shedding | Fuse
+
+
+def _named(control: Control) -> str:
+    element = next(iter(vars(control).values()))
+    return f"{type(control).__name__} of {element!r}"
+
+
+def _positive(control: Control, *names: str) -> None:
+    for name in names:
+        value = getattr(control, name)
+        if not 0 < value < math.inf:
+            raise ScenarioError(f"{_named(control)} has {name} = {value}: it must be positive")
+
+
+class Inverters:
+    """All inverters of a grid, as vectors.
+
+    Parameters
+    ----------
+    at
+        Place of each inverter's connection point in the grid's vectors.
+    inverters
+        The inverters in the same order.
+    """
+
+    def __init__(self, at: Sequence[int], inverters: Sequence[Inverter]) -> None:
+        self.at = np.array(at, np.int64)
+        self.rating_va = np.array([each.rating_va for each in inverters])
+        cos_phi = np.array([1.0 if each.cos_phi is None else each.cos_phi for each in inverters])
+        self._fixed = np.array([each.cos_phi is not None for each in inverters])
+        self._tan_phi = np.copysign(np.tan(np.arccos(np.abs(cos_phi))), cos_phi)
+        self._most = self.rating_va * np.abs(cos_phi)
+        self._reactive = _curves([each.reactive_curve for each in inverters])
+        self._power = _curves([each.power_curve for each in inverters])
+
+    def answer(self, power_w: Vector, reactive_var: Vector, voltage_pu: Vector) -> tuple[Vector, Vector]:
+        """Return what is drawn (negative: fed in) at given voltages, from what was asked for; shape (n,) each."""
+        most = self._most.copy()
+        for who, curve in self._power:
+            most[who] = np.minimum(most[who], self.rating_va[who] * np.interp(voltage_pu[who], *curve))
+        feed = np.clip(-power_w, 0.0, most)
+        reactive = np.where(self._fixed & (power_w < 0), feed * self._tan_phi, reactive_var)
+        for who, curve in self._reactive:
+            reactive[who] = self.rating_va[who] * np.interp(voltage_pu[who], *curve)
+        room = np.sqrt(np.maximum(self.rating_va**2 - feed**2, 0.0))
+        reactive = np.where(power_w > 0, reactive_var, np.clip(reactive, -room, room))
+        return np.where(power_w > 0, power_w, -feed), reactive
+
+
+def _curves(curves: Sequence[Curve]) -> list[tuple[npt.NDArray[np.int64], Vector]]:
+    """Group equal curves: who follows each, and its points, shape (2, n_points)."""
+    who: dict[tuple[tuple[float, float], ...], list[int]] = {}
+    for k, curve in enumerate(curves):
+        if len(curve):
+            who.setdefault(tuple((float(x), float(y)) for x, y in curve), []).append(k)
+    return [(np.array(members), np.array(curve).T) for curve, members in who.items()]
+
+
+class Storages:
+    """The charge of a net's storages; charging and discharging are without losses.
+
+    Parameters
+    ----------
+    table
+        ``net.storage``, of which `bounded` tells who takes part.
+    """
+
+    def __init__(self, table: pd.DataFrame) -> None:
+        def column(name: str, default: float) -> Vector:
+            return table[name].fillna(default).to_numpy(float) if name in table else np.full(len(table), default)
+
+        self._most_j, self._least_j = column("max_e_mwh", 0.0) * 3.6e9, column("min_e_mwh", 0.0) * 3.6e9  # MWh -> J
+        self._in_w, self._out_w = column("max_p_mw", np.inf) * 1e6, column("min_p_mw", -np.inf) * 1e6  # MW -> W
+        charge = column("soc_percent", 50.0) / 100 * self._most_j  # half full where it is unknown (assumption)
+        self.energy_j = np.clip(charge, self._least_j, self._most_j)
+
+    @staticmethod
+    def bounded(table: pd.DataFrame) -> Flags:
+        """Return which storages have a capacity and are in service; the others draw what stands in the table."""
+        return np.array((table["max_e_mwh"] > 0) & table["in_service"].astype(bool), np.bool_)
+
+    def answer(self, wanted_w: Vector, seconds: float) -> Vector:
+        """Return the mean power over a step, charging positive: what was asked for, as far as the charge allows."""
+        out = np.maximum((self._least_j - self.energy_j) / seconds, self._out_w)
+        into = np.minimum((self._most_j - self.energy_j) / seconds, self._in_w)
+        return np.clip(wanted_w, np.minimum(out, 0.0), np.maximum(into, 0.0))
+
+    def charge(self, power_w: Vector, seconds: float) -> None:
+        """Take in (negative: give out) power for some time."""
+        self.energy_j = np.clip(self.energy_j + power_w * seconds, self._least_j, self._most_j)
+
+
+class TapChangers:
+    """The waiting times and positions of a net's controlled tap changers.
+
+    Parameters
+    ----------
+    controls
+        The controls, in the order of the vectors below.
+    lowest, highest, position : shape (n,)
+        Range of positions, and where they stand at first.
+    raises : shape (n,)
+        +1 where a higher position raises the controlled voltage, −1 where it lowers it.
+    """
+
+    def __init__(
+        self, controls: Sequence[TapControl], lowest: Vector, highest: Vector, position: Vector, raises: Vector
+    ) -> None:
+        self.position = np.array(position, float)
+        self.waited_s = np.zeros(len(controls))
+        self._lowest, self._highest, self._raises = lowest, highest, raises
+        self._aim = np.array([control.voltage_pu for control in controls])
+        self._band = np.array([control.dead_band_pu for control in controls])
+        self._delay = np.array([control.delay_s for control in controls])
+
+    def wait(self, voltage_pu: Vector, seconds: float) -> None:
+        """Let time pass at given controlled voltages."""
+        self.waited_s = np.where(self._outside(voltage_pu), self.waited_s + seconds, 0.0)
+
+    def move(self, voltage_pu: Vector) -> Flags:
+        """Move every tap whose delay has passed, by one, and return which moved."""
+        outside = self._outside(voltage_pu)
+        self.waited_s[~outside] = 0.0
+        due = outside & (self.waited_s >= self._delay)
+        way = np.where(voltage_pu < self._aim, 1.0, -1.0) * self._raises
+        target = np.clip(self.position + way, self._lowest, self._highest)
+        moves = due & (target != self.position)
+        self.waited_s[due] -= self._delay[due]
+        self.position[moves] = target[moves]
+        return np.array(moves, np.bool_)
+
+    def _outside(self, voltage_pu: Vector) -> Flags:
+        return np.array(np.abs(voltage_pu - self._aim) > self._band, np.bool_)  # False where it is NaN
+
+
+class Fuses:
+    """The damage of a net's fuses.
+
+    Parameters
+    ----------
+    fuses
+        The fuses, in the order of the vectors below.
+    """
+
+    def __init__(self, fuses: Sequence[Fuse]) -> None:
+        self.damage = np.zeros(len(fuses))
+        self.blown = np.zeros(len(fuses), bool)
+        self._rated_a = np.array([fuse.rated_a for fuse in fuses])
+        self._curves = [np.log(np.array(fuse.melting, float)).T for fuse in fuses]
+
+    def heat(self, current_a: Vector, seconds: float) -> Flags:
+        """Let a current flow for some time, and return which fuses open."""
+        with np.errstate(divide="ignore"):
+            multiple = np.log(current_a / self._rated_a)
+        for k, (current, time) in enumerate(self._curves):
+            if multiple[k] >= current[0]:
+                self.damage[k] += seconds / math.exp(np.interp(multiple[k], current, time))
+            else:
+                self.damage[k] = max(0.0, self.damage[k] - seconds / math.exp(time.max()))
+        opens = (self.damage >= 1 - 1e-9) & ~self.blown
+        self.blown |= opens
+        return opens

@@ -1,0 +1,191 @@
+"""Which voltages solve a power flow with voltage-controlled buses, or one that a fixed point does not solve?
+
+Newton's method in polar form, the Jacobian factorised by KLU [1]_: its pivots are chosen once and kept as long as they
+serve, which makes a factorisation 3 to 4 times cheaper.
+
+References
+----------
+.. [1] T. A. Davis, E. Palamadai Natarajan, Algorithm 907: KLU, a direct sparse solver for circuit simulation problems,
+   ACM Transactions on Mathematical Software 37(3), 2010, doi:10.1145/1824801.1824814.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import nbklu
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+
+Complex: TypeAlias = npt.NDArray[np.complex128]
+Vector: TypeAlias = npt.NDArray[np.float64]
+Index: TypeAlias = npt.NDArray[np.int64]
+
+_MAX_ITERATIONS = 30
+# A change below this is rounding, above that the iteration is lost.
+_ROUNDING, _LOST = 1e-13, 1e6
+
+
+class Newton:
+    """Newton's method from one anchor, whatever was solved before: solutions do not depend on each other.
+
+    Parameters
+    ----------
+    admittance
+        Bus admittance matrix in CSR form, shape (n, n). [pu]
+    generators, loads
+        Buses with known magnitude and buses with known power; all others are slack.
+    start : shape (n,)
+        Known voltages at slack buses, known magnitudes at generators, guesses elsewhere; the angles carry the base. [pu]
+    drop : shape (n,)
+        Power injected in proportion to the voltage's magnitude. [pu]
+    base : shape (n,)
+        Injections whose solution, if there is one, every other solution starts from. [pu]
+    tolerance
+        Distance to the solution at which to stop. [pu, rad]
+    """
+
+    def __init__(
+        self,
+        admittance: Any,
+        generators: Index,
+        loads: Index,
+        start: Complex,
+        drop: Complex,
+        base: Complex,
+        tolerance: float,
+    ) -> None:
+        self._y, self._start, self._drop, self._base = admittance, start, drop, base
+        self._turns, self._loads = np.concatenate([generators, loads]), loads
+        self._tolerance = tolerance
+        self._slope: Any = None
+        self._jacobian: _Jacobian | None = None
+        self._anchor: tuple[Complex, Any] | None = None
+
+    def solve(self, power: Complex) -> tuple[Complex, int]:
+        """Return voltages and number of steps.
+
+        Raises
+        ------
+        ArithmeticError
+            If neither the base's solution nor a linear guess leads to one.
+        """
+        with np.errstate(all="ignore"):  # a diverging iteration overflows before it is given up
+            if self._anchor is None:
+                self._anchor = self._anchored()
+            try:
+                return self._iterate(power, *self._anchor)
+            except ArithmeticError:
+                return self._iterate(power, self._guess(power))
+
+    def _anchored(self) -> tuple[Complex, Any]:
+        """Return the base's solution, or a guess of it, with the Jacobian's pivots there."""
+        voltage = self._guess(self._base)
+        self._jacobian = _Jacobian(self._y, self._turns, self._loads, self._drop)
+        try:
+            voltage, _ = self._iterate(self._base, voltage)
+            injected = voltage * np.conj(self._y @ voltage)
+            return voltage, _factorised(self._jacobian.at(voltage, np.abs(voltage), injected))
+        except ArithmeticError:
+            return voltage, None
+
+    def _guess(self, power: Complex) -> Complex:
+        """Return the start, its angles moved so that they carry the active power to first order (a DC power flow)."""
+        if self._slope is None:
+            entry = sparse.coo_matrix(self._y)
+            apart = entry.row != entry.col
+            row, column, stiffness = entry.row[apart], entry.col[apart], np.abs(entry.data[apart])
+            n = len(self._start)
+            total = np.bincount(row, stiffness, n)
+            slope = sparse.coo_matrix((-stiffness, (row, column)), (n, n)) + sparse.diags(total)
+            self._slope = _factorised(slope.tocsr()[self._turns][:, self._turns].tocsc())
+        turn = np.angle(self._start)
+        turn[self._turns] += self._slope.solve((power - self._base).real[self._turns])
+        voltage: Complex = np.abs(self._start) * np.exp(1j * turn)
+        return voltage
+
+    def _iterate(self, power: Complex, voltage: Complex, pivots: Any = None) -> tuple[Complex, int]:
+        assert self._jacobian is not None
+        n_turns = len(self._turns)
+        turn, size = np.angle(voltage), np.abs(voltage)
+        before = 0.0
+        for step in range(1, _MAX_ITERATIONS + 1):
+            injected = voltage * np.conj(self._y @ voltage)
+            matrix = self._jacobian.at(voltage, size, injected)
+            factors = _factorised(matrix) if pivots is None else _refactorised(pivots, matrix)
+            miss = injected - power - self._drop * size
+            way = factors.solve(np.concatenate([miss.real[self._turns], miss.imag[self._loads]]))
+            turn[self._turns] -= way[:n_turns]
+            size[self._loads] -= way[n_turns:]
+            voltage = size * np.exp(1j * turn)
+            change = float(np.abs(way).max(initial=0.0))
+            if not change < _LOST or (size[self._loads] <= 0).any():
+                break
+            # What is left of the way, if it shrinks quadratically: change³/before².
+            if change <= _ROUNDING or (change < before and change * (change / before) ** 2 <= self._tolerance):
+                return voltage, step
+            before = change
+        raise ArithmeticError("Newton's method found no voltages")
+
+
+def _factorised(matrix: Any) -> Any:
+    """Return KLU's factors of a matrix in sorted columns, pivots chosen for it."""
+    factors = nbklu.KLUSolver32Real(singular_as_error=True)
+    try:
+        factors.analyze(matrix.shape[0], matrix.indptr, matrix.indices)
+        factors.factor(matrix.data)
+    except nbklu.KLUException as error:
+        raise ArithmeticError(f"the power flow's equations are singular: {error}") from error
+    return factors
+
+
+def _refactorised(factors: Any, matrix: Any) -> Any:
+    """Put the factors of a matrix of the same pattern into the place of others, with their pivots."""
+    try:
+        factors.refactor(matrix.data)
+    except nbklu.KLUException as error:
+        raise ArithmeticError(f"the power flow's equations are singular: {error}") from error
+    return factors
+
+
+class _Jacobian:
+    """The derivatives of the missing power by angles and magnitudes, in sparse columns."""
+
+    def __init__(self, admittance: Any, turns: Index, loads: Index, drop: Complex) -> None:
+        y = sparse.csr_matrix(admittance)
+        n = y.shape[0]
+        # Every diagonal entry must be there to take the derivatives by the bus's own voltage.
+        y = (y + sparse.csr_matrix((np.full(n, 1e-300), (np.arange(n), np.arange(n))), shape=(n, n))).tocoo()
+        self._drop = drop
+        self._row, self._column, self._data = y.row, y.col, y.data
+        self._diagonal = np.flatnonzero(y.row == y.col)
+        self._diagonal = self._diagonal[np.argsort(y.row[self._diagonal])]
+        turn_at, load_at = np.full(n, -1), np.full(n, -1)
+        turn_at[turns], load_at[loads] = np.arange(len(turns)), np.arange(len(loads)) + len(turns)
+        rows, columns, sources = [], [], []
+        for block, (row_at, column_at) in enumerate(
+            ((turn_at, turn_at), (turn_at, load_at), (load_at, turn_at), (load_at, load_at))
+        ):
+            here = np.flatnonzero((row_at[y.row] >= 0) & (column_at[y.col] >= 0))
+            rows.append(row_at[y.row[here]])
+            columns.append(column_at[y.col[here]])
+            sources.append(here + block * len(y.data))
+        size = len(turns) + len(loads)
+        numbered = sparse.csc_matrix(
+            (np.arange(1, sum(map(len, rows)) + 1), (np.concatenate(rows), np.concatenate(columns))), (size, size)
+        )
+        self._source = np.concatenate(sources)[numbered.data - 1]
+        empty = np.zeros(len(numbered.data))
+        self._matrix = sparse.csc_matrix((empty, numbered.indices, numbered.indptr), (size, size))
+
+    def at(self, voltage: Complex, size: Vector, injected: Complex) -> Any:
+        """Return the matrix at given voltages, their magnitudes and injections; the next call overwrites it."""
+        mutual = voltage[self._row] * np.conj(self._data * voltage[self._column])
+        by_turn = -1j * mutual
+        by_turn[self._diagonal] += 1j * injected
+        by_size = mutual / size[self._column]
+        by_size[self._diagonal] += injected / size - self._drop
+        entries = np.concatenate([by_turn.real, by_size.real, by_turn.imag, by_size.imag])
+        self._matrix.data = entries[self._source]
+        return self._matrix
