@@ -12,3 +12,6 @@ def take_points(
     free: _Index,
     station: _Index,
 ) -> None: ...
+def fill_valleys(
+    base: npt.NDArray[np.float64], due: npt.NDArray[np.float64], level: npt.NDArray[np.float64]
+) -> None: ...

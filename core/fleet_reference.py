@@ -1,11 +1,11 @@
-"""What should the compiled hand-out of charging points do? The same in plain Python, to be read beside it."""
+"""What should the compiled parts of a fleet's step do? The same in plain Python, to be read beside them."""
 
 from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
 
-from .fleet_plan import Index
+from .fleet_plan import Array, Index
 
 
 def take_points(
@@ -40,3 +40,27 @@ def take_points(
         if found is not None:
             free[found] -= 1
             station[i] = found
+
+
+def fill_valleys(base: Array, due: Array, level: Array) -> None:
+    """Find the level up to which each row's first valley must be filled.
+
+    For every slot in which energy falls due, all that is due until then is poured into the slots until then; the
+    highest of these levels is the one that must be kept from now on.
+
+    Parameters
+    ----------
+    base : shape (n_rows, n_slots)
+        Load in each slot.
+    due : shape (n_rows, n_slots)
+        Energy that must be served by the end of each slot, in the unit of ``base`` times slots.
+    level : shape (n_rows,)
+        Filled with the levels; the first slot's load where nothing is due.
+    """
+    for g in range(len(base)):
+        level[g] = base[g, 0]
+        for d in np.flatnonzero(due[g] > 0):
+            low = np.sort(base[g, : d + 1])
+            filled = (due[g, : d + 1].sum() + np.cumsum(low)) / np.arange(1, d + 2)
+            fits = np.append(filled[:-1] <= low[1:], True)
+            level[g] = max(level[g], filled[np.argmax(fits)])

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from . import _fleet
 from .errors import CosimError
 from .fleet_plan import Array, Index
 
@@ -151,13 +152,19 @@ class Delayed(Strategy):
 class ValleyFilling(Strategy):
     """Fills the valleys of each transformer's load up to one level, as vehicles' times of departure allow.
 
-    At every step the level is found at which the valleys of the day ahead hold all the energy that is needed;
-    what the present valley takes is shared by need over time left.
+    At every step the level is found up to which the valleys of the day ahead must be filled now: the highest of those
+    at which the valleys until each time of departure hold the energy that is due by then. That is optimal for any
+    convex cost of load, as in [1]_, as far as the forecast holds and no vehicle's own power binds; what the present
+    valley takes is shared by need over time left.
 
     Parameters
     ----------
     base_load : shape (n_transformers, n_slots) or (n_slots,)
         Expected load without the fleet, in slots of equal length from midnight on [W]; what is seen replaces it.
+
+    References
+    ----------
+    .. [1] F. Yao, A. Demers, S. Shenker: A scheduling model for reduced CPU energy. FOCS 1995: the critical interval.
     """
 
     def __init__(self, base_load: npt.ArrayLike | None = None) -> None:
@@ -184,14 +191,13 @@ class ValleyFilling(Strategy):
         base, slot_s = self._base.ahead(sessions.day_s), self._base.slot_s
         n_groups, n_slots = base.shape
         group = sessions.transformer
-        energy = np.bincount(group, sessions.need_j / sessions.efficiency, n_groups)
         last = np.minimum(sessions.left_s // slot_s, n_slots - 1).astype(np.int64)
-        leaving = np.bincount(group * n_slots + last, sessions.rate_w, n_groups * n_slots).reshape(base.shape)
-        room: Array = np.cumsum(leaving[:, ::-1], axis=1, dtype=np.float64)[:, ::-1]
-        level = fill_level(base, room, energy / slot_s)
-        now = np.clip(level - base[:, 0], 0.0, room[:, 0])
+        energy = sessions.need_j / (sessions.efficiency * slot_s)
+        due = np.bincount(group * n_slots + last, energy, n_groups * n_slots).reshape(base.shape).astype(np.float64)
+        level = np.empty(n_groups)
+        _fleet.fill_valleys(np.ascontiguousarray(base), due, level)
         weight = sessions.need_j / np.maximum(sessions.left_s, sessions.step_s)
-        return share_out(now, weight, sessions.full_w, group)
+        return share_out(np.maximum(level - base[:, 0], 0.0), weight, sessions.full_w, group)
 
 
 class PriceFollowing(Strategy):
@@ -370,40 +376,3 @@ def share_out(total: Array, weight: Array, most: Array, group: Index, passes: in
         per_weight = np.divide(rest, weights, out=np.zeros(n), where=weights > 0)
         got = np.minimum(got + open_weight * per_weight[group], most)
     return got
-
-
-def fill_level(base: Array, room: Array, energy: Array) -> Array:
-    """Return the level up to which valleys are filled.
-
-    Parameters
-    ----------
-    base, room : shape (n_groups, n_slots)
-        Load and the most that can be added to it in each slot.
-    energy : shape (n_groups,)
-        Sum over slots that is to be added, in the unit of ``base`` times slots.
-
-    Returns
-    -------
-    shape (n_groups,)
-        The level ``l`` with Σ min(max(l − base, 0), room) = energy, as far as the room goes. Found by walking
-        through the slots' lower and upper edges in ascending order, between which the sum is linear: exact.
-
-    Examples
-    --------
-    >>> fill_level(np.array([[4.0, 1.0, 2.0]]), np.full((1, 3), 9.0), np.array([3.0]))
-    array([3.])
-    """
-    edges = np.concatenate([base, base + room], axis=1)
-    slope = np.concatenate([np.ones_like(base), -np.ones_like(base)], axis=1)
-    order = np.argsort(edges, axis=1, kind="stable")
-    edges, slope = np.take_along_axis(edges, order, 1), np.take_along_axis(slope, order, 1)
-    open_slots = np.cumsum(slope, axis=1)
-    filled = np.cumsum(open_slots[:, :-1] * np.diff(edges, axis=1), axis=1)
-    filled = np.concatenate([np.zeros((len(base), 1)), filled], axis=1)
-    wanted = np.minimum(energy, filled[:, -1])
-    at = np.maximum((filled < wanted[:, None]).sum(axis=1) - 1, 0)
-    rows = np.arange(len(base))
-    width = open_slots[rows, at]
-    step = np.divide(wanted - filled[rows, at], width, out=np.zeros(len(base)), where=width > 0)
-    level: Array = edges[rows, at] + step
-    return level

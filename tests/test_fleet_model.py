@@ -266,7 +266,7 @@ def test_a_voltage_too_low_stops_a_charger_until_it_has_recovered():
 
 def test_a_stations_cap_is_obeyed_at_once():
     model = model_of(one_car(trips=(), soc=0.2))
-    power, _ = run(model, 2, signals=lambda t: calm(model.plan, station_cap_w=np.array([4_200.0 if t >= HOUR else 9e9])))
+    power, _ = run(model, 2, signals=lambda t: calm(model.plan, station_cap_w=np.array([4_200.0 + 1e9 * (t < HOUR)])))
     assert power[59, 0] == 7_400
     assert power[60:] == pytest.approx(4_200)
 
