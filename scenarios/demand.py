@@ -124,7 +124,7 @@ def eixample_demand(
             raise CosimError(f"{name} is {value}: it must lie between 0 and {top:g}")
     folder.mkdir(parents=True, exist_ok=True)
     types = vehicle_types()
-    day = _Day(net, sites, seed)
+    day = CarDay(net, sites, seed)
     legs = day.tours("home", trips_per_person) + day.tours("visit", visitor_trips_per_person)
     legs += day.crossings((trips_per_person + visitor_trips_per_person) * through_share / (1 - through_share))
     cars = make_cars(list(dict.fromkeys(leg.car for leg in legs)), seed, ev_share, types)
@@ -135,7 +135,7 @@ def eixample_demand(
     if chargers is not None and len(chargers):
         _plug_in(legs, cars, sites, chargers, plug_ins_per_week, seed)
         additional.append(write_chargers(chargers, folder / "chargers.add.xml"))
-    vehicles = _vehicles(legs, cars, chargers, shortest_routes(net, _trips(legs), folder, seed))
+    vehicles = compose_vehicles(legs, cars, chargers, shortest_routes(net, leg_trips(legs), folder, seed))
     routes = folder / "cars.rou.xml"
     write_xml(routes, "routes", vehicles.pop("xml"))
     return Demand([routes], additional, vehicles)
@@ -149,7 +149,7 @@ def departures(seed: int, purpose: str, labels: list[str]) -> Vector:
 
 
 @dataclass(slots=True)
-class _Leg:
+class Leg:
     """One drive of a car. Positions along edges [m] are NaN at the border of the district."""
 
     vehicle: str
@@ -168,7 +168,7 @@ class _Leg:
     plug_out_s: float = math.nan
 
 
-class _Day:
+class CarDay:
     """Draws the legs of all cars: who, when, from which edge and position to which."""
 
     def __init__(self, net: Path, sites: pd.DataFrame, seed: int) -> None:
@@ -186,7 +186,7 @@ class _Day:
         ]
         self.entries, self.exits = gates(network)
 
-    def tours(self, purpose: str, trips_per_person: float) -> list[_Leg]:
+    def tours(self, purpose: str, trips_per_person: float) -> list[Leg]:
         """Draw tours of one car each between its building and another place, two legs a tour.
 
         Both departures are draws from the hourly profile, the earlier one first, so that all legs together
@@ -201,8 +201,8 @@ class _Day:
             short = last - first < _LEAST_STAY_S
             a, b = (departures(self.seed, f"{purpose} {which} {attempt}", cars) for which in ("one", "two"))
             first[short], last[short] = np.minimum(a, b)[short], np.maximum(a, b)[short]
-        entry = self._pick(f"{purpose} entry", cars, self.entries)
-        leave = self._pick(f"{purpose} exit", cars, self.exits)
+        entry = self.pick(f"{purpose} entry", cars, self.entries)
+        leave = self.pick(f"{purpose} exit", cars, self.exits)
         inner = (uniform(self.seed, f"{purpose} stays inside", cars) < _INNER) & (purpose == "home")
         other = (uniform(self.seed, f"{purpose} inner place", cars) * len(self.sites)).astype(int)
         legs = []
@@ -212,14 +212,14 @@ class _Day:
             if inner[k] and self.edge[other[k]] != self.edge[i]:
                 goal = source = self.edge[other[k]], self.position[other[k]]
             times = (first[k], last[k]) if purpose == "home" else (last[k], first[k])
-            legs.append(_Leg(f"{car}.out", car, purpose, "out", self.sites[i], round(times[0]), *here, *goal))
-            legs.append(_Leg(f"{car}.in", car, purpose, "in", self.sites[i], round(times[1]), *source, *here))
+            legs.append(Leg(f"{car}.out", car, purpose, "out", self.sites[i], round(times[0]), *here, *goal))
+            legs.append(Leg(f"{car}.in", car, purpose, "in", self.sites[i], round(times[1]), *source, *here))
         return legs
 
-    def crossings(self, trips_per_person: float) -> list[_Leg]:
+    def crossings(self, trips_per_person: float) -> list[Leg]:
         """Draw trips from one side of the district to another."""
         cars = [f"through.{k}" for k in range(round(float(self.persons.sum()) * trips_per_person))]
-        entry = self._pick("through entry", cars, self.entries)
+        entry = self.pick("through entry", cars, self.entries)
         draw = uniform(self.seed, "through exit", cars)
         time = departures(self.seed, "through", cars)
         far: dict[str, list[str]] = {}
@@ -230,16 +230,16 @@ class _Day:
         for k, car in enumerate(cars):
             exits = far[entry[k]]
             goal = exits[int(draw[k] * len(exits))]
-            legs.append(_Leg(car, car, "through", "", "", round(time[k]), entry[k], math.nan, goal, math.nan))
+            legs.append(Leg(car, car, "through", "", "", round(time[k]), entry[k], math.nan, goal, math.nan))
         return legs
 
-    def _pick(self, purpose: str, cars: list[str], gates: dict[str, tuple[float, float]]) -> list[str]:
+    def pick(self, purpose: str, cars: list[str], gates: dict[str, tuple[float, float]]) -> list[str]:
         names = list(gates)
         return [names[int(draw * len(names))] for draw in uniform(self.seed, purpose, cars)]
 
 
 def _plug_in(
-    legs: list[_Leg],
+    legs: list[Leg],
     cars: dict[str, Car],
     sites: pd.DataFrame,
     chargers: pd.DataFrame,
@@ -293,7 +293,8 @@ def _plug_in(
                 out.charger, out.plug_in_s, out.plug_out_s = found, 0.0, out.depart_s
 
 
-def _trips(legs: list[_Leg]) -> pd.DataFrame:
+def leg_trips(legs: list[Leg]) -> pd.DataFrame:
+    """Return the drives of cars as the routing tools take them."""
     return pd.DataFrame(
         {"depart_s": [leg.depart_s for leg in legs], "start": [leg.start for leg in legs],
          "end": [leg.end for leg in legs]},
@@ -301,8 +302,8 @@ def _trips(legs: list[_Leg]) -> pd.DataFrame:
     )  # fmt: skip
 
 
-def _vehicles(
-    legs: list[_Leg], cars: dict[str, Car], chargers: pd.DataFrame | None, routes: dict[str, list[str]]
+def compose_vehicles(
+    legs: list[Leg], cars: dict[str, Car], chargers: pd.DataFrame | None, routes: dict[str, list[str]]
 ) -> pd.DataFrame:
     """Compose what SUMO inserts: the legs, their stops at chargers, and visits that charge as one vehicle."""
     lanes = {} if chargers is None else {str(k): str(lane).rsplit("_", 1)[1] for k, lane in chargers["lane"].items()}

@@ -7,7 +7,7 @@ by another way, routeSampler for a set of routes that matches counts.
 from __future__ import annotations
 
 import os
-import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -174,24 +174,20 @@ def equilibrium_routes(
     number = str(generator(seed, "equilibrium").integers(2**31))
     end = float(trips["depart_s"].max()) + 7_200 if len(trips) else 0.0
     run_sumo_script(
-        "assign/duaIterate.py", "-n", net.resolve(), "-t", given.resolve(), "-l", str(iterations), "--mesosim",
-        "-e", f"{end:.0f}", "--disable-warnings", "duarouter--seed", number, "sumo--seed", number, cwd=work,
+        "assign/duaIterate.py", "-n", net.resolve(), "-t", given.resolve(), "-l", str(iterations), "-e", f"{end:.0f}",
+        "--mesosim", "--meso-junctioncontrol", "--disable-warnings", "--disable-summary", "--no-gzip",
+        "duarouter--seed", number, "sumo--seed", number, cwd=work,
     )  # fmt: skip
     last = work / f"{iterations - 1:03d}"
-    arrived = _arrived(last / f"summary_{iterations - 1:03d}.xml")
+    arrived = (last / f"tripinfo_{iterations - 1:03d}.xml").read_bytes().count(b"<tripinfo ")
     if arrived < LEAST_ARRIVED * len(trips):
         raise CosimError(
             f"the network carries {arrived} of {len(trips)} vehicles of the day, after {iterations} rounds of "
             "routing: ask for fewer trips, a smaller share of cars, or more streets"
         )
-    return _read_routes(last / f"day_{iterations - 1:03d}.rou.xml")
-
-
-def _arrived(summary: Path) -> int:
-    if not summary.is_file():
-        raise CosimError(f"duaIterate left no {summary.name}: see the logs in {summary.parent}")
-    steps = re.findall(rb'arrived="(-?\d+)"', summary.read_bytes())
-    return int(steps[-1]) if steps else 0
+    found = _read_routes(last / f"day_{iterations - 1:03d}.rou.xml")
+    shutil.rmtree(work)
+    return found
 
 
 def run_sumo_script(name: str, *arguments: str | Path, cwd: Path, timeout_s: float = 3_600) -> str:

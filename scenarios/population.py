@@ -59,6 +59,9 @@ CARS_PER_PERSON = 0.361
 """Barcelona, 2016: Observatori de Districtes of the city, as quoted by the newspaper Ara in August 2017."""
 
 _GAP_H = 0.25  # least time at home between two tours
+_MIDNIGHT_H = 23.9  # by when everybody is back
+# What a way takes within the city, and the speed beyond its border. Assumptions.
+_WAY_H, _WAY_KMH = 0.25, 40.0
 _ATTEMPTS = 30
 # Who works finds less time for other tours: their mean number over that of the others. Assumption.
 _WORKERS_OTHER = 0.3
@@ -82,8 +85,11 @@ class Habits:
         Share of the tours by mode.
     inside_share
         Share of the destinations that lie inside the city that is modelled. Assumption.
+    cars_per_person
+        Only who has a car drives one.
     outside_km
-        Mean and sigma of the lognormal way from the city's border to a destination outside. [km] Assumption.
+        Mean and sigma of the lognormal way from the city's border to a destination outside, cut off at three times the
+        mean. [km] Assumption.
 
     Raises
     ------
@@ -97,22 +103,30 @@ class Habits:
     stop_share: float = 0.2
     modes: Mapping[str, float] = field(default_factory=lambda: dict(MODES))
     inside_share: float = 0.3
+    cars_per_person: float = CARS_PER_PERSON
     outside_km: tuple[float, float] = (14.0, 0.7)
 
     def __post_init__(self) -> None:
-        for name in ("mobile_share", "worker_share", "stop_share", "inside_share"):
+        for name in ("mobile_share", "worker_share", "stop_share", "inside_share", "cars_per_person"):
             if not 0 <= getattr(self, name) <= 1:
                 raise CosimError(f"{name} is {getattr(self, name)}: it must lie between 0 and 1")
         shares = list(self.modes.values())
         if min(shares, default=-1.0) < 0 or abs(sum(shares) - 1) > 1e-9:
             raise CosimError(f"the shares of the modes {dict(self.modes)} must not be negative and must sum to 1")
+        if self.modes.get("car", 0.0) > self.cars_per_person:
+            raise CosimError(
+                f"cars make {self.modes['car']:.0%} of the tours, but only {self.cars_per_person:.0%} of the persons "
+                "have one: that is more than all their tours"
+            )
+        if len(self.modes) < 2:
+            raise CosimError(f"the modes are {dict(self.modes)}: give one more for those who have no car")
         if not (self.outside_km[0] >= 0 and self.outside_km[1] >= 0):
             raise CosimError(f"outside_km is {self.outside_km}: mean and sigma must not be negative")
         if not (self.mobile_share > 0 and 0 <= self.other_tours < 20):
             raise CosimError(
                 f"{self.trips_per_person} trips a person, with {self.mobile_share:.0%} mobile and "
-                f"{self.worker_share:.0%} of these working, leave {self.other_tours:.2g} further tours a mobile person: "
-                "change one so that it is from 0 to 20"
+                f"{self.worker_share:.0%} of these working, leave {self.other_tours:.2g} further tours a mobile "
+                "person: change one so that it is from 0 to 20"
             )
 
     @property
@@ -149,11 +163,11 @@ def activity_chains(
     Parameters
     ----------
     sites
-        Buildings with ``x``, ``y`` [m] and ``persons``; ``area_m2``, if there, weighs them as destinations.
+        Buildings with ``persons``; ``area_m2``, if there, weighs them as destinations.
     habits
         How much, when and by what means people move.
     day
-        Number of the day; persons keep their workplace and its mode, the rest is drawn for each day.
+        Number of the day; persons keep their car, workplace and way of getting there, the rest is drawn for each day.
 
     Returns
     -------
@@ -169,22 +183,20 @@ def activity_chains(
     works = uniform(seed, "works", labels) < habits.worker_share
     stops = uniform(seed, "stops on the way", today) < habits.stop_share
     others = habits.other_tours / (habits.worker_share * _WORKERS_OTHER + 1 - habits.worker_share)
-    extra = poisson.ppf(uniform(seed, "other tours", today), others * np.where(works, _WORKERS_OTHER, 1.0)).astype(int)
-    leaves = _normal(seed, "leaves for work", today, *LEAVES_FOR_WORK).clip(3.0, 14.0)
+    mean = others * np.where(works, _WORKERS_OTHER, 1.0)
+    extra = np.asarray(poisson.ppf(uniform(seed, "other tours", today), mean)).astype(int)
+    leaves = _normal(seed, "leaves for work", today, *LEAVES_FOR_WORK).clip(3.0, 10.5)
     stays = _normal(seed, "stays at work", today, *WORKS).clip(4.0, 9.5)
-    where = _Places(sites, habits, seed)
     tours: list[_Tour] = []
     for i in np.flatnonzero(mobile):
+        person, now = labels[i], today[i]
         if works[i]:
-            keys = f"{labels[i]}|work", f"{today[i]}|work"  # the workplace and its mode stay, the day's times do not
-            tours.append(_Tour(labels[i], "work", *keys, leaves[i], stays[i], stops[i]))
-        tours += [
-            _Tour(labels[i], "other", f"{today[i]}|{k}", f"{today[i]}|{k}") for k in range(extra[i] + (not works[i]))
-        ]
-    _draw_others(tours, seed)
-    tours = [tour for tour in tours if np.isfinite(tour.leaves_h)]
-    home = people["site"].to_dict()
-    return where.trips(tours, home)
+            tours.append(_Tour(person, "work", f"{person}|work", f"{now}|work", leaves[i], stays[i], bool(stops[i])))
+        tours += [_Tour(person, "other", f"{now}|{k}", f"{now}|{k}") for k in range(extra[i] + (not works[i]))]
+    _choose_places(tours, sites, seed, habits)
+    _choose_modes(tours, labels, seed, habits)
+    _choose_times(tours, seed)
+    return _trips([tour for tour in tours if np.isfinite(tour.leaves_h)], people["site"].to_dict())
 
 
 def _normal(seed: int, purpose: str, labels: list[str], mean: float, sd: float) -> npt.NDArray[np.float64]:
@@ -194,7 +206,10 @@ def _normal(seed: int, purpose: str, labels: list[str], mean: float, sd: float) 
 
 @dataclass
 class _Tour:
-    """Leaves home, stays at one place, or at two on the way home from work, and returns."""
+    """Leaves home, stays at one place, or at two on the way home from work, and returns.
+
+    A place is a site and 0, or the empty text and how far it is from the border [km].
+    """
 
     person: str
     purpose: str
@@ -203,87 +218,100 @@ class _Tour:
     leaves_h: float = np.nan
     stay_h: float = 0.0
     stops: bool = False
+    place: tuple[str, float] = ("", 0.0)
+    stop: tuple[str, float] = ("", 0.0)
     stop_h: float = 0.0
+    mode: str = ""
+
+    @property
+    def ways_h(self) -> tuple[float, ...]:
+        """Time that each way is given. [h]"""
+        km = [self.place[1], max(self.place[1], self.stop[1]), self.stop[1]] if self.stops else [self.place[1]] * 2
+        return tuple(_WAY_H + x / _WAY_KMH for x in km)
 
     @property
     def ends_h(self) -> float:
-        """When it is back, with half an hour for each way."""
-        return self.leaves_h + self.stay_h + self.stop_h + 0.5 * (2 + self.stops)
+        """When it is back."""
+        return self.leaves_h + self.stay_h + self.stop_h * self.stops + sum(self.ways_h)
 
 
-def _draw_others(tours: list[_Tour], seed: int) -> None:
+def _choose_places(tours: list[_Tour], sites: pd.DataFrame, seed: int, habits: Habits) -> None:
+    labels = [str(label) for label in sites.index]
+    weight = sites["area_m2"].to_numpy(float) if "area_m2" in sites else np.ones(len(sites))
+    bounds = np.cumsum(weight) / weight.sum() if len(sites) else weight
+    mean, sigma = habits.outside_km
+    for name, keys in (("place", [t.place_key for t in tours]), ("stop", [t.key for t in tours])):
+        inside = uniform(seed, f"{name} inside", keys) < habits.inside_share
+        site = np.searchsorted(bounds, uniform(seed, f"{name} site", keys), "right")
+        far = mean * np.exp(_normal(seed, f"{name} distance", keys, -(sigma**2) / 2, sigma)).clip(max=3.0)
+        for tour, i, k, km in zip(tours, inside, site, far):
+            setattr(tour, name, (labels[min(int(k), len(labels) - 1)], 0.0) if i else ("", float(km)))
+
+
+def _choose_modes(tours: list[_Tour], people: list[str], seed: int, habits: Habits) -> None:
+    """Let those who have a car drive so often that all tours together meet the shares of the modes."""
+    owns = dict(zip(people, uniform(seed, "has a car", people) < habits.cars_per_person))
+    by_car = habits.modes.get("car", 0.0)
+    often = by_car / habits.cars_per_person if by_car else 0.0
+    rest = [name for name in habits.modes if name != "car"]
+    bounds = np.cumsum([habits.modes[name] for name in rest])
+    keys = [tour.place_key for tour in tours]
+    for tour, drives, other in zip(tours, uniform(seed, "drives", keys), uniform(seed, "mode", keys)):
+        if owns[tour.person] and drives < often:
+            tour.mode = "car"
+        else:
+            tour.mode = rest[min(int(np.searchsorted(bounds, other * bounds[-1], "right")), len(rest) - 1)]
+
+
+def _choose_times(tours: list[_Tour], seed: int) -> None:
     """Give tours for other purposes a time at which their person is at home; those that find none stay without."""
     busy: dict[str, list[tuple[float, float]]] = {}
     keys = [tour.key for tour in tours]
-    stay_h = STAYS[0] * np.exp(_normal(seed, "stays", keys, 0.0, STAYS[1]).clip(-1.5, 2.0))
+    stay_h = STAYS[0] * np.exp(_normal(seed, "stays", keys, 0.0, STAYS[1]).clip(-1.5, 1.5))
     share = np.concatenate([[0.0], np.cumsum(OTHER_BY_HOUR)]) / sum(OTHER_BY_HOUR)
     for tour, hours in zip(tours, stay_h):
         if tour.purpose == "work":
-            tour.stop_h = float(hours) if tour.stops else 0.0
+            tour.stop_h = float(hours)
+            tour.stops = tour.stops and tour.ends_h <= _MIDNIGHT_H
+            tour.stay_h -= max(tour.ends_h - _MIDNIGHT_H, 0.0)
             busy.setdefault(tour.person, []).append((tour.leaves_h, tour.ends_h))
         else:
             tour.stay_h = float(hours)
-    open_ = [tour for tour in tours if tour.purpose == "other"]
+    waiting = [tour for tour in tours if tour.purpose == "other"]
     for attempt in range(_ATTEMPTS):
-        drawn = np.interp(uniform(seed, f"leaves {attempt}", [tour.key for tour in open_]), share, np.arange(25.0))
+        drawn = np.interp(uniform(seed, f"leaves {attempt}", [tour.key for tour in waiting]), share, np.arange(25.0))
         left = []
-        for tour, hour in zip(open_, drawn):
+        for tour, hour in zip(waiting, drawn):
             tour.leaves_h = float(hour)
             mine = busy.setdefault(tour.person, [])
             free = all(tour.ends_h + _GAP_H <= a or tour.leaves_h >= b + _GAP_H for a, b in mine)
-            if free and tour.ends_h <= 23.9:
+            if free and tour.ends_h <= _MIDNIGHT_H:
                 mine.append((tour.leaves_h, tour.ends_h))
             else:
                 tour.leaves_h = np.nan
                 left.append(tour)
-        open_ = left
+        waiting = left
 
 
-class _Places:
-    """Where activities take place, and by what mode they are reached."""
-
-    def __init__(self, sites: pd.DataFrame, habits: Habits, seed: int) -> None:
-        self.labels = [str(label) for label in sites.index]
-        weight = sites["area_m2"].to_numpy(float) if "area_m2" in sites else np.ones(len(sites))
-        self.bounds = np.cumsum(weight) / weight.sum() if len(sites) else weight
-        self.habits, self.seed = habits, seed
-
-    def trips(self, tours: list[_Tour], home: Mapping[str, str]) -> pd.DataFrame:
-        """Return the trips of all tours."""
-        places = {name: self._draw(name, [getattr(t, key) for t in tours]) for name, key in
-                  (("main", "place_key"), ("stop", "key"))}  # fmt: skip
-        bounds = np.cumsum(list(self.habits.modes.values()))
-        mode = np.searchsorted(bounds / bounds[-1], uniform(self.seed, "mode", [t.place_key for t in tours]), "right")
-        names = list(self.habits.modes)
-        rows: list[dict[str, Any]] = []
-        for k, tour in enumerate(tours):
-            here = home[tour.person]
-            stays = [(places["main"][k], tour.purpose, tour.leaves_h)]
-            if tour.stops:
-                stays.append((places["stop"][k], "other", tour.leaves_h + 0.5 + tour.stay_h))
-            legs = [*stays, ((here, 0.0), "home", tour.ends_h - 0.5)]
-            at, km = here, 0.0
-            for (place, way_km), purpose, hour in legs:
-                rows.append({
-                    "person": tour.person, "tour": tour.key, "purpose": purpose, "mode": names[mode[k]],
-                    "depart_s": round(hour * 3600), "origin": at, "destination": place,
-                    # Between two places outside, the way is the longer of theirs to the border.
-                    "outside_km": max(km, way_km),
-                })  # fmt: skip
-                at, km = place, way_km
-        columns = ["person", "tour", "purpose", "mode", "depart_s", "origin", "destination", "outside_km"]
-        table = pd.DataFrame(rows, columns=columns).sort_values(["person", "depart_s"], kind="stable")
-        number = table.groupby("person").cumcount()
-        table.index = pd.Index([f"{p}.{n}" for p, n in zip(table["person"], number)], name="trip")
-        return table
-
-    def _draw(self, name: str, keys: list[str]) -> list[tuple[str, float]]:
-        """Return a site and 0, or the outside and how far it is from the border [km], by key."""
-        inside = uniform(self.seed, f"{name} inside", keys) < self.habits.inside_share
-        site = np.searchsorted(self.bounds, uniform(self.seed, f"{name} site", keys), "right")
-        mean, sigma = self.habits.outside_km
-        far = mean * np.exp(_normal(self.seed, f"{name} distance", keys, -(sigma**2) / 2, sigma))
-        return [
-            (self.labels[min(int(s), len(self.labels) - 1)], 0.0) if i else ("", float(km))
-            for i, s, km in zip(inside, site, far)
-        ]
+def _trips(tours: list[_Tour], home: Mapping[str, str]) -> pd.DataFrame:
+    """Return the trips of all tours."""
+    rows: list[dict[str, Any]] = []
+    for tour in tours:
+        here = (home[tour.person], 0.0)
+        legs = [(tour.place, tour.purpose, tour.stay_h), (here, "home", 0.0)]
+        if tour.stops:
+            legs.insert(1, (tour.stop, "other", tour.stop_h))
+        at, hour = here, tour.leaves_h
+        for (place, purpose, stay_h), way_h in zip(legs, tour.ways_h, strict=True):
+            rows.append({
+                "person": tour.person, "tour": tour.key, "purpose": purpose, "mode": tour.mode,
+                "depart_s": round(hour * 3600), "origin": at[0], "destination": place[0],
+                # Between two places outside, the way is taken to be the longer of theirs to the border.
+                "outside_km": max(at[1], place[1]),
+            })  # fmt: skip
+            at, hour = place, hour + way_h + stay_h
+    columns = ["person", "tour", "purpose", "mode", "depart_s", "origin", "destination", "outside_km"]
+    table = pd.DataFrame(rows, columns=columns).sort_values(["person", "depart_s"], kind="stable")
+    number = table.groupby("person").cumcount()
+    table.index = pd.Index([f"{p}.{n}" for p, n in zip(table["person"], number)], name="trip")
+    return table
