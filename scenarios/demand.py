@@ -13,24 +13,21 @@ leaves at seven stands at the station, still charging, at the midnight that the 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
-from xml.etree.ElementTree import ParseError
 from xml.sax.saxutils import quoteattr
 
-import defusedxml.ElementTree
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import shapely
-from defusedxml import DefusedXmlException
 
-from cosim.core import CosimError, InputFileError
+from cosim.core import CosimError
 from cosim.core.random import generator, uniform
-from cosim.scenarios.chargers import EFFICIENCY, write_chargers
-from cosim.scenarios.streets import drivable, read_net, run_sumo_tool, sumo_home
+from cosim.scenarios.chargers import write_chargers
+from cosim.scenarios.demand_cars import ONBOARD_W, Car, make_cars, vehicle_types
+from cosim.scenarios.demand_routes import door_position, gates, shortest_routes, write_xml
+from cosim.scenarios.streets import drivable, read_net
 
 Vector: TypeAlias = npt.NDArray[np.float64]
 
@@ -47,27 +44,6 @@ Barcelona's day is like that of West German cities is an assumption.
    Innerortsbereich. Forschung Straßenbau und Straßenverkehrstechnik 732, Bonn-Bad Godesberg, 1996.
 """
 
-FLEET = {
-    "HBEFA4/PC_petrol_Euro-4": 0.15,
-    "HBEFA4/PC_petrol_Euro-6d": 0.35,
-    "HBEFA4/PC_diesel_Euro-5": 0.25,
-    "HBEFA4/PC_diesel_Euro-6ab": 0.25,
-}
-"""Emission classes of the cars with combustion engines. The shares are an assumption."""
-
-ELECTRIC = ("Peugeot_e-208", "VW_ID3", "Hyundai_Ioniq_5")
-"""Electric models of RWTH Aachen's MMPEVEM [2]_ in SUMO's wheel, small to large; equal shares are an
-assumption.
-
-.. [2] L. Koch et al.: Accurate physics-based modeling of electric vehicle energy consumption in the SUMO
-   traffic microsimulator. IEEE ITSC 2021, doi:10.1109/ITSC48978.2021.9564463.
-"""
-
-# One set for all cars: an electric type with parameters of its own would change the traffic too.
-_FOLLOWING = 'vClass="passenger" accel="2.6" decel="4.5" sigma="0.5" tau="1.0" length="5.0" minGap="2.5"'
-# On-board charger of 11 kW from the grid (three-phase 16 A; assumption for all models), as SUMO takes it: what the
-# battery receives, behind the station's efficiency.
-_ONBOARD_W = 11_000.0 * EFFICIENCY
 _KM = (30.0, 0.5)  # mean and sigma of the lognormal distance of a day. Assumption.
 _WH_PER_KM = 150.0  # outside the district. Assumption.
 _PERSONS = 25.0  # a building of eleven dwellings. Assumption; 24 of them a block are 34,000 persons a km².
@@ -147,26 +123,22 @@ def eixample_demand(
         if not 0 <= value <= top:
             raise CosimError(f"{name} is {value}: it must lie between 0 and {top:g}")
     folder.mkdir(parents=True, exist_ok=True)
-    types = _vehicle_types()
-    day = _Day(net, sites, seed)
+    types = vehicle_types()
+    day = CarDay(net, sites, seed)
     legs = day.tours("home", trips_per_person) + day.tours("visit", visitor_trips_per_person)
     legs += day.crossings((trips_per_person + visitor_trips_per_person) * through_share / (1 - through_share))
-    cars = _cars(list(dict.fromkeys(leg.car for leg in legs)), seed, ev_share, types)
+    cars = make_cars(list(dict.fromkeys(leg.car for leg in legs)), seed, ev_share, types)
     for leg in legs:
         leg.charge_wh = cars[leg.car].charge_wh
     additional = [folder / "types.add.xml"]
-    _write(additional[0], "additional", types["xml"])
+    write_xml(additional[0], "additional", types["xml"])
     if chargers is not None and len(chargers):
         _plug_in(legs, cars, sites, chargers, plug_ins_per_week, seed)
         additional.append(write_chargers(chargers, folder / "chargers.add.xml"))
-    vehicles = _vehicles(legs, cars, chargers, _routes(net, legs, folder, seed))
+    vehicles = compose_vehicles(legs, cars, chargers, shortest_routes(net, leg_trips(legs), folder, seed))
     routes = folder / "cars.rou.xml"
-    _write(routes, "routes", vehicles.pop("xml"))
+    write_xml(routes, "routes", vehicles.pop("xml"))
     return Demand([routes], additional, vehicles)
-
-
-def _write(path: Path, root: str, lines: Iterable[str]) -> None:
-    path.write_text("\n".join([f"<{root}>", *lines, f"</{root}>\n"]), encoding="utf-8")
 
 
 def departures(seed: int, purpose: str, labels: list[str]) -> Vector:
@@ -177,7 +149,7 @@ def departures(seed: int, purpose: str, labels: list[str]) -> Vector:
 
 
 @dataclass(slots=True)
-class _Leg:
+class Leg:
     """One drive of a car. Positions along edges [m] are NaN at the border of the district."""
 
     vehicle: str
@@ -196,16 +168,7 @@ class _Leg:
     plug_out_s: float = math.nan
 
 
-@dataclass(frozen=True, slots=True)
-class _Car:
-    electric: bool
-    type: str
-    capacity_wh: float
-    charge_wh: float
-    speed_factor: float
-
-
-class _Day:
+class CarDay:
     """Draws the legs of all cars: who, when, from which edge and position to which."""
 
     def __init__(self, net: Path, sites: pd.DataFrame, seed: int) -> None:
@@ -219,11 +182,11 @@ class _Day:
             raise CosimError(f"sites stand at edge {lost[0]!r}, which cars cannot use in {net}: match them anew")
         places = sites[["x", "y"]].to_numpy(float)
         self.position = [
-            _position(network.getEdge(edge), *place) for edge, place in zip(self.edge, places, strict=True)
+            door_position(network.getEdge(edge), *place) for edge, place in zip(self.edge, places, strict=True)
         ]
-        self.entries, self.exits = _gates(edges)
+        self.entries, self.exits = gates(network)
 
-    def tours(self, purpose: str, trips_per_person: float) -> list[_Leg]:
+    def tours(self, purpose: str, trips_per_person: float) -> list[Leg]:
         """Draw tours of one car each between its building and another place, two legs a tour.
 
         Both departures are draws from the hourly profile, the earlier one first, so that all legs together
@@ -238,8 +201,8 @@ class _Day:
             short = last - first < _LEAST_STAY_S
             a, b = (departures(self.seed, f"{purpose} {which} {attempt}", cars) for which in ("one", "two"))
             first[short], last[short] = np.minimum(a, b)[short], np.maximum(a, b)[short]
-        entry = self._pick(f"{purpose} entry", cars, self.entries)
-        leave = self._pick(f"{purpose} exit", cars, self.exits)
+        entry = self.pick(f"{purpose} entry", cars, self.entries)
+        leave = self.pick(f"{purpose} exit", cars, self.exits)
         inner = (uniform(self.seed, f"{purpose} stays inside", cars) < _INNER) & (purpose == "home")
         other = (uniform(self.seed, f"{purpose} inner place", cars) * len(self.sites)).astype(int)
         legs = []
@@ -249,14 +212,14 @@ class _Day:
             if inner[k] and self.edge[other[k]] != self.edge[i]:
                 goal = source = self.edge[other[k]], self.position[other[k]]
             times = (first[k], last[k]) if purpose == "home" else (last[k], first[k])
-            legs.append(_Leg(f"{car}.out", car, purpose, "out", self.sites[i], round(times[0]), *here, *goal))
-            legs.append(_Leg(f"{car}.in", car, purpose, "in", self.sites[i], round(times[1]), *source, *here))
+            legs.append(Leg(f"{car}.out", car, purpose, "out", self.sites[i], round(times[0]), *here, *goal))
+            legs.append(Leg(f"{car}.in", car, purpose, "in", self.sites[i], round(times[1]), *source, *here))
         return legs
 
-    def crossings(self, trips_per_person: float) -> list[_Leg]:
+    def crossings(self, trips_per_person: float) -> list[Leg]:
         """Draw trips from one side of the district to another."""
         cars = [f"through.{k}" for k in range(round(float(self.persons.sum()) * trips_per_person))]
-        entry = self._pick("through entry", cars, self.entries)
+        entry = self.pick("through entry", cars, self.entries)
         draw = uniform(self.seed, "through exit", cars)
         time = departures(self.seed, "through", cars)
         far: dict[str, list[str]] = {}
@@ -267,98 +230,17 @@ class _Day:
         for k, car in enumerate(cars):
             exits = far[entry[k]]
             goal = exits[int(draw[k] * len(exits))]
-            legs.append(_Leg(car, car, "through", "", "", round(time[k]), entry[k], math.nan, goal, math.nan))
+            legs.append(Leg(car, car, "through", "", "", round(time[k]), entry[k], math.nan, goal, math.nan))
         return legs
 
-    def _pick(self, purpose: str, cars: list[str], gates: dict[str, tuple[float, float]]) -> list[str]:
+    def pick(self, purpose: str, cars: list[str], gates: dict[str, tuple[float, float]]) -> list[str]:
         names = list(gates)
         return [names[int(draw * len(names))] for draw in uniform(self.seed, purpose, cars)]
 
 
-def _position(edge: Any, x: float, y: float) -> float:
-    """Return where along an edge a building's door is, clear of both crossings. [m]"""
-    position, _ = edge.getClosestLanePosDist((x, y))[1:]
-    return float(np.clip(position, min(8.0, edge.getLength() / 2), max(edge.getLength() - 12.0, edge.getLength() / 2)))
-
-
-def _gates(edges: list[Any]) -> tuple[dict[str, tuple[float, float]], dict[str, tuple[float, float]]]:
-    """Find the edges that lead in from the district's border and out to it, with the place at the border. [m]
-
-    Those are the streets that end there, and those that run along it from corner to corner.
-    """
-    nodes = {node.getID(): node for edge in edges for node in (edge.getFromNode(), edge.getToNode())}
-    place = {label: (float(node.getCoord()[0]), float(node.getCoord()[1])) for label, node in nodes.items()}
-    hull = shapely.MultiPoint(list(place.values())).convex_hull
-    at_border = {label for label, xy in place.items() if hull.exterior.distance(shapely.Point(xy)) < 1.0}
-    corner = {
-        label for label in at_border if len({n.getID() for n in nodes[label].getNeighboringNodes()}) == 2
-    }  # fmt: skip
-    entries = {
-        e.getID(): place[e.getFromNode().getID()]
-        for e in edges
-        if e.getFromNode().getID() in at_border
-        and (e.getToNode().getID() not in at_border or e.getFromNode().getID() in corner)
-    }
-    exits = {
-        e.getID(): place[e.getToNode().getID()]
-        for e in edges
-        if e.getToNode().getID() in at_border
-        and (e.getFromNode().getID() not in at_border or e.getToNode().getID() in corner)
-    }
-    if not entries or not exits:
-        raise CosimError("no street leads into the network and out of it at its border: through traffic needs both")
-    return entries, exits
-
-
-def _vehicle_types() -> pd.DataFrame:
-    """Return the vehicle types: index is the name, columns ``capacity_wh`` (0 with a combustion engine),
-    ``xml``."""
-    rows = [
-        (name.split("/")[1], 0.0, f'<vType id="{name.split("/")[1]}" emissionClass="{name}" {_FOLLOWING}/>')
-        for name in FLEET
-    ]
-    for model in ELECTRIC:
-        folder = sumo_home() / "data" / "emissions" / "MMPEVEM"
-        path = next((p for p in (folder / f"{model}.xml", folder / f"{model}.rou.xml") if p.is_file()), None)
-        if path is None:
-            raise InputFileError(f"SUMO's wheel has no electric model {model!r} in {folder}: install eclipse-sumo 1.28")
-        try:
-            vtype = next(defusedxml.ElementTree.parse(path).iter("vType"))
-        except (ParseError, DefusedXmlException) as error:
-            raise InputFileError(f"{path} cannot be read: {error!r}") from error
-        keys = {p.get("key", ""): p.get("value", "") for p in vtype.iter("param")}
-        keys["device.battery.maximumChargeRate"] = f"{_ONBOARD_W:g}"
-        # SUMO 1.20 renamed it, and warns of the old name.
-        if "internalMomentOfInertia" in keys:
-            keys["rotatingMass"] = keys.pop("internalMomentOfInertia")
-        xml = [f'<vType id="{model}" emissionClass="MMPEVEM" mass="{vtype.get("mass")}" {_FOLLOWING}>']
-        xml += [f"<param key={quoteattr(k)} value={quoteattr(v)}/>" for k, v in sorted(keys.items())]
-        rows.append((model, float(keys["device.battery.capacity"]), "\n".join([*xml, "</vType>"])))
-    return pd.DataFrame(rows, columns=["type", "capacity_wh", "xml"]).set_index("type")
-
-
-def _cars(labels: list[str], seed: int, ev_share: float, types: pd.DataFrame) -> dict[str, _Car]:
-    """Give every car its type, battery, charge and manner of driving."""
-    bounds = np.cumsum(list(FLEET.values()))
-    burners = [name.split("/")[1] for name in FLEET]
-    engine = np.searchsorted(bounds, uniform(seed, "combustion engine", labels) * bounds[-1], side="right")
-    model = (uniform(seed, "electric model", labels) * len(ELECTRIC)).astype(int)
-    electric = uniform(seed, "electric car", labels) < ev_share
-    level = 0.3 + 0.65 * uniform(seed, "charge", labels)
-    capacity_wh = types["capacity_wh"].to_dict()
-    cars = {}
-    for k, label in enumerate(labels):
-        kind = ELECTRIC[model[k]] if electric[k] else burners[engine[k]]
-        # SUMO's default for cars is normc(1, 0.1, 0.2, 2), but drawn in the order of loading.
-        speed = float(np.clip(generator(seed, "speed factor", label).normal(1.0, 0.1), 0.2, 2.0))
-        charge_wh = capacity_wh[kind] * level[k] if electric[k] else math.nan
-        cars[label] = _Car(bool(electric[k]), kind, capacity_wh[kind], charge_wh, speed)
-    return cars
-
-
 def _plug_in(
-    legs: list[_Leg],
-    cars: dict[str, _Car],
+    legs: list[Leg],
+    cars: dict[str, Car],
     sites: pd.DataFrame,
     chargers: pd.DataFrame,
     plug_ins_per_week: float,
@@ -405,37 +287,23 @@ def _plug_in(
         leg.plug_in_s, leg.plug_out_s = leg.depart_s, until
         out.start, out.start_m = station["edge"], station["end_m"]
         if overnight:
-            rate_w = min(station["power_w"] * station["efficiency"], _ONBOARD_W)
+            rate_w = min(station["power_w"] * station["efficiency"], ONBOARD_W)
             out.charge_wh = min(car.capacity_wh, level + rate_w * (DAY_S - leg.depart_s) / 3600)
             if out.charge_wh < car.capacity_wh:
                 out.charger, out.plug_in_s, out.plug_out_s = found, 0.0, out.depart_s
 
 
-def _routes(net: Path, legs: list[_Leg], folder: Path, seed: int) -> dict[str, list[str]]:
-    """Let duarouter find the edges of every leg, by vehicle."""
-    trips, routed = folder / "legs.trips.xml", folder / "legs.rou.xml"
-    lines = [
-        f'<trip id={quoteattr(leg.vehicle)} depart="{leg.depart_s:.0f}" from={quoteattr(leg.start)} '
-        f"to={quoteattr(leg.end)}/>"
-        for leg in sorted(legs, key=lambda leg: (leg.depart_s, leg.vehicle))
-    ]
-    _write(trips, "routes", lines)
-    # Edge weights are disturbed by vehicle: the many equally short ways through a grid are all used.
-    run_sumo_tool(
-        "duarouter", "--net-file", net, "--route-files", trips, "--output-file", routed,
-        "--weights.random-factor", "2", "--seed", str(generator(seed, "duarouter").integers(2**31)),
+def leg_trips(legs: list[Leg]) -> pd.DataFrame:
+    """Return the drives of cars as the routing tools take them."""
+    return pd.DataFrame(
+        {"depart_s": [leg.depart_s for leg in legs], "start": [leg.start for leg in legs],
+         "end": [leg.end for leg in legs]},
+        index=[leg.vehicle for leg in legs],
     )  # fmt: skip
-    found: dict[str, list[str]] = {}
-    for _, element in defusedxml.ElementTree.iterparse(routed):
-        if element.tag == "vehicle":
-            found[str(element.get("id"))] = element[0].get("edges", "").split()
-    trips.unlink()
-    routed.unlink()
-    return found
 
 
-def _vehicles(
-    legs: list[_Leg], cars: dict[str, _Car], chargers: pd.DataFrame | None, routes: dict[str, list[str]]
+def compose_vehicles(
+    legs: list[Leg], cars: dict[str, Car], chargers: pd.DataFrame | None, routes: dict[str, list[str]]
 ) -> pd.DataFrame:
     """Compose what SUMO inserts: the legs, their stops at chargers, and visits that charge as one vehicle."""
     lanes = {} if chargers is None else {str(k): str(lane).rsplit("_", 1)[1] for k, lane in chargers["lane"].items()}

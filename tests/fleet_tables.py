@@ -1,0 +1,92 @@
+"""Small fleets as tables, for tests."""
+
+import numpy as np
+import pandas as pd
+
+from cosim.core.fleet import Signals
+from cosim.core.fleet_plan import FleetPlan
+from cosim.core.random import generator
+
+KWH = 3.6e6
+HOUR = 3600.0
+
+
+def one_car(*, trips=((8, "home", "work"), (17, "work", "home")), trip_kwh=4.0, power_w=7_400.0, **car):
+    """Return the tables of a car that drives between home, where a point stands, and work, where none does."""
+    vehicles = pd.DataFrame({"capacity_j": 50 * KWH, "home": "home", "soc": 0.5, **car}, index=["car"])
+    table = pd.DataFrame(
+        {
+            "vehicle": "car",
+            "depart_s": [hour * HOUR for hour, *_ in trips],
+            "duration_s": 1_200.0,
+            "energy_j": trip_kwh * KWH,
+            "origin": [start for _, start, _ in trips],
+            "destination": [end for *_, end in trips],
+        },
+        index=[f"trip {k}" for k in range(len(trips))],
+    )
+    places = pd.DataFrame({"stations": [("point",), ()]}, index=["home", "work"])
+    stations = pd.DataFrame({"power_w": [power_w], "efficiency": 0.9}, index=["point"])
+    return {"vehicles": vehicles, "trips": table, "places": places, "stations": stations}
+
+
+def commuters(n, *, seed=0, per_transformer=100, rating_w=4e5, **cars):
+    """Return the tables of commuters who leave home in the morning and charge there in the evening."""
+    rng = generator(seed, "commuters")
+    names = [f"car {i}" for i in range(n)]
+    homes = [f"home {i}" for i in range(n)]
+    out = rng.normal(8, 1.2, n).clip(5, 11) * HOUR
+    back = rng.normal(18, 2.0, n).clip(13, 22.5) * HOUR
+    energy = rng.lognormal(np.log(3.0 * KWH), 0.4, n).clip(max=9 * KWH)
+    vehicles = pd.DataFrame(
+        {"capacity_j": rng.uniform(40, 80, n) * KWH, "home": homes, "soc": rng.uniform(0.5, 0.9, n), **cars},
+        index=names,
+    )
+    trips = pd.DataFrame(
+        {
+            "vehicle": names * 2,
+            "depart_s": np.concatenate([out, back]),
+            "duration_s": rng.uniform(600, 2400, 2 * n),
+            "energy_j": np.tile(energy, 2),
+            "origin": homes + ["work"] * n,
+            "destination": ["work"] * n + homes,
+        },
+        index=[f"{name} {way}" for way in ("out", "back") for name in names],
+    )
+    places = pd.DataFrame({"stations": [(f"point {i}",) for i in range(n)] + [()]}, index=[*homes, "work"])
+    transformers = {f"t{k}": rating_w for k in range(-(-n // per_transformer))}
+    stations = pd.DataFrame(
+        {"power_w": 7_400.0, "efficiency": rng.uniform(0.85, 0.95, n),
+         "transformer": [f"t{i // per_transformer}" for i in range(n)]},
+        index=[f"point {i}" for i in range(n)],
+    )  # fmt: skip
+    return {"vehicles": vehicles, "trips": trips, "places": places, "stations": stations, "transformers": transformers}
+
+
+def calm(plan: FleetPlan, **changes) -> Signals:
+    """Return signals in which nothing binds."""
+    n, m = plan.n_stations, len(plan.rating_w)
+    given = {
+        "price": 0.0,
+        "pv_surplus_w": np.zeros(n),
+        "base_w": np.zeros(m),
+        "limit_w": np.full(m, 1e12),
+        "station_cap_w": np.full(n, 1e12),
+        "works": np.ones(n, bool),
+        "voltage": np.ones(n),
+    }
+    return Signals(**given | changes)
+
+
+def run(model, hours, step_s=60.0, signals=None, start_s=0.0):
+    """Advance a model as planned; return the stations' power, shape (n_steps, n_stations), and the states of charge."""
+    n = len(model.plan.trip_ids)
+    silent, planned = np.zeros(n), np.full(n, -1.0)
+    power, soc = [], []
+    for k in range(round(hours * HOUR / step_s)):
+        time_s = start_s + k * step_s
+        told = signals(time_s) if callable(signals) else signals or calm(model.plan)
+        model.advance(time_s, step_s, told, silent, planned)
+        power.append(model.station_w)
+        soc.append(model.soc)
+    return np.array(power), np.array(soc)
