@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -103,6 +103,10 @@ class Fmu(Adapter):
     placement = "process"
     replays = True
 
+    if TYPE_CHECKING:  # ports are attributes under the integrator's names
+
+        def __getattr__(self, name: str) -> Any: ...
+
     def __init__(
         self,
         path: str | Path,
@@ -120,7 +124,7 @@ class Fmu(Adapter):
             instances if isinstance(instances, Mapping) else {label: {} for label in instances}
         )
         self.communication_step_s = communication_step_s
-        self._internal_step_s = ability.fixedInternalStepSize if description.fmiMajorVersion == 3 else None
+        self._internal_step_s = float(ability.fixedInternalStepSize or 0.0)
         self._one_length = not ability.canHandleVariableCommunicationStepSize
         problems = self._instance_problems(description)
         self._inputs = self._slots(description, inputs, "input", problems)

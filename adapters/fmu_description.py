@@ -100,7 +100,7 @@ def _check_names(path: Path, archive: zipfile.ZipFile) -> None:
         # orig_filename, because zipfile makes a name harmless only on the way out
         name = PurePosixPath(entry.orig_filename.replace("\\", "/"))
         if name.is_absolute() or ".." in name.parts or ":" in entry.orig_filename:
-            raise InputFileError(f"{path.name} would unpack {entry.orig_filename!r} outside its folder: do not trust it")
+            raise InputFileError(f"{path.name} would unpack {entry.orig_filename!r} outside its folder: do not use it")
     size_gib = sum(entry.file_size for entry in archive.infolist()) / 2**30
     if size_gib > _LARGEST_GIB:
         raise InputFileError(f"{path.name} would unpack to {size_gib:.1f} GiB: at most {_LARGEST_GIB} are allowed")
@@ -169,7 +169,8 @@ def meaning(description: Any, variable: Any, asked: str | None, path: Path) -> M
     if wanted.dimensions != own.dimensions:
         raise UnitError(f"{path.name}: {variable.name} [{declared}] is asked for in {asked}: these are different "
                         "quantities")  # fmt: skip
-    offset = 0.0 if variable.relativeQuantity else (own.offset - wanted.offset) / wanted.factor
+    relative = variable.relativeQuantity or (variable.declaredType and variable.declaredType.relativeQuantity)
+    offset = 0.0 if relative else (own.offset - wanted.offset) / wanted.factor
     return Meaning(asked, own.factor / wanted.factor, offset)
 
 

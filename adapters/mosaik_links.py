@@ -82,7 +82,7 @@ class InProcess:
         except Exception as error:
             raise _failed(target, "__init__", f"{type(error).__name__}: {error}") from error
         self._simulator.mosaik = answers
-        self._closed = False
+        self._failed = self._closed = False
 
     def call(self, name: str, *arguments: Any, **settings: Any) -> Any:
         """Call a method; one that is a generator yields what it asks mosaik."""
@@ -90,12 +90,15 @@ class InProcess:
             answer = getattr(self._simulator, name)(*arguments, **settings)
             return _drive(answer) if inspect.isgenerator(answer) else answer
         except Exception as error:
+            self._failed = True
             raise _failed(self._what, name, str(error) if isinstance(error, CosimError) else _words(error)) from error
 
     def close(self) -> None:
-        """Let the simulator finish."""
-        if not self._closed:
-            self._closed = True
+        """Let the simulator finish; after a failure its complaints about that no longer matter."""
+        if self._closed:
+            return
+        self._closed = True
+        with contextlib.suppress(*([CosimError] if self._failed else [])):
             self.call("finalize")
 
 
@@ -282,9 +285,9 @@ class Remote:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)  # also what the simulator itself has left behind
             self._process.wait()
+        self._run(self._loop.shutdown_default_executor())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
-        self._loop.run_until_complete(self._loop.shutdown_default_executor())
         self._loop.close()
         self._log.close()
 

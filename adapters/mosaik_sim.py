@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from mosaik_api_v3 import MosaikProxy
@@ -118,6 +118,10 @@ class MosaikSimulator(Adapter):
 
     placement = "process"
     replays = True
+
+    if TYPE_CHECKING:  # ports are attributes under the integrator's names
+
+        def __getattr__(self, name: str) -> Any: ...
 
     def __init__(
         self,

@@ -1,6 +1,8 @@
 """FMI 2: a well-mixed tank that is heated and loses heat, solved exactly over each step; it can be told to fail."""
 
 import math
+import os
+import signal
 
 from pythonfmu import Boolean, Fmi2Causality, Fmi2Slave, Fmi2Variability, Integer, Real
 from pythonfmu.enums import Fmi2Status
@@ -30,6 +32,8 @@ class Tank2(Fmi2Slave):
         if current_time >= self.fail_at:
             if self.how == 0:
                 raise ValueError("the tank has boiled over")
+            if self.how == 2:
+                os.kill(os.getpid(), signal.SIGSEGV)
             self.log("no more steps", Fmi2Status.discard)
             return False
         final = self.ambient + (self.heat if self.enabled else 0.0) / self.conductance
