@@ -30,7 +30,8 @@ def newer(session: nox.Session) -> None:
     """Run the engine's tests on Python 3.12, for which the lock file holds mosaik 3.7."""
     install(session)
     session.run("python", "-m", "pytest", "tests/test_exchange.py", "tests/test_bridge.py", "tests/test_scenario.py",
-                "tests/faults", "tests/test_mosaik_export.py", "tests/test_results.py")  # fmt: skip
+                "tests/faults", "tests/test_mosaik_export.py", "tests/test_mosaik_sim.py", "tests/test_fmu.py",
+                "tests/test_results.py")  # fmt: skip
 
 
 @nox.session

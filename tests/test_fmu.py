@@ -4,49 +4,17 @@ import math
 import os
 import pickle
 import zipfile
-from pathlib import Path
 
 import fmpy
 import numpy as np
 import pytest
-from pythonfmu.builder import FmuBuilder as Builder2
-from pythonfmu3.builder import FmuBuilder as Builder3
 
 from cosim import Clock, CosimError, Scenario, ScenarioError, Step
 from cosim.adapters.fmu import Fmu, Variable
 from cosim.core import InputFileError, UnitError
 from cosim.core.adapter import restored_by
+from tests.fmus import IN_SI, UNITS, build_layers, build_tank, rewritten
 from tests.toys import Source
-
-SOURCES = Path(__file__).parent / "fmus"
-UNITS = """<UnitDefinitions>
-<Unit name="W"><BaseUnit kg="1" m="2" s="-3"/></Unit>
-<Unit name="K"><BaseUnit K="1"/></Unit>
-<Unit name="m3/h"><BaseUnit m="3" s="-1" factor="2.777777777777778E-4"/></Unit>
-<Unit name="kW"><BaseUnit kg="1" m="2" s="-3"/></Unit>
-<Unit name="degC"><BaseUnit K="1" offset="273.15"/></Unit>
-<Unit name="var"><BaseUnit kg="1" m="2" s="-3"/></Unit>
-<Unit name="%"><BaseUnit factor="0.01"/></Unit>
-<Unit name="zogs"/>
-</UnitDefinitions><LogCategories>"""
-
-
-def rewritten(path, folder, changes=(), files=()):
-    """Copy an FMU with changes to its model description and with further files."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with zipfile.ZipFile(path) as old, zipfile.ZipFile(folder / path.name, "w") as new:
-        for entry in old.infolist():
-            data = old.read(entry)
-            if entry.filename == "modelDescription.xml":
-                text = data.decode()
-                for before, after in changes:
-                    assert before in text
-                    text = text.replace(before, after, 1)
-                data = text.encode()
-            new.writestr(entry, data)
-        for name, data in files:
-            new.writestr(name, data)
-    return folder / path.name
 
 
 def with_unit(unit):
@@ -57,27 +25,20 @@ def with_unit(unit):
 @pytest.fixture(scope="session")
 def bare(tmp_path_factory):
     """The FMI 2 tank as pythonfmu makes it, without any unit."""
-    return Path(Builder2.build_FMU(SOURCES / "tank2.py", dest=tmp_path_factory.mktemp("bare")))
+    return build_tank(tmp_path_factory.mktemp("bare"))
 
 
 @pytest.fixture(scope="session")
 def tank(bare):
     """The FMI 2 tank with units, and state that can be serialized."""
-    changes = [
-        ("<LogCategories>", UNITS),
-        ('<Real start="0"/>', '<Real start="0" unit="W"/>'),
-        ('<Real start="293.15"/>', '<Real start="293.15" unit="K"/>'),
-        ("<Real/>", '<Real unit="K"/>'),
-        ('canGetAndSetFMUstate="false"', 'canGetAndSetFMUstate="true"'),
-        ('canSerializeFMUstate="false"', 'canSerializeFMUstate="true"'),
-    ]
-    return rewritten(bare, bare.parent / "units", changes)
+    serializes = [(f'{name}="false"', f'{name}="true"') for name in ("canGetAndSetFMUstate", "canSerializeFMUstate")]
+    return rewritten(bare, bare.parent / "units", IN_SI + serializes)
 
 
 @pytest.fixture(scope="session")
 def layers(tmp_path_factory):
     """The FMI 3 tank in layers, with units and arrays."""
-    return Path(Builder3.build_FMU(SOURCES / "layers3.py", dest=tmp_path_factory.mktemp("layers")))
+    return build_layers(tmp_path_factory.mktemp("layers"))
 
 
 @pytest.fixture

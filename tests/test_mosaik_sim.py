@@ -221,11 +221,19 @@ def test_simulator_in_a_python_of_its_own_brings_dependencies_that_do_not_fit_ou
     assert min(ours[0]) > 2e3
 
 
-@foreign
-def test_database_by_command_gets_series_and_relations_of_every_label(tmp_path):
-    start, out = "from mosaik_hdf5 import main; main()", tmp_path / "out.h5"
+STORE = shlex.quote("from mosaik_hdf5 import main; main()")
+newer = pytest.mark.skipif(sys.version_info < (3, 12), reason="mosaik-hdf5 runs beside ours from Python 3.12 on")
+DATABASES = [
+    pytest.param({"cmd": f"{FOREIGN} -W ignore -c {STORE} %(addr)s"}, marks=foreign, id="command"),
+    pytest.param("mosaik_hdf5:MosaikHdf5", marks=newer, id="in process"),
+]
+
+
+@pytest.mark.parametrize("start", DATABASES)
+def test_database_gets_series_and_relations_of_every_label(start, tmp_path):
+    out = tmp_path / "out.h5"
     database = MosaikSimulator(
-        {"cmd": f"{FOREIGN} -W ignore -c {shlex.quote(start)} %(addr)s"}, "Database", {"db": {"filename": str(out)}},
+        start, "Database", {"db": {"filename": str(out)}},
         inputs={"power": InputAttribute("P", "W", labels={"bus 1": "db", "bus 2": "db"})},
         settings={"step_size": 900, "duration": 3600},
     )  # fmt: skip
