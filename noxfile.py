@@ -30,7 +30,21 @@ def newer(session: nox.Session) -> None:
     """Run the engine's tests on Python 3.12, for which the lock file holds mosaik 3.7."""
     install(session)
     session.run("python", "-m", "pytest", "tests/test_exchange.py", "tests/test_bridge.py", "tests/test_scenario.py",
-                "tests/faults", "tests/test_mosaik_export.py", "tests/test_results.py")  # fmt: skip
+                "tests/faults", "tests/test_mosaik_export.py", "tests/test_mosaik_sim.py", "tests/test_fmu.py",
+                "tests/test_results.py")  # fmt: skip
+
+
+@nox.session
+def foreign(session: nox.Session) -> None:
+    """Run mosaik simulators whose dependencies do not fit ours, in a Python of their own."""
+    install(session)
+    folder = os.path.join(os.path.abspath(session.create_tmp()), "foreign")
+    session.run("python", "-m", "venv", folder)
+    python = os.path.join(folder, "bin", "python")
+    # setuptools: mosaik-hdf5 for Python 3.11 needs simpy 3.0, which needs pkg_resources
+    packages = ["mosaik-heatpump==1.0.2", "mosaik-hdf5==0.4", "setuptools<81"]
+    session.run(python, "-m", "pip", "install", "--quiet", *packages, external=True)
+    session.run("python", "-m", "pytest", "tests/test_mosaik_sim.py", env={"COSIM_FOREIGN_PYTHON": python})
 
 
 @nox.session

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import tempfile
-from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,20 +16,24 @@ import mosaik_api_v3
 import numpy as np
 
 from cosim.core.adapter import Adapter, Step, inputs, outputs
-from cosim.core.errors import PortError
-from cosim.core.ports import Vector
+from cosim.core.errors import CosimError, PortError
+from cosim.core.ports import Input, Vector
 
 from .hosts import perform_advance, perform_open
 
-_WHOLE, _ELEMENT = "Vector", "Element"
+_WHOLE = "Vector"
 
 
 class AdapterSimulator(mosaik_api_v3.Simulator):  # type: ignore[misc]
     """One adapter behind mosaik's simulator interface; made by `as_mosaik`.
 
-    Model ``Vector`` has every port as an attribute, with arrays of shape (n_labels,) as values. Its children, model
-    ``Element``, have the label as entity id and each port that knows the label as an attribute, with floats. Values
-    that several sources send to one attribute add up. The step at mosaik time t covers [t, t + step_s).
+    Model ``Vector`` has every port as an attribute, with arrays of shape (n_labels,) as values. Its children have the
+    label as entity id, each port that knows the label as an attribute, with floats as values, and a model named
+    after these ports. Values that several sources send to one element add up, also those sent to the whole and those
+    sent to the element. The step at mosaik time t covers [t, t + step_s).
+
+    mosaik knows no units: ``extra_info`` of every entity has those of its ports (``units``) and the kinds of its
+    outputs (``kinds``). Convert with the ``transform`` of ``world.connect``.
     """
 
     adapter: Adapter
@@ -37,25 +41,29 @@ class AdapterSimulator(mosaik_api_v3.Simulator):  # type: ignore[misc]
     def __init__(self) -> None:
         self._adapter = copy.deepcopy(self.adapter)
         self._inputs, self._outputs = inputs(self._adapter), outputs(self._adapter)
-        self._index: dict[str, dict[str, int]] = {
-            name: {label: i for i, label in enumerate(port.labels)}
-            for name, port in (self._inputs | self._outputs).items()
-        }
-        attributes = [*self._index]
+        self._ports = self._inputs | self._outputs
+        self._index = {name: {label: i for i, label in enumerate(port.labels)} for name, port in self._ports.items()}
+        self._known: dict[str, list[str]] = {}  # which ports know a label
+        for name, index in self._index.items():
+            for label in index:
+                self._known.setdefault(label, []).append(name)
+        self._whole = next(eid for eid in _eids() if eid not in self._known)
+        elements = {_element(names): names for names in self._known.values()}
         super().__init__(
             {
                 "api_version": "3.0",
                 "type": "time-based",
                 "models": {
-                    _WHOLE: {"public": True, "params": [], "attrs": attributes},
-                    _ELEMENT: {"public": False, "params": [], "attrs": attributes},
+                    _WHOLE: {"public": True, "params": [], "attrs": [*self._ports]},
+                    **{model: {"public": False, "params": [], "attrs": names} for model, names in elements.items()},
                 },
             }
         )
-        self._whole = ""
+        self._created = False
         self._said: dict[str, Vector] = {}
+        self._scratch: tempfile.TemporaryDirectory[str] | None = None
 
-    def init(self, sid: str, time_resolution: float = 1.0, step_s: float = 60.0, **parameters: Any) -> Any:
+    def init(self, sid: str, time_resolution: float = 1.0, step_s: float = 60.0) -> Any:
         """Open the adapter; ``step_s`` is the length of its steps. [s]"""
         self._step_ticks = round(step_s / time_resolution)
         if self._step_ticks < 1 or abs(self._step_ticks * time_resolution - step_s) > 1e-9:
@@ -69,39 +77,50 @@ class AdapterSimulator(mosaik_api_v3.Simulator):  # type: ignore[misc]
         self._said = {name: np.full(len(port), np.nan) for name, port in self._outputs.items()} | reply.outputs
         return self.meta
 
-    def create(self, num: int, model: str, **parameters: Any) -> list[dict[str, Any]]:
+    def create(self, num: int, model: str) -> list[dict[str, Any]]:
         """Create the one entity of the adapter, with a child for every label."""
-        if num != 1 or model != _WHOLE or self._whole:
+        if num != 1 or model != _WHOLE or self._created:
             raise PortError(f"{num} × {model} asked for: the adapter is one {_WHOLE}, created once")
-        self._whole = "vector"
-        labels = dict.fromkeys(label for index in self._index.values() for label in index)
-        children = [{"eid": label, "type": _ELEMENT} for label in labels]
-        return [{"eid": self._whole, "type": _WHOLE, "children": children}]
+        self._created = True
+        children = [self._entity(label, _element(names), names) for label, names in self._known.items()]
+        return [self._entity(self._whole, _WHOLE, [*self._ports]) | {"children": children}]
 
-    def step(self, time: int, inputs: dict[str, Any], max_advance: int) -> int:
+    def _entity(self, eid: str, model: str, names: list[str]) -> dict[str, Any]:
+        units = {name: self._ports[name].unit for name in names}
+        kinds = {name: self._outputs[name].kind for name in names if name in self._outputs}
+        return {"eid": eid, "type": model, "extra_info": {"units": units, "kinds": kinds}}
+
+    def step(self, time: int, inputs: Mapping[str, Any], max_advance: int) -> int:
         """Advance the adapter."""
-        heard: dict[str, Vector] = {}
-        told: dict[str, set[str]] = defaultdict(set)
         for entity, attributes in inputs.items():
-            for name, sources in attributes.items():
-                port = self._inputs.get(name)
-                if port is None:
-                    raise PortError(f"{entity}.{name} is no input: there are {', '.join(self._inputs)}")
-                start = np.zeros(len(port)) if port.default is None else port.default
-                vector = heard.setdefault(name, np.array(start, dtype=np.float64))
-                if entity == self._whole:
-                    vector[:] = np.sum([np.asarray(value, dtype=np.float64) for value in sources.values()], axis=0)
-                    told[name].update(port.labels)
-                else:
-                    vector[self._place(name, entity)] = float(sum(sources.values()))
-                    told[name].add(entity)
-        for name, port in self._inputs.items():
-            silent = set(port.labels) - told[name]
-            if port.default is None and silent:
-                raise PortError(f"{name}[{min(silent)!r}] was sent nothing at {time}: connect it, it has no default")
+            for name in attributes.keys() - self._inputs.keys():
+                raise PortError(f"{entity}.{name} is no input: there are {', '.join(self._inputs) or 'none'}")
+        heard = {name: self._gather(name, port, inputs, time) for name, port in self._inputs.items()}
         step = Step(time * self._step_s / self._step_ticks, self._step_s)
         self._said = perform_advance(self._adapter, step, heard).outputs
         return time + self._step_ticks
+
+    def _gather(self, name: str, port: Input, received: Mapping[str, Any], time: int) -> Vector:
+        """Add up what was sent to a port as a whole and to its elements; the rest hears the default."""
+        total, told = np.zeros(len(port)), np.zeros(len(port), dtype=bool)
+        for entity, attributes in received.items():
+            for source, value in attributes.get(name, {}).items():
+                place: Any = slice(None) if entity == self._whole else self._place(name, entity)
+                try:
+                    numbers = np.asarray(value, dtype=np.float64)
+                except (TypeError, ValueError):
+                    numbers = None
+                if numbers is None or numbers.shape != total[place].shape:
+                    raise PortError(
+                        f"{entity}.{name} was sent {value!r} by {source} at {time}: it takes "
+                        + (f"an array of {len(port)} numbers" if entity == self._whole else "a number")
+                    )
+                total[place] += numbers
+                told[place] = True
+        if port.default is None and not told.all():
+            silent = port.labels[int(np.argmin(told))]
+            raise PortError(f"{name}[{silent!r}] was sent nothing at {time}: connect it, it has no default")
+        return total if port.default is None else np.where(told, total, port.default)
 
     def get_data(self, outputs: dict[str, list[str]]) -> dict[str, dict[str, Any]]:
         """Return vectors of the whole and floats of its elements."""
@@ -116,7 +135,8 @@ class AdapterSimulator(mosaik_api_v3.Simulator):  # type: ignore[misc]
     def finalize(self) -> None:
         """Close the adapter."""
         self._adapter.close()
-        self._scratch.cleanup()
+        if self._scratch is not None:
+            self._scratch.cleanup()
 
     def _place(self, name: str, label: str) -> int:
         try:
@@ -125,12 +145,32 @@ class AdapterSimulator(mosaik_api_v3.Simulator):  # type: ignore[misc]
             raise PortError(f"{name} has no element {label!r}") from None
 
 
+def _element(names: list[str]) -> str:
+    """Return the name of the model of the elements that these ports know."""
+    return f"Element of {', '.join(names)}"
+
+
+def _eids() -> Iterator[str]:
+    """Yield ids for the whole, until one is no label."""
+    name = "vector"
+    while True:
+        yield name
+        name += "_"
+
+
 def as_mosaik(adapter: Adapter) -> type[AdapterSimulator]:
     """Return a mosaik simulator class that runs a copy of an adapter.
+
+    Raises
+    ------
+    CosimError
+        If it is no adapter.
 
     Examples
     --------
     Start it with ``world.start(PythonStarter(as_mosaik(grid)), sim_id="grid", step_s=300)`` and create its one
     entity with ``grid.Vector()``; ``entity.children`` are its elements.
     """
+    if not isinstance(adapter, Adapter):
+        raise CosimError(f"as_mosaik takes an adapter, as in as_mosaik(Grid(...)), not {adapter!r}")
     return type(f"{type(adapter).__name__}Simulator", (AdapterSimulator,), {"adapter": adapter})

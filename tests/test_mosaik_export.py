@@ -1,14 +1,21 @@
 """Is an adapter of ours an ordinary simulator in a plain mosaik scenario, with its elements as children?"""
 
 import copy
+import csv
+import itertools
 
 import mosaik
 import mosaik_api_v3
+import mosaik_csv
+import mosaik_csv_writer
 import numpy as np
+import pandapower as pp
 import pytest
 from mosaik.starters import PythonStarter
+from mosaik_components.pv.pvsimulator import PVSimulator
 
-from cosim import CosimError, as_mosaik
+from cosim import Adapter, CosimError, Input, Output, Step, as_mosaik
+from cosim.adapters.grid import Grid
 from tests.toys import Echo, Source
 
 
@@ -63,6 +70,154 @@ def test_whole_vectors_connect_as_well():
         world.run(until=120, print_progress=False)
     last = Scalar.log[-1][1]["m0"]["in_"]["echo.vector"]
     assert last.tolist() == (np.random.default_rng([1, 60, 60]).normal(size=2) * 1000).tolist()
+
+
+def feeder():
+    """Return the grid of two houses on one cable."""
+    net = pp.create_empty_network()
+    buses = [pp.create_bus(net, 0.4, name=name) for name in ("station", "house 1", "house 2")]
+    pp.create_ext_grid(net, buses[0], name="up")
+    for a, b in itertools.pairwise(buses):
+        pp.create_line_from_parameters(net, a, b, 0.3, 0.3, 0.08, 0.0, 0.2, name=f"cable {b}")
+    return Grid(net, connection_points={"house 1": "house 1", "house 2": "house 2"})
+
+
+def test_our_grid_stands_between_real_simulators_of_the_ecosystem(tmp_path):
+    sun, out = tmp_path / "sun.csv", tmp_path / "voltage.csv"
+    beams = [0.0, 300.0, 800.0, 500.0]
+    sun.write_text("Time,DNI\n" + "".join(f"2025-06-01 {10 + k}:00:00,{dni}\n" for k, dni in enumerate(beams)))
+    start, load_w = "2025-06-01 10:00:00", 2000.0
+    areas = {"house 1": 20.0, "house 2": 40.0}
+
+    def demand(panel_mw):
+        return load_w - 1e6 * panel_mw
+
+    with mosaik.World({}, cache=False) as world:
+        data = world.start(PythonStarter(mosaik_csv.CSV), sim_id="sun", sim_start=start, datafile=str(sun)).Data()
+        pv = world.start(PythonStarter(PVSimulator), sim_id="pv", start_date=start, step_size=3600)
+        grid = world.start(PythonStarter(as_mosaik(feeder())), sim_id="grid", step_s=3600).Vector()
+        writer = world.start(
+            PythonStarter(mosaik_csv_writer.CSVWriter), sim_id="out", start_date=start, output_file=str(out)
+        ).CSVWriter(buff_size=3600)
+        buses = {child.eid: child for child in grid.children}
+        for house, area in areas.items():
+            roof = pv.PV(latitude=53.1, area=area, el_tilt=30.0)
+            world.connect(data, roof, ("DNI", "DNI[W/m2]"))
+            world.connect(roof, buses[house], ("P[MW]", "power"), transform=demand)
+            world.connect(buses[house], writer, "voltage")
+        world.run(until=4 * 3600, print_progress=False)
+    with out.open() as file:
+        rows = [[float(row[f"grid.{house}-voltage"]) for house in areas] for row in csv.DictReader(file)]
+
+    panels = PVSimulator()
+    panels.init("pv", start_date=start, step_size=3600)
+    eids = [panels.create(1, "PV", latitude=53.1, area=area, el_tilt=30.0)[0]["eid"] for area in areas.values()]
+    alone = feeder()
+    alone.open()
+    for k, beam in enumerate(beams):
+        panels.step(3600 * k, {eid: {"DNI[W/m2]": {"sun": beam}} for eid in eids})
+        produced = panels.get_data({eid: ["P[MW]"] for eid in eids})
+        alone.power.deliver([demand(produced[eid]["P[MW]"]) for eid in eids])
+        alone.advance(Step(3600.0 * k, 3600.0))
+        voltage = dict(zip(alone.voltage.labels, alone.voltage.value, strict=True))
+        np.testing.assert_array_equal(rows[k], [voltage[house] for house in areas])
+    assert rows[2][1] > 1.0 > rows[0][1]
+
+
+class Two(Adapter):
+    """Two populations with ports of their own, one of them called like the whole."""
+
+    def __init__(self):
+        self.power = Input("W", ["vector", "bus"], default=[1.0, 2.0])
+        self.voltage = Output("pu", ["bus"], "end")
+        self.loading = Output("1", ["line.1"], "mean")
+
+    def advance(self, step):
+        self.voltage.value = self.power.value[1]
+        self.loading.value = self.power.value.sum()
+
+
+def test_elements_have_the_attributes_of_their_ports_only_and_units_beside_them():
+    with mosaik.World({}, cache=False) as world:
+        whole = world.start(PythonStarter(as_mosaik(Two())), sim_id="two", step_s=60).Vector()
+        scalar = world.start(PythonStarter(Scalar), sim_id="scalar").M()
+        children = {child.eid: child for child in whole.children}
+        assert whole.eid not in children
+        assert {eid: child.type for eid, child in children.items()} == {
+            "vector": "Element of power", "bus": "Element of power, voltage", "line.1": "Element of loading",
+        }  # fmt: skip
+        assert children["bus"].extra_info == {"units": {"power": "W", "voltage": "pu"}, "kinds": {"voltage": "end"}}
+        assert whole.extra_info["units"] == {"power": "W", "voltage": "pu", "loading": "1"}
+        with pytest.raises(mosaik.exceptions.ScenarioError, match="voltage"):
+            world.connect(children["line.1"], scalar, ("voltage", "in_"))
+        world.connect(children["line.1"], scalar, ("loading", "in_"))
+        world.run(until=60, print_progress=False)
+    assert Scalar.log == [(0, {"m0": {"in_": {"two.line.1": 3.0}}})]
+
+
+def simulator():
+    made = as_mosaik(Two())()
+    made.init("two")
+    (whole,) = made.create(1, "Vector")
+    return made, whole["eid"]
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_what_is_sent_to_the_whole_and_to_an_element_adds_up_in_any_order(order):
+    made, whole = simulator()
+    sent = [(whole, {"power": {"a": [10.0, 20.0], "b": np.ones(2)}}), ("bus", {"power": {"c": 5.0, "d": 0.5}})]
+    made.step(0, dict(sent[::order]), 60)
+    assert made.get_data({whole: ["loading"]}) == {whole: {"loading": [37.5]}}
+    assert made.get_data({"bus": ["voltage"]}) == {"bus": {"voltage": 26.5}}
+    made.step(60, {"bus": {"power": {"c": 5.0}}}, 120)  # the other element hears its default
+    assert made.get_data({whole: ["loading"]}) == {whole: {"loading": [6.0]}}
+    made.finalize()
+    made.finalize()
+
+
+@pytest.mark.parametrize(
+    ("sent", "words"),
+    [
+        ({"bus": {"power": {"x.y": "much"}}}, r"bus\.power was sent 'much' by x\.y at 0: it takes a number"),
+        ({"bus": {"power": {"x.y": [1.0, 2.0]}}}, r"bus\.power was sent \[1\.0, 2\.0\] by x\.y at 0: it takes a"),
+        ({"vector_": {"power": {"x.y": 1.0}}}, r"was sent 1\.0 by x\.y at 0: it takes an array of 2 numbers"),
+        ({"bus": {"power": {"x.y": None}}}, r"power\['bus'\] is nan: every element must be a finite number"),
+        ({"line.1": {"power": {"x.y": 1.0}}}, r"power has no element 'line\.1'"),
+        ({"bus": {"voltage": {"x.y": 1.0}}}, r"bus\.voltage is no input: there are power"),
+    ],
+)
+def test_value_that_does_not_fit_is_told_with_its_source(sent, words):
+    made, _ = simulator()
+    with pytest.raises(CosimError, match=words):
+        made.step(0, sent, 60)
+    made.finalize()
+
+
+def test_second_entity_is_refused():
+    made, _ = simulator()
+    with pytest.raises(CosimError, match="the adapter is one Vector, created once"):
+        made.create(1, "Vector")
+    made.finalize()
+
+
+def test_simulator_that_was_never_started_finalizes():
+    as_mosaik(Two())().finalize()
+
+
+def test_what_is_no_adapter_is_refused():
+    with pytest.raises(CosimError, match=r"as_mosaik takes an adapter, as in as_mosaik\(Grid\(\.\.\.\)\), not 3"):
+        as_mosaik(3)
+
+
+def test_adapter_that_fails_ends_the_plain_scenario_with_its_words():
+    class Failing(Two):
+        def advance(self, step):
+            raise ValueError("no more transformers")
+
+    with mosaik.World({}, cache=False) as world:
+        world.start(PythonStarter(as_mosaik(Failing())), sim_id="failing", step_s=60).Vector()
+        with pytest.raises(CosimError, match="ValueError: no more transformers"):
+            world.run(until=60, print_progress=False)
 
 
 def test_element_that_is_sent_nothing_is_named():

@@ -1,0 +1,421 @@
+"""How does anyone's mosaik 3 simulator take part as an adapter?
+
+Its entities become labels and its attributes ports; it is stepped inside the adapter's steps, in its own step sizes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from mosaik_api_v3 import MosaikProxy
+from numpy.typing import ArrayLike
+
+from cosim.adapters.mosaik_links import InProcess, Link, Remote, is_loopback, parse_address
+from cosim.core import Adapter, Clock, CosimError, Input, Output, ScenarioError, Step
+from cosim.core.ports import Kind, Vector
+
+_SID = "simulator"
+_NEVER = 2**53  # the run's end for a simulator that is not told of one [ticks]
+_STARTS = ("python", "cmd", "connect")
+
+
+@dataclass(frozen=True)
+class InputAttribute:
+    """An attribute that a port writes.
+
+    Parameters
+    ----------
+    name
+        The attribute's name in the simulator.
+    unit
+        The unit in which the simulator understands it.
+    default
+        As for `Input`.
+    labels
+        Label to entity: the label of one that is created, or the id of a child. Several labels may write to one
+        entity, each as a source of its own. By default every entity that is created, under its label.
+    """
+
+    name: str
+    unit: str
+    default: ArrayLike | None = None
+    labels: Mapping[str, str] | None = None
+
+
+@dataclass(frozen=True)
+class OutputAttribute:
+    """An attribute that a port reads.
+
+    Parameters
+    ----------
+    name, unit, labels
+        As for `InputAttribute`.
+    kind, may_be_missing
+        As for `Output`. A ``"mean"`` is the mean of what the simulator says over its steps, each value lasting until
+        the next; an ``"end"`` is the last value.
+    """
+
+    name: str
+    unit: str
+    kind: Kind
+    may_be_missing: bool = False
+    labels: Mapping[str, str] | None = None
+
+
+class MosaikSimulator(Adapter):
+    """One mosaik 3 simulator, with its entities as labels and its attributes as ports.
+
+    The simulator is stepped at every time of its own that lies in the adapter's step, with the inputs of that step;
+    an event-based or hybrid one also at the step's start, if an input triggers it, and what it does not say again
+    holds. With inputs, its own steps must end where the adapter's do: it could otherwise not hear the next inputs
+    in time. Same-time loops, outputs dated ahead, and requests for data of other simulators are refused.
+
+    A resumed run replays it: seed what it draws, and have a fresh simulator at the address, if it has one.
+
+    Parameters
+    ----------
+    simulator
+        An entry of mosaik's ``sim_config``: ``{"python": "module:Class"}``, ``{"cmd": "%(python)s … %(addr)s"}`` (with
+        ``cwd`` and ``env`` if need be), ``{"connect": "127.0.0.1:5555"}``; or just ``"module:Class"``.
+    model
+        The model of which the entities are created.
+    entities
+        Label to the parameters of the entity.
+    inputs, outputs
+        Port name to attribute.
+    settings
+        What the simulator's ``init`` is given.
+    clock
+        The run's clock, for simulators that want to know the run's end.
+    time_resolution_s
+        Seconds in one unit of the simulator's time.
+    timeout_s
+        Longest time that a simulator in a process of its own may take to answer. [s]
+    allow_remote
+        Whether an address may be on another machine. mosaik's protocol has neither password nor encryption.
+
+    Raises
+    ------
+    ScenarioError
+        If the simulator cannot be what is described; what only it knows itself is checked in `open`.
+
+    Examples
+    --------
+    >>> panels = MosaikSimulator(
+    ...     "mosaik_components.pv.pvsimulator:PVSimulator", "PV",
+    ...     {"roof 1": {"latitude": 53.1, "area": 10.0}, "roof 2": {"latitude": 53.1, "area": 20.0}},
+    ...     inputs={"beam": InputAttribute("DNI[W/m2]", "W/m**2")},
+    ...     outputs={"power": OutputAttribute("P[MW]", "MW", kind="mean")},
+    ...     settings={"start_date": "2025-06-01 12:00:00", "step_size": 900},
+    ... )
+    >>> panels.power
+    Output('MW', 2 labels, kind='mean')
+    """
+
+    placement = "process"
+    replays = True
+
+    if TYPE_CHECKING:  # ports are attributes under the integrator's names
+
+        def __getattr__(self, name: str) -> Any: ...
+
+    def __init__(
+        self,
+        simulator: str | Mapping[str, Any],
+        model: str,
+        entities: Mapping[str, Mapping[str, Any]],
+        *,
+        inputs: Mapping[str, InputAttribute] | None = None,
+        outputs: Mapping[str, OutputAttribute] | None = None,
+        settings: Mapping[str, Any] | None = None,
+        clock: Clock | None = None,
+        time_resolution_s: float = 1.0,
+        timeout_s: float = 300.0,
+        allow_remote: bool = False,
+    ) -> None:
+        self.simulator = {"python": simulator} if isinstance(simulator, str) else dict(simulator)
+        self.model = model
+        self.entities = {str(label): dict(parameters) for label, parameters in entities.items()}
+        self.inputs, self.outputs = dict(inputs or {}), dict(outputs or {})
+        self.settings = dict(settings or {})
+        self.clock, self.time_resolution_s, self.timeout_s = clock, time_resolution_s, timeout_s
+        problems = [*self._start_problems(allow_remote), *self._port_problems()]
+        if problems:
+            raise ScenarioError(problems)
+        for name, heard in self.inputs.items():
+            setattr(self, name, Input(heard.unit, labels=self._labels(heard), default=heard.default))
+        for name, told in self.outputs.items():
+            port = Output(told.unit, self._labels(told), told.kind, may_be_missing=told.may_be_missing)
+            setattr(self, name, port)
+        self._link: Link | None = None
+
+    def _start_problems(self, allow_remote: bool) -> Iterator[str]:
+        starts = [key for key in _STARTS if key in self.simulator]
+        if len(starts) != 1:
+            yield f"simulator is {self.simulator}: give one of 'python', 'cmd' and 'connect', as in mosaik's sim_config"
+        elif starts == ["connect"]:
+            host, _ = parse_address(self.simulator["connect"])
+            if not (allow_remote or is_loopback(host)):
+                yield (
+                    f"simulator at {self.simulator['connect']} is on another machine, and mosaik's protocol has "
+                    "neither password nor encryption: tunnel it to 127.0.0.1, or pass allow_remote=True"
+                )
+        elif starts == ["python"] and ":" not in self.simulator["python"]:
+            yield f"simulator is {self.simulator['python']!r}: write 'module:Class', {{'cmd': …}} or {{'connect': …}}"
+        if not self.time_resolution_s > 0:
+            yield f"time_resolution_s is {self.time_resolution_s:g}: it must be positive"
+        if not self.timeout_s > 0:
+            yield f"timeout_s is {self.timeout_s:g}: it must be positive"
+
+    def _port_problems(self) -> Iterator[str]:
+        if not self.entities:
+            yield "entities is empty: name at least one, as in {'roof 1': {}}"
+        names = [*self.inputs, *self.outputs]
+        if not names:
+            yield "there are neither inputs nor outputs: name a port for each attribute to use"
+        for name in names:
+            # save and load are never called here: a replayed adapter has neither
+            if names.count(name) > 1 or (hasattr(self, name) and name not in ("save", "load")):
+                yield f"port {name!r} cannot be called so: the name is taken, choose another one"
+
+    def _labels(self, attribute: InputAttribute | OutputAttribute) -> Mapping[str, str]:
+        return {label: label for label in self.entities} if attribute.labels is None else attribute.labels
+
+    def open(self) -> None:
+        """Start the simulator, create its entities, and check that it has what the ports need."""
+        questions = _Questions(self)
+        if "python" in self.simulator:
+            self._link = InProcess(self.simulator["python"], questions)
+        else:
+            log = None
+            if self.folder is not None:
+                self.folder.mkdir(parents=True, exist_ok=True)
+                log = self.folder / "simulator.log"
+            self._link = Remote(self.simulator, questions, self.timeout_s, log)
+        self._now = 0
+        self._until = _NEVER
+        if self.clock is not None and self.clock.n_steps is not None:
+            self._until = self._ticks(self.clock.n_steps * self.clock.step_s)
+        meta = self._link.call("init", _SID, time_resolution=self.time_resolution_s, **self.settings)
+        description = _described(meta, self.model)
+        self._type: str = meta.get("type", "time-based")
+        self._types: dict[str, str] = {}
+        self._ids = {label: self._create(label, parameters) for label, parameters in self.entities.items()}
+        self._routes = self._find_routes(meta["models"])
+        self._wanted: dict[str, dict[str, None]] = {}
+        for name, told in self.outputs.items():
+            for eid in self._routes[name]:
+                self._wanted.setdefault(eid, {})[told.name] = None
+        self._triggered = any(self._triggers(description, heard.name) for heard in self.inputs.values())
+        self._link.call("setup_done")
+        self._agenda = {0}
+        self._said = {name: np.full(len(getattr(self, name)), np.nan) for name in self.outputs}
+
+    def _create(self, label: str, parameters: Mapping[str, Any]) -> str:
+        assert self._link is not None
+        created = self._link.call("create", 1, self.model, **parameters)
+        try:
+            (entity,) = created
+            for one in _with_children([entity]):
+                self._types[one["eid"]] = one["type"]
+            return str(entity["eid"])
+        except (TypeError, KeyError, ValueError) as error:
+            raise CosimError(f"{self.model} {label!r}: create() returned {created!r}, which is no list of one entity "
+                             "with 'eid' and 'type'") from error  # fmt: skip
+
+    def _find_routes(self, models: Mapping[str, Any]) -> dict[str, list[str]]:
+        """Return by port the ids of the entities behind its labels."""
+        problems: list[str] = []
+        routes: dict[str, list[str]] = {}
+        for name, attribute in (self.inputs | self.outputs).items():
+            routes[name] = []
+            for label, entity in self._labels(attribute).items():
+                eid = self._ids.get(entity, entity)
+                if eid not in self._types:
+                    problems.append(f"{name}[{label!r}]: there is no entity {entity!r}: there are {_few(self._types)}")
+                    continue
+                model = models.get(self._types[eid], {})
+                anything = name in self.inputs and model.get("any_inputs", False)
+                if attribute.name not in model.get("attrs", ()) and not anything:
+                    problems.append(
+                        f"{name}: {self._types[eid]} has no attribute {attribute.name!r}: there are "
+                        f"{_few(model.get('attrs', ()))}"
+                    )
+                    break
+                routes[name].append(eid)
+        if problems:
+            raise ScenarioError(problems)
+        return routes
+
+    def _triggers(self, description: Mapping[str, Any], attribute: str) -> bool:
+        # mosaik's rules: every input triggers an event-based simulator, those listed a hybrid one.
+        if self._type != "hybrid":
+            return self._type == "event-based"
+        listed = description.get("trigger", ())
+        return listed is True or attribute in (listed or ())
+
+    def _ticks(self, seconds: float) -> int:
+        ticks = round(seconds / self.time_resolution_s)
+        if abs(ticks * self.time_resolution_s - seconds) > 1e-6:
+            raise CosimError(
+                f"{seconds:g} s is not a whole number of the simulator's time units of {self.time_resolution_s:g} s: "
+                "choose steps or time_resolution_s to fit"
+            )
+        return ticks
+
+    def advance(self, step: Step) -> None:
+        """Take every step of the simulator that begins in this one."""
+        start, end = self._ticks(step.start_s), self._ticks(step.end_s)
+        if self._triggered:
+            self._agenda.add(start)
+        lasting: list[tuple[int, dict[str, Vector]]] = []
+        self._now = start
+        while self._agenda and (due := min(self._agenda)) < end:
+            if due > self._now:
+                lasting.append((due - self._now, self._said))
+            self._agenda.remove(due)
+            self._now = due
+            self._step(due, end)
+        lasting.append((end - self._now, self._said))
+        for name, told in self.outputs.items():
+            values = [said[name] for _, said in lasting]
+            averaged = told.kind == "mean" and len(values) > 1
+            value = np.average(values, axis=0, weights=[ticks for ticks, _ in lasting]) if averaged else values[-1]
+            getattr(self, name).value = value
+
+    def _step(self, now: int, end: int) -> None:
+        assert self._link is not None
+        until = end - 1 if self._triggered else self._until
+        following = self._link.call("step", now, self._heard(), until)
+        if following is None and self._type != "time-based":
+            pass
+        elif type(following) is not int or following <= now:
+            raise CosimError(f"the simulator's step({now}) returned {following!r}: it must return the time of its next "
+                             f"step, a whole number beyond {now}")  # fmt: skip
+        elif following > end and self.inputs and self._type == "time-based":
+            raise CosimError(
+                f"the simulator steps from {now} to {following} and would miss the inputs at {end}: its steps must end "
+                f"where the adapter's do; give the adapter the simulator's step, Scenario(clock, steps={{name: "
+                f"{(following - now) * self.time_resolution_s:g}}}), or the simulator a shorter one"
+            )
+        else:
+            self._agenda.add(following)
+        self._said = self._read(now)
+
+    def _heard(self) -> dict[str, Any]:
+        heard: dict[str, Any] = {}
+        for name, attribute in self.inputs.items():
+            port: Input = getattr(self, name)
+            for label, eid, value in zip(port.labels, self._routes[name], port.value.tolist(), strict=True):
+                heard.setdefault(eid, {}).setdefault(attribute.name, {})[f"{name}.{label}"] = value
+        return heard
+
+    def _read(self, now: int) -> dict[str, Vector]:
+        assert self._link is not None
+        if not self.outputs:
+            return {}
+        data = self._link.call("get_data", {eid: list(names) for eid, names in self._wanted.items()})
+        dated = data.get("time", now)
+        if dated != now:
+            raise CosimError(f"the simulator's get_data() at {now} is dated {dated}: outputs ahead of time are "
+                             "refused, have it step at that time instead")  # fmt: skip
+        return {name: self._vector(name, data) for name in self.outputs}
+
+    def _vector(self, name: str, data: Mapping[str, Any]) -> Vector:
+        attribute = self.outputs[name]
+        values = self._said[name].copy()
+        for i, (label, eid) in enumerate(zip(getattr(self, name).labels, self._routes[name], strict=True)):
+            value = data.get(eid, {}).get(attribute.name)
+            try:
+                if value is not None:
+                    values[i] = value
+                elif self._type == "time-based":
+                    values[i] = np.nan
+            except (TypeError, ValueError) as error:
+                raise CosimError(f"{name}[{label!r}]: the simulator says {attribute.name} is {value!r}: only numbers "
+                                 "can pass through a port") from error  # fmt: skip
+        return values
+
+    def close(self) -> None:
+        """Let the simulator finish and stop it."""
+        link, self._link = self._link, None
+        if link is not None:
+            link.close()
+
+    def versions(self) -> dict[str, str]:
+        """Return the version of the simulator API; the simulator's own is not part of it."""
+        return {"mosaik-api-v3": version("mosaik-api-v3")}
+
+
+class _Questions(MosaikProxy):  # type: ignore[misc]
+    """Answers what a simulator asks mosaik, as far as one adapter can know it."""
+
+    def __init__(self, adapter: MosaikSimulator) -> None:
+        self._adapter = adapter
+
+    async def get_progress(self) -> float:
+        """Return how much of the run has passed. [%]"""
+        if self._adapter._until == _NEVER:
+            raise CosimError("the run's end is unknown here: pass clock=, with an end, to MosaikSimulator")
+        return 100.0 * self._adapter._now / self._adapter._until
+
+    async def get_related_entities(self, entities: str | Sequence[str] | None = None) -> Any:
+        """Return the graph of the simulator's entities and the ports' labels, or the neighbours in it."""
+        adapter = self._adapter
+        nodes = {f"{_SID}.{eid}": {"sim": _SID, "type": kind} for eid, kind in adapter._types.items()}
+        edges: list[list[Any]] = []
+        for name in adapter.inputs:
+            for label, eid in zip(getattr(adapter, name).labels, adapter._routes[name], strict=True):
+                nodes[f"{name}.{label}"] = {"sim": name, "type": "label"}
+                edges.append([f"{name}.{label}", f"{_SID}.{eid}", {}])
+        if entities is None:
+            return {"nodes": nodes, "edges": edges}
+
+        def around(entity: str) -> dict[str, Any]:
+            pairs = [edge[:2] for edge in edges if entity in edge[:2]]
+            return {other: nodes[other] for pair in pairs for other in pair if other != entity}
+
+        return around(entities) if isinstance(entities, str) else {entity: around(entity) for entity in entities}
+
+    async def get_data(self, attrs: Any) -> Any:
+        """Refuse: data come through inputs."""
+        raise CosimError(f"it asked for {attrs} with get_data: declare an input and connect it instead")
+
+    async def set_data(self, data: Any) -> None:
+        """Refuse: data go through outputs."""
+        raise CosimError(f"it sent {data} with set_data: declare an output and connect it instead")
+
+    async def set_event(self, event_time: int) -> None:
+        """Refuse, as mosaik does: events are for runs in real time."""
+        raise CosimError(f"it set an event at {event_time}: there are none outside real time")
+
+
+def _described(meta: Any, model: str) -> Mapping[str, Any]:
+    """Return a model's description out of what ``init`` returned, if all is as it should be."""
+    if not isinstance(meta, Mapping) or not isinstance(meta.get("models"), Mapping):
+        raise CosimError(f"the simulator's init() returned {meta!r}: it must return its meta data, with 'models'")
+    api = str(meta.get("api_version", "none"))
+    if api.partition(".")[0] != "3":
+        raise CosimError(f"the simulator speaks version {api} of mosaik's API: only version 3 is understood here")
+    if meta.get("type", "time-based") not in ("time-based", "hybrid", "event-based"):
+        raise CosimError(f"the simulator is of type {meta['type']!r}: there are time-based, hybrid and event-based")
+    public = {name: about for name, about in meta["models"].items() if about.get("public", True)}
+    if model not in public:
+        raise CosimError(f"the simulator has no model {model!r} to create: there are {_few(public)}")
+    description: Mapping[str, Any] = public[model]
+    return description
+
+
+def _with_children(entities: Sequence[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
+    for entity in entities:
+        yield entity
+        yield from _with_children(entity.get("children") or ())
+
+
+def _few(names: Any) -> str:
+    known = [str(name) for name in names]
+    return ", ".join(known[:12]) + (f" and {len(known) - 12} more" if len(known) > 12 else "") if known else "none"
