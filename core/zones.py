@@ -2,12 +2,15 @@
 
 The two-mass network of VDI 6007-1 with an explicit air node: the exterior mass (AW: façades, roof, ground
 floor) sees an equivalent outdoor temperature through ``r_rest``, the interior mass (IW: partitions, ceilings)
-sees only the room; both meet the air by convection and each other by radiation at their surfaces; windows,
-ventilation and infiltration couple the air to outdoors::
+sees only the room; windows have a massless inner surface that looks out through ``window_conductance``; the three
+surfaces meet the air by convection and each other by radiation; ventilation and infiltration, and windows whose
+surface is not told apart, couple the air to outdoors::
 
     T_eq ──r_rest── AW ──r_exterior── surface ──convection── air ──outdoor_conductance── T_out
                                         │ radiation           │
-                         IW ──r_interior── surface ──convection─┘
+                         IW ──r_interior── surface ──convection─┤
+                                        │ radiation           │
+       T_win ──window_conductance── window surface ──convection─┘
 
 Inputs are constant over a step and the network is linear, so a step is exact (matrix exponential), and so is
 the mean of the states over the step: energy is conserved at any step length.
@@ -16,6 +19,7 @@ the mean of the states over the step: energy is conserved at any step length.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +28,8 @@ from . import _zones
 from .errors import CosimError
 
 Array = npt.NDArray[np.float64]
-N_COEFFICIENTS = 64  # 63 used; a whole number of cache lines
+_MAY_BE_ZERO = ("outdoor_conductance", "window_area", "window_conductance")
+N_COEFFICIENTS = 72  # 68 used; a whole number of cache lines
 
 
 @dataclass(frozen=True)
@@ -46,15 +51,21 @@ class ZoneParameters:
     exterior_area, interior_area
         Surfaces that face the room. [m²]
     outdoor_conductance
-        Windows, doors, ventilation and infiltration, air to outdoors. [W/K]
+        Ventilation and infiltration, doors, and windows without a surface of their own, air to outdoors. [W/K]
     h_exterior, h_interior, h_radiation
         Convective coefficients at the two surfaces and radiative coefficient between them; radiation acts on
         the smaller surface. [W/(m² K)]
+    window_area, window_conductance
+        Windows that meet the room at a surface of their own: area [m²], and from that surface to the window's
+        equivalent outdoor temperature, outer surface included. [W/K]
+    h_window
+        Convective coefficient at the windows. [W/(m² K)]
 
     Raises
     ------
     CosimError
-        If a value is not finite and positive (``outdoor_conductance`` may be 0, ``r_rest`` infinite).
+        If a value is not finite and positive (``outdoor_conductance`` and the windows' may be 0, ``r_rest``
+        infinite), or only one of the windows' area and conductance is 0.
 
     References
     ----------
@@ -73,6 +84,9 @@ class ZoneParameters:
     h_exterior: Array | float = 2.7
     h_interior: Array | float = 2.24
     h_radiation: Array | float = 5.0
+    window_area: Array | float = 0.0
+    window_conductance: Array | float = 0.0
+    h_window: Array | float = 2.7
 
     def __post_init__(self) -> None:
         names = [field.name for field in fields(self)]
@@ -82,7 +96,7 @@ class ZoneParameters:
             shapes = ", ".join(f"{n} {np.shape(getattr(self, n))}" for n in names)
             raise CosimError(f"zone parameters have shapes {shapes}: give one value per archetype") from error
         for name, value in zip(names, arrays, strict=True):
-            good = value >= 0 if name == "outdoor_conductance" else value > 0
+            good = value >= 0 if name in _MAY_BE_ZERO else value > 0
             if name != "r_rest":
                 good &= np.isfinite(value)
             if not good.all():
@@ -91,6 +105,12 @@ class ZoneParameters:
                     f"{name} of archetype {first} is {value[first]}: it must be positive and finite"
                 )
             object.__setattr__(self, name, value.copy())
+        lone = (np.asarray(self.window_area) > 0) != (np.asarray(self.window_conductance) > 0)
+        if lone.any():
+            raise CosimError(
+                f"archetype {int(np.argmax(lone))} has only one of window_area and window_conductance: "
+                "give both, or 0 for both"
+            )
 
     def __len__(self) -> int:
         return len(self.air_capacity)
@@ -108,28 +128,83 @@ class ZoneParameters:
     @property
     def loss_coefficient(self) -> Array:
         """Steady heat flow from the air to outdoors per kelvin, without sun and sky on the exterior. [W/K]"""
-        to_exterior, to_interior, between, _ = _network(self)
-        inward = to_exterior + between * to_interior / (between + to_interior)
-        return self.outdoor_conductance + 1 / (self.r_rest + 1 / inward)
+        net = _network(self)
+        out = np.stack([self.outdoor_conductance + net.window[0], 1 / self.r_rest + net.window[1], net.window[2]])
+        matrix = np.zeros((len(self), 2, 2))
+        matrix[:, 0, 0] = net.exterior + net.between + out[1]
+        matrix[:, 1, 1] = net.interior + net.between + out[2]
+        matrix[:, 0, 1] = matrix[:, 1, 0] = -net.between
+        masses = np.linalg.solve(matrix, np.stack([net.exterior, net.interior], axis=1)[:, :, None])[:, :, 0]
+        result: Array = out[0] + out[1] * masses[:, 0] + out[2] * masses[:, 1]
+        return result
 
 
-def _network(p: ZoneParameters) -> tuple[Array, Array, Array, Array]:
-    """Eliminate the two massless surfaces.
+    @property
+    def surface_matrix(self) -> Array:
+        """From what surrounds them to exterior, interior and window surface temperature, shape (n, 3, 6).
 
-    Returns the conductances air–exterior mass, air–interior mass, exterior–interior mass, and the shares
-    (n, 3, 2) of a gain at a surface that reach air, exterior and interior mass.
+        The columns take the temperatures of air, exterior and interior mass and behind the windows [°C], and the
+        gains at exterior and interior surface [W]; means over a step give means. Without windows the window's
+        surface reads 0.
+        """
+        inverse, air, mass = _surfaces(self)
+        sources = [np.einsum("sgn,gn->sn", inverse, air), *(inverse[:, k] * mass[k] for k in range(3))]
+        return np.moveaxis(np.stack([*sources, inverse[:, 0], inverse[:, 1]]), -1, 0).swapaxes(1, 2)
+
+
+class _Network(NamedTuple):
+    """The network without its massless surfaces: conductances [W/K] and the ways of gains at surfaces."""
+
+    exterior: Array
+    """Air to exterior mass, shape (n,)."""
+    interior: Array
+    """Air to interior mass, shape (n,)."""
+    between: Array
+    """Exterior to interior mass, shape (n,)."""
+    window: Array
+    """Air, exterior and interior mass to what lies behind the windows, shape (3, n)."""
+    split: Array
+    """Share of gains at exterior and interior surface that reaches air, both masses and leaves, shape (n, 4, 2)."""
+
+
+def _surfaces(p: ZoneParameters) -> tuple[Array, Array, Array]:
+    """Return what 1 W at surface g does to the temperature of surface s, and what they see of air and masses.
+
+    Shapes (3, 3, n), (3, n) and (3, n). Radiation between exterior and interior surface acts on the smaller one,
+    less what of it the windows take; a window radiates to both by area.
     """
-    mass = np.stack([1 / p.r_exterior, 1 / p.r_interior])
-    air = np.stack([p.h_exterior * p.exterior_area, p.h_interior * p.interior_area])
-    radiation = p.h_radiation * np.minimum(p.exterior_area, p.interior_area)
-    own = mass + air + radiation
-    det = own[0] * own[1] - radiation * radiation
-    # inverse[i, j]: what 1 W at surface j does to the temperature of surface i
-    inverse = np.stack([np.stack([own[1], radiation]), np.stack([radiation, own[0]])]) / det
-    split = np.stack([np.einsum("sn,sgn->gn", air, inverse), mass[0] * inverse[0], mass[1] * inverse[1]])
+    n = len(p)
+    window = np.asarray(p.window_area)
+    areas = np.stack([p.exterior_area, p.interior_area, window])
+    larger = np.maximum(areas[0], areas[1])
+    radiation = np.zeros((n, 3, 3))
+    radiation[:, 0, 1] = p.h_radiation * np.minimum(areas[0], areas[1]) * (larger / (larger + window))
+    for k in (0, 1):
+        radiation[:, k, 2] = p.h_radiation * window * areas[k] / (areas[0] + areas[1])
+    radiation += np.swapaxes(radiation, 1, 2)
+    mass = np.stack([1 / p.r_exterior, 1 / p.r_interior, np.asarray(p.window_conductance)])
+    air = np.stack([p.h_exterior * areas[0], p.h_interior * areas[1], p.h_window * window])
+    own = mass + air + radiation.sum(axis=2).T
+    own[2] = np.where(window > 0, own[2], 1.0)  # no window, nothing to eliminate
+    surfaces = -radiation
+    surfaces[:, range(3), range(3)] = own.T
+    inverse = np.moveaxis(np.linalg.inv(surfaces), 0, -1)
+    inverse = (inverse + np.swapaxes(inverse, 0, 1)) / 2  # as symmetric as what it inverts
+    return inverse, air, mass
+
+
+def _network(p: ZoneParameters) -> _Network:
+    """Eliminate the three massless surfaces."""
+    inverse, air, mass = _surfaces(p)
     to_mass = np.einsum("sn,sgn,gn->gn", air, inverse, mass)
-    between = mass[0] * inverse[0, 1] * mass[1]
-    return to_mass[0], to_mass[1], between, np.moveaxis(split, -1, 0)
+    split = np.stack(
+        [np.einsum("sn,sgn->gn", air, inverse), *(mass[k] * inverse[k] for k in range(3))]
+    )  # (4, 3, n): where a gain at each surface goes
+    return _Network(
+        to_mass[0], to_mass[1], mass[0] * inverse[0, 1] * mass[1],
+        np.stack([to_mass[2], mass[0] * inverse[0, 2] * mass[2], mass[1] * inverse[1, 2] * mass[2]]),
+        np.moveaxis(split[:, :2], -1, 0),
+    )  # fmt: skip
 
 
 def _phi(z: Array) -> tuple[Array, Array, Array]:
@@ -178,7 +253,7 @@ def coefficients(parameters: ZoneParameters, step_s: float) -> Array:
 
     Returns
     -------
-    shape (n_archetypes, 64)
+    shape (n_archetypes, 72)
         As laid out in ``_zones.pyx``.
 
     Raises
@@ -190,19 +265,19 @@ def coefficients(parameters: ZoneParameters, step_s: float) -> Array:
         raise CosimError(f"the step is {step_s} s: it must be positive")
     p = parameters
     n = len(p)
-    exterior, interior, between, split = _network(p)
+    exterior, interior, between, window, split = _network(p)
     rest = 1 / p.r_rest
     conductance = np.zeros((n, 3, 3))
-    conductance[:, 0, 0] = p.outdoor_conductance + exterior + interior
-    conductance[:, 1, 1] = rest + exterior + between
-    conductance[:, 2, 2] = interior + between
+    conductance[:, 0, 0] = p.outdoor_conductance + window[0] + exterior + interior
+    conductance[:, 1, 1] = rest + window[1] + exterior + between
+    conductance[:, 2, 2] = window[2] + interior + between
     conductance[:, 0, 1] = conductance[:, 1, 0] = -exterior
     conductance[:, 0, 2] = conductance[:, 2, 0] = -interior
     conductance[:, 1, 2] = conductance[:, 2, 1] = -between
     capacity = np.stack([p.air_capacity, p.exterior_capacity, p.interior_capacity], axis=1)
     free = _exact(conductance, capacity, step_s)
     held = _exact(conductance[:, 1:, 1:], capacity[:, 1:], step_s)
-    head = np.stack([p.outdoor_conductance, rest, exterior, interior, p.air_capacity / step_s], axis=1)
+    head = np.stack([p.outdoor_conductance, rest, exterior, interior, p.air_capacity / step_s, *window], axis=1)
     rows = np.zeros((n, N_COEFFICIENTS))
     parts = [head, split.reshape(n, -1), *(m.reshape(n, -1) for m in (*free, *held))]
     filled = np.concatenate(parts, axis=1)
@@ -274,7 +349,7 @@ class Zones:
         self.state = np.empty((3, n))
         """Air, exterior and interior mass temperature after the last step, shape (3, n_zones). [°C]"""
         self.state[:] = temperature
-        self._drive = np.zeros((5, n))
+        self._drive = np.zeros((6, n))
         self._control = np.zeros((4, n))
         self._coefficients: dict[float, Array] = {}
 
@@ -306,6 +381,7 @@ class Zones:
         outdoor: npt.ArrayLike,
         *,
         equivalent: npt.ArrayLike | None = None,
+        window: npt.ArrayLike | None = None,
         gain_air: npt.ArrayLike = 0.0,
         gain_exterior: npt.ArrayLike = 0.0,
         gain_interior: npt.ArrayLike = 0.0,
@@ -320,8 +396,9 @@ class Zones:
         ----------
         step_s
             Step length. [s]
-        outdoor, equivalent : shape (n_zones,) or scalar
-            Mean outdoor temperature, and that of the exterior mass with sun and sky (default: the same). [°C]
+        outdoor, equivalent, window : shape (n_zones,) or scalar
+            Mean outdoor temperature, and those of the exterior mass and of the windows with the sun that they
+            absorb and the sky (default: the same). [°C]
         gain_air, gain_exterior, gain_interior : shape (n_zones,) or scalar
             Mean convective gains, and radiant gains at the two surfaces. [W]
         heating_setpoint, cooling_setpoint : shape (n_zones,) or scalar
@@ -337,13 +414,14 @@ class Zones:
         drive, control = self._drive, self._control
         drive[0] = outdoor
         drive[1] = outdoor if equivalent is None else equivalent
-        drive[2], drive[3], drive[4] = gain_air, gain_exterior, gain_interior
+        drive[2] = outdoor if window is None else window
+        drive[3], drive[4], drive[5] = gain_air, gain_exterior, gain_interior
         control[0], control[1], control[2], control[3] = (
             heating_setpoint, cooling_setpoint, heating_capacity, cooling_capacity,
         )  # fmt: skip
         if not np.isfinite(drive).all():
             row, zone = np.argwhere(~np.isfinite(drive))[0]
-            name = ("outdoor", "equivalent", "gain_air", "gain_exterior", "gain_interior")[row]
+            name = ("outdoor", "equivalent", "window", "gain_air", "gain_exterior", "gain_interior")[row]
             raise CosimError(f"{name} of zone {zone} is {drive[row, zone]}: it must be a finite number")
         if not (control[0] <= control[1]).all():
             zone = int(np.argmin(control[0] <= control[1]))
