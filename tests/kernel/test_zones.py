@@ -8,7 +8,8 @@ from scipy.integrate import solve_ivp
 from scipy.linalg import expm
 
 from cosim.core import CosimError, _zones, zones_reference
-from cosim.core.zones import ZoneParameters, Zones, _exact, coefficients
+from cosim.core.zone_network import _exact, coefficients
+from cosim.core.zones import TARGETS, ZoneParameters, Zones
 
 # A flat of 100 m2, heavy: all values absolute.
 FLAT = {
@@ -90,7 +91,7 @@ def test_compiled_kernel_equals_numpy_reference(step_s):
         values = list(random_drive(rng, n).values())
         drive[:], control[:] = values[:6], values[6:]
         mean, flow, mean2, flow2 = (np.empty((rows_, n)) for rows_ in (3, 2, 3, 2))
-        _zones.step(rows, zones.archetype, scale, drive, control, state, mean, flow)
+        _zones.step(rows, zones.archetype, scale, drive, control, state, mean, flow, 0, n, len(TARGETS) - 1)
         zones_reference.step(rows, zones.archetype, scale, drive, control, other, mean2, flow2)
         for ours, theirs in ((state, other), (mean, mean2), (flow, flow2)):
             np.testing.assert_allclose(ours, theirs, rtol=1e-12, atol=1e-12 * np.abs(theirs).max())
@@ -255,7 +256,7 @@ def test_impossible_zones_and_steps_are_refused():
         zones.step(60, np.nan)
     with pytest.raises(CosimError, match="must not be above the cooling setpoint"):
         zones.step(60, 5.0, heating_setpoint=27, cooling_setpoint=26)
-    with pytest.raises(CosimError, match="capacity is negative"):
+    with pytest.raises(CosimError, match=r"heating_capacity of zone 0 is -1\.0"):
         zones.step(60, 5.0, heating_capacity=-1.0)
 
 
