@@ -230,8 +230,8 @@ class Zones:
         if not (control[0] <= control[1]).all():
             zone = int(np.argmin(control[0] <= control[1]))
             raise CosimError(
-                f"zone {self._labels[zone]} is to be heated to {control[0, zone]} °C and cooled to {control[1, zone]} °C: "
-                "the heating setpoint must not be above the cooling setpoint"
+                f"zone {self._labels[zone]} is to be heated to {control[0, zone]} °C and cooled to "
+                f"{control[1, zone]} °C: the heating setpoint must not be above the cooling setpoint"
             )
         if not (control[2:] >= 0).all():
             row, zone = np.argwhere(~(control[2:] >= 0))[0]

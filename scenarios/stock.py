@@ -32,6 +32,7 @@ FURNISHED_AIR = 1e4  # J/(m² K) of air and furniture, default of ISO 52016-1:20
 OUTER_FILM = 0.04  # m² K/W, ISO 6946
 ABSORPTANCE = 0.6  # assumption: façades and roofs of medium colour
 SKY_LOSS = 5 * 0.9 * 11.0  # W/m²: 5 ε times 11 K between air and sky, ISO 13790:2008, 11.4.6
+TANK = 0.15  # m³ per dwelling with a heat pump, assumption
 SLAB = 0.3  # m, assumption: what a storey is higher than its rooms
 SHADING = 0.6 * (1 - 0.3) * 0.9  # vertical windows: shading, frame, angle of incidence; TABULA standard values
 FREE_SIDES = {0: (0, 90, 180, 270), 1: (0, 90, 180), 2: (0, 180), 3: (0,)}  # degrees from the street façade
@@ -270,6 +271,10 @@ class Stock:
         ``"heat_pump"`` or ``"gas_boiler"``.
     heating_capacity, heat_pump_capacity, cooling_capacity
         Heat of boiler, or heat pump and back-up together; of the heat pump alone; of the coolers. [W]
+    heat_pump_source
+        ``"air"`` or ``"ground"``.
+    tank_volume, pv_capacity, battery_capacity
+        Of hot-water tanks beside heat pumps [m³], solar panels [W of peak] and batteries [J].
     """
 
     ids: tuple[str, ...]
@@ -289,25 +294,49 @@ class Stock:
     heating_capacity: Array
     heat_pump_capacity: Array
     cooling_capacity: Array
+    heat_pump_source: tuple[str, ...]
+    tank_volume: Array
+    pv_capacity: Array
+    battery_capacity: Array
 
     def __len__(self) -> int:
         return len(self.ids)
 
-    def with_heat_pumps(self, share: float, seed: int = 0) -> Stock:
+    def with_heat_pumps(self, share: float, seed: int = 0, *, ground_share: float = 0.0) -> Stock:
         """Return the stock with heat pumps in this share of its buildings, gas boilers in the others.
 
-        A larger share keeps the buildings of a smaller one. Heat pumps cover the design load, a resistance
+        A larger share keeps the buildings of a smaller one, and so does a larger share of heat pumps on the ground.
+        Heat pumps cover the design load, a resistance
         heater as much as half of it on top, boilers the same in all (assumed sizing, for recovery in the morning).
         """
         if not 0 <= share <= 1:
             raise CosimError(f"the share of heat pumps is {share}: it must be from 0 to 1")
+        if not 0 <= ground_share <= 1:
+            raise CosimError(f"the share of heat pumps on the ground is {ground_share}: it must be from 0 to 1")
         chosen = uniform(seed, "has heat pump", self.ids) < share
+        deep = uniform(seed, "heat pump on the ground", self.ids) < ground_share
         return dataclasses.replace(
             self,
             heating=tuple(np.where(chosen, "heat_pump", "gas_boiler").tolist()),
             heating_capacity=1.5 * self.design_load,
             heat_pump_capacity=np.where(chosen, self.design_load, 0.0),
+            heat_pump_source=tuple(np.where(deep, "ground", "air").tolist()),
         )
+
+    def with_photovoltaics(self, share: float, seed: int = 0, *, battery_hours: float = 0.0) -> Stock:
+        """Return the stock with solar panels on half the roof of this share of its buildings (200 W of peak per m²).
+
+        ``battery_hours`` is the capacity of the batteries beside them over their peak. A larger share keeps the
+        buildings of a smaller one; half the roof and 200 W/m² are assumptions.
+        """
+        if not (0 <= share <= 1 and 0 <= battery_hours < 100):
+            raise CosimError(
+                f"the share of photovoltaics is {share} and its batteries hold {battery_hours} hours: give a share "
+                "from 0 to 1 and hours from 0 to 100"
+            )
+        chosen = uniform(seed, "has photovoltaics", self.ids) < share
+        peak = np.where(chosen, 0.5 * 200.0 * self.floor_area / self.storeys, 0.0)
+        return dataclasses.replace(self, pv_capacity=peak, battery_capacity=battery_hours * 3600.0 * peak)
 
 
 def _facades(azimuth: float, attached: int) -> Array:
@@ -408,6 +437,7 @@ def make_stock(
     index: npt.NDArray[np.int32] = archetype.reshape(-1).astype(np.int32)
     loss = zones.loss_coefficient[index] * area
     cools = uniform(seed, "has cooling", ids) < cooling_share
+    dwellings = np.maximum(1, np.round(area * [t.dwellings / t.reference_area for t in types]))
     stock = Stock(
         ids=ids,
         types=tuple(type_codes),
@@ -415,7 +445,7 @@ def make_stock(
         archetype=index,
         floor_area=area,
         storeys=floors,
-        dwellings=np.maximum(1, np.round(area * [t.dwellings / t.reference_area for t in types])),
+        dwellings=dwellings,
         window_area=window,
         solar_transmittance=np.array([t.window_g for t in types]) * SHADING,
         sun_on_exterior=sun,
@@ -426,5 +456,9 @@ def make_stock(
         heating_capacity=np.zeros(n),
         heat_pump_capacity=np.zeros(n),
         cooling_capacity=np.where(cools, 60.0 * area, 0.0),
+        heat_pump_source=("air",) * n,
+        tank_volume=TANK * dwellings,
+        pv_capacity=np.zeros(n),
+        battery_capacity=np.zeros(n),
     )
     return stock.with_heat_pumps(heat_pump_share, seed)
