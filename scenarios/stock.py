@@ -22,6 +22,7 @@ from cosim.adapters.buildings import SURFACES
 from cosim.core import CosimError, InputFileError
 from cosim.core.random import uniform
 from cosim.core.zones import Array, ZoneParameters
+from cosim.scenarios.footprints import by_orientation, facade_shares
 
 TYPES_FILE = Path(__file__).with_name("tabula_types.csv")
 
@@ -94,17 +95,26 @@ class TabulaType:
         parts = (self.roof_area, self.wall_area, self.floor_area, self.window_area, self.door_area)
         return Areas(*(np.asarray(part / self.reference_area) for part in parts))
 
-    def areas(self, floor_area: npt.ArrayLike, storeys: npt.ArrayLike, attached_sides: npt.ArrayLike) -> Areas:
-        """Return the areas of a building with a square footprint and the type's share of windows and doors.
+    def areas(
+        self,
+        floor_area: npt.ArrayLike,
+        storeys: npt.ArrayLike,
+        attached_sides: npt.ArrayLike,
+        facade_length: npt.ArrayLike | None = None,
+    ) -> Areas:
+        """Return the areas of a building with the type's share of windows and doors.
 
         Parameters
         ----------
         floor_area, storeys, attached_sides : scalar or shape (n_buildings,)
             Floor area of all storeys [m²], number of storeys, sides that touch heated neighbours (0 to 3).
+        facade_length : scalar or shape (n_buildings,)
+            Of the façades that touch no neighbour; by default that of a square footprint's free sides. [m]
         """
         floor, levels = np.asarray(floor_area, float), np.asarray(storeys, float)
         sides = 4 - np.asarray(attached_sides, float)
-        facade = sides * np.sqrt(floor / levels) * levels * (self.room_height + SLAB) / floor
+        length = sides * np.sqrt(floor / levels) if facade_length is None else np.asarray(facade_length, float)
+        facade = length * levels * (self.room_height + SLAB) / floor
         whole = self.wall_area + self.window_area + self.door_area
         window, door = facade * (self.window_area / whole), facade * (self.door_area / whole)
         return Areas(1 / levels, facade - window - door, 1 / levels, window, door)
@@ -341,13 +351,8 @@ class Stock:
 
 def _facades(azimuth: float, attached: int) -> Array:
     """Share of the free façades by surface, each between its two nearest of the eight azimuths."""
-    shares = np.zeros(len(SURFACES))
-    for turn in FREE_SIDES[attached]:
-        position = ((azimuth + turn) % 360) / 45
-        low = int(position)
-        shares[1 + low % 8] += 1 - (position - low)
-        shares[1 + (low + 1) % 8] += position - low
-    return np.asarray(shares / shares.sum())
+    turns = FREE_SIDES[attached]
+    return np.asarray(sum(by_orientation(azimuth + turn, 1 / len(turns)) for turn in turns))
 
 
 def make_stock(
@@ -359,6 +364,7 @@ def make_stock(
     azimuths: npt.ArrayLike,
     level: npt.ArrayLike = 1,
     *,
+    facade_length: Array | None = None,
     heat_pump_share: float = 0.0,
     cooling_share: float = 0.5,
     design_outdoor: float = 0.0,
@@ -378,6 +384,8 @@ def make_stock(
         Where the street façade looks, clockwise from north. [°]
     level : shape (n_buildings,) or scalar
         Refurbishment: 1 existing, 2 usual, 3 advanced.
+    facade_length : shape (n_buildings, 9)
+        Free façade by orientation, as of `footprints.Footprints`; replaces ``attached`` and ``azimuths``. [m]
     heat_pump_share, cooling_share
         Shares of buildings with heat pumps and with coolers (60 W/m², an assumption).
     design_outdoor
@@ -412,6 +420,12 @@ def make_stock(
         if not good.all():
             first = int(np.argmin(good))
             raise CosimError(f"building {ids[first]!r} has {name} = {column[first]:g}: it is out of range")
+    free = None if facade_length is None else np.asarray(facade_length, float)
+    if free is not None and not (free.shape == (n, len(SURFACES)) and np.isfinite(free).all() and (free >= 0).all()):
+        raise CosimError(
+            f"facade_length has shape {free.shape}: {n} buildings need ({n}, {len(SURFACES)}) lengths, finite and not "
+            "negative"
+        )
     known = tabula_types()
     for building, code, number in zip(ids, type_codes, levels, strict=True):
         if (code, number) not in known:
@@ -422,10 +436,10 @@ def make_stock(
     window, sun, sky = np.zeros((n, len(SURFACES))), np.zeros((n, len(SURFACES))), np.zeros(n)
     names = [field.name for field in dataclasses.fields(ZoneParameters)]
     for i, kind in enumerate(types):
-        areas = kind.areas(area[i], floors[i], sides[i])
+        areas = kind.areas(area[i], floors[i], sides[i], None if free is None else free[i].sum())
         zone = kind.zone_of(areas)
         rows.append(tuple(float(np.asarray(getattr(zone, name))[0]) for name in names))
-        facades = _facades(azimuth[i], int(sides[i]))
+        facades = _facades(azimuth[i], int(sides[i])) if free is None else facade_shares(free[i : i + 1])[0]
         window[i] = float(areas.window) * area[i] * facades
         wall, roof = kind.wall_u * float(areas.wall), kind.roof_u * float(areas.roof)
         opaque = float(kind._opaque(areas))

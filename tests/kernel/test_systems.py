@@ -12,7 +12,9 @@ from cosim.core.heat_pump import FittedCurve, HeatPumps, LiftCurve, frost_loss, 
 from cosim.core.households import APPLIANCES, BASE_POWER, Households
 from cosim.core.photovoltaics import pv_yield
 from cosim.core.storage import WATER, Batteries, Tanks
+from cosim.core.thermostat import Thermostats
 from cosim.core.weather import synthetic_year
+from cosim.core.zones import ZoneParameters, Zones
 
 HPLIB = Path(__file__).parents[3] / "shared/data/heatpump/hplib_database.csv"
 MONDAY = dt.datetime(2025, 1, 13)
@@ -205,3 +207,27 @@ def test_panels_yield_what_barcelona_publishes():
     # Assumption: optimally tilted roofs of Barcelona give 1,300 to 1,600 kWh per kW of peak.
     assert 1250 < hours[0] < 1650
     assert hours[1] < 0.7 * hours[0]
+
+
+def test_a_switching_thermostat_keeps_its_band_and_needs_what_ideal_heating_needs():
+    flat = ZoneParameters(
+        air_capacity=1e6, exterior_capacity=8e6, interior_capacity=2e7, r_exterior=1e-3, r_interior=4e-4,
+        r_rest=1.5e-2, exterior_area=90.0, interior_area=300.0, outdoor_conductance=80.0,
+    )  # fmt: skip
+    switched, ideal, thermostat = Zones(flat, [0]), Zones(flat, [0]), Thermostats(1, band=1.0)
+    heat, energy, air = 0.0, 0.0, []
+    for _ in range(3 * 1440):
+        step, given = thermostat.step(switched, 60.0, 0.0, 20.0, 6000.0)
+        heat += given[0]
+        air.append(switched.state[0, 0])
+        assert given[0] in (0.0, 6000.0)
+        energy += ideal.step(60.0, 0.0, heating_setpoint=20.0, heating_capacity=6000.0).power[0]
+    assert step.power[0] == 0
+    late = np.array(air[600:])
+    assert 19.2 < late.min() < 19.6
+    assert 20.4 < late.max() < 20.8
+    assert heat == pytest.approx(energy, rel=0.02)
+    with pytest.raises(CosimError, match="a step of 900 s: at most 60 s"):
+        thermostat.step(switched, 900.0, 0.0, 20.0, 6000.0)
+    with pytest.raises(CosimError, match="dead band is 0"):
+        Thermostats(1, band=0.0)
