@@ -7,7 +7,8 @@ from Cython.Build import cythonize
 from setuptools import Extension, setup
 
 # -ffp-contract=off: a fused multiply-add rounds once instead of twice, so results would depend on the processor.
-FLAGS = ["-O3", "-ffp-contract=off", "-fno-math-errno", "-Wno-unreachable-code"]
+# -fno-trapping-math: nobody reads floating-point traps, and with them no selection becomes vector code.
+FLAGS = ["-O3", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", "-Wno-unreachable-code"]
 
 setup(
     ext_modules=cythonize(
@@ -16,6 +17,7 @@ setup(
                 f"cosim.core.{source.stem}",
                 [str(source)],
                 include_dirs=[np.get_include(), "core"],
+                depends=[str(header) for header in sorted(Path("core").glob("*.h"))],
                 define_macros=[("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION")],
                 extra_compile_args=FLAGS,
             )

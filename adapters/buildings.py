@@ -1,7 +1,7 @@
 """How much electricity and gas do the city's dwellings draw to be warm, cool, lit and washed?
 
-Each building is one zone of `cosim.core.zones` with its household uses and its heating: a heat pump with a
-resistance heater behind it, or a gas boiler.
+Each building is one zone of `cosim.core.zones` with its households, its heating (a heat pump with a resistance heater
+behind it and a hot-water tank, or a gas boiler), coolers, solar panels and a battery.
 """
 
 from __future__ import annotations
@@ -9,34 +9,23 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 from collections.abc import Sequence
+from pathlib import Path
 from typing import ClassVar, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from cosim.core import Adapter, Clock, CosimError, Input, Output, Placement, PortError, Step
+from cosim.core import Adapter, Clock, CosimError, Input, InputFileError, Output, Placement, PortError, Step
+from cosim.core.heat_pump import HeatPumps, LiftCurve, sources
+from cosim.core.households import PERSON_GAIN, Households
 from cosim.core.random import uniform
+from cosim.core.storage import Batteries, Tanks
 from cosim.core.zones import Array, ZoneParameters, Zones
 
 SURFACES = (
     "horizontal", "north", "northeast", "east", "southeast", "south", "southwest", "west", "northwest",
 )  # fmt: skip
 """Surfaces that the sun shines on: the horizontal, and façades by azimuth in steps of 45°."""
-
-# Residential apartment of EN 16798-1:2019, Annex C: power density and its 24 hourly shares. The standard's 3 W/m²
-# of appliances stand for lighting, too; its separate lighting schedule has no power density for dwellings.
-OCCUPANT_GAIN = 4.2  # W/m² at full occupancy, 28.3 m² a person
-APPLIANCE_POWER = 3.0  # W/m²
-OCCUPANCY_WORKDAY = (
-    1, 1, 1, 1, 1, 1, 0.5, 0.5, 0.5, 0.1, 0.1, 0.1, 0.2, 0.2, 0.2, 0.2, 0.5, 0.5, 0.5, 0.8, 0.8, 0.8, 1, 1,
-)  # fmt: skip
-OCCUPANCY_WEEKEND = (1,) * 6 + (0.8,) * 16 + (1, 1)
-APPLIANCES = (
-    0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.7, 0.7, 0.5, 0.5, 0.6,
-    0.6, 0.6, 0.6, 0.5, 0.5, 0.7, 0.7, 0.8, 0.8, 0.8, 0.6, 0.6,
-)  # fmt: skip
-# Assumption: draws of hot water by hour, peaks in the morning and the evening, night almost none.
-HOT_WATER = (1, 1, 1, 1, 1, 3, 7, 11, 9, 6, 4, 4, 5, 5, 3, 3, 3, 4, 6, 8, 8, 6, 4, 2)
 
 HEATING_SETPOINT, COOLING_SETPOINT = 20.0, 26.0  # °C, EN 16798-1:2019, category II
 SETBACK = 17.0  # °C, assumption: from 23 to 7 h in civil time
@@ -48,16 +37,21 @@ AIRING = 4 * 2.5 * 0.34  # W/(m² K) per floor area
 CONVECTIVE_GAIN = 0.5  # assumption: half of what persons and appliances give off warms the air directly
 CONVECTIVE_SUN = 0.09  # VDI 6007-1, test case 5
 
-HOT_WATER_TEMPERATURE = 50.0  # °C, assumption
+WATER_TEMPERATURE = 42.0  # °C, assumption: what users mix hot water to
+TANK_CHARGE = 1500.0  # W of heat per dwelling, assumption: what a heat pump spares for the tank at once
 BOILER_EFFICIENCY = 0.86  # assumption, of gross calorific value: the least that Regulation (EU) 813/2013 admits
 COOLING_EER = 3.2  # assumption, constant: lower bound of class A of split units, Directive 2002/31/EC
-LIFT_RANGE = (15.0, 60.0)  # K, where the heat-pump fit holds
+BATTERY_HOURS = 2.0  # assumption: batteries charge or discharge fully in two hours
+PRICE_MEMORY_S = 86400.0  # of the mean price that the present one is compared with
+PRICE_SHIFT = 2.0  # K, assumption: the most that a price moves a setpoint
 
-# Assumptions: power factors of inverter-driven units and of household mixes; resistance heaters have none.
+# Assumptions: power factors of inverter-driven units and of household mixes; resistance heaters have none, and
+# inverters of panels and batteries run at unity.
 POWER_FACTOR = {"heat pump": 0.95, "cooling": 0.95, "appliances": 0.97}
 
-TIMING_SPREAD_H = 1.5  # assumption: households are up to this much earlier or later than the standard
-LEVEL_SPREAD = 0.4  # assumption: and use up to this share more or less, once for good and once again every day
+NO_CAP = 1e12  # W
+STATE_FILE = "buildings.npz"
+TIMING_SPREAD_H = 1.5  # assumption: setbacks are up to this much earlier or later
 
 
 class StockLike(Protocol):
@@ -91,27 +85,14 @@ class StockLike(Protocol):
     def heat_pump_capacity(self) -> Array: ...
     @property
     def cooling_capacity(self) -> Array: ...
-
-
-def heat_pump_cop(sink: npt.ArrayLike, source: npt.ArrayLike) -> Array:
-    """Return the coefficient of performance of an air-source heat pump.
-
-    Parameters
-    ----------
-    sink, source
-        Temperatures of the heated water and the outdoor air. [°C] The lift is capped to the fitted 15 to 60 K.
-
-    References
-    ----------
-    .. [1] Staffell et al. (2012), A review of domestic heat pumps, Energy Environ. Sci. 5, 9291.
-
-    Examples
-    --------
-    >>> float(heat_pump_cop(45.0, 5.0).round(3))
-    2.978
-    """
-    lift = np.clip(np.asarray(sink, float) - np.asarray(source, float), *LIFT_RANGE)
-    return np.asarray(6.81 - 0.121 * lift + 0.00063 * lift**2)
+    @property
+    def heat_pump_source(self) -> Sequence[str]: ...
+    @property
+    def tank_volume(self) -> Array: ...
+    @property
+    def pv_capacity(self) -> Array: ...
+    @property
+    def battery_capacity(self) -> Array: ...
 
 
 def radiator_temperature(outdoor: npt.ArrayLike) -> Array:
@@ -122,28 +103,17 @@ def radiator_temperature(outdoor: npt.ArrayLike) -> Array:
     return np.asarray(40.0 - np.asarray(outdoor, float))
 
 
-class _Week:
-    """A weekly schedule whose mean over any interval is exact, shifted building by building."""
-
-    def __init__(self, workday: Sequence[float], weekend: Sequence[float]) -> None:
-        self._sum = np.concatenate([[0.0], np.cumsum([*workday] * 5 + [*weekend] * 2, dtype=float)])
-
-    def _until(self, hours: Array) -> Array:
-        weeks, rest = np.divmod(hours, 168.0)
-        return np.asarray(weeks * self._sum[-1] + np.interp(rest, np.arange(169.0), self._sum))
-
-    def mean(self, start_h: Array, length_h: float) -> Array:
-        """Mean from ``start_h`` hours after Monday's midnight over ``length_h``."""
-        return (self._until(start_h + length_h) - self._until(start_h)) / length_h
-
-
 class Buildings(Adapter):
-    """Residential buildings: zones, household uses, heat pumps, boilers and coolers.
+    """Residential buildings: zones, households, heat pumps with tanks, boilers, coolers, panels and batteries.
 
-    All powers are positive when they are consumed or delivered. ``heat_pump_power`` includes the back-up heater;
-    hot water is made by the heat pump or the boiler of the building, without a tank. Windows are opened on warm air
-    while it is cooler outdoors. ``unmet_degree`` is the distance of the mean air temperature from the comfort band
-    that holds without the setpoint shifts.
+    Powers are positive when they are consumed or delivered; ``pv_power`` is generated, ``battery_power`` charges, and
+    ``electric_power`` is what the building takes from the grid, negative when it feeds in. ``heat_pump_power``
+    includes the back-up heater. Hot water comes from a tank that the heat pump charges, or directly from the boiler.
+    Windows are opened on warm air while it is cooler outdoors. ``unmet_degree`` is the distance of the mean air
+    temperature from the comfort band that holds without shifts of the setpoints.
+
+    A power cap holds back charging of the tank, heating and cooling, in this order, never households; the battery
+    acts behind it. Persons in ``occupancy`` come on top of the households' own (negative: are missing).
 
     Parameters
     ----------
@@ -152,9 +122,11 @@ class Buildings(Adapter):
     clock
         Gives the civil time that schedules follow.
     seed
-        Varies timing and level of household use.
+        Of all that is drawn by chance.
     start_temperature
         Initial temperature of all buildings. [°C]
+    price_response
+        By how much setpoints give way per difference of the price to its mean over a day. [K/(EUR/kWh)]
 
     Raises
     ------
@@ -164,13 +136,29 @@ class Buildings(Adapter):
 
     placement: ClassVar[Placement] = "thread"
 
-    def __init__(self, stock: StockLike, clock: Clock, *, seed: int = 0, start_temperature: float = 20.0) -> None:
+    def __init__(
+        self,
+        stock: StockLike,
+        clock: Clock,
+        *,
+        seed: int = 0,
+        start_temperature: float = 20.0,
+        price_response: float = 0.0,
+    ) -> None:
         ids = tuple(stock.ids)
         _check(stock, len(ids))
+        if not (np.isfinite(price_response) and price_response >= 0):
+            raise CosimError(f"price_response is {price_response}: it must be finite and not negative")
         self.outdoor_temperature = Input("degC", ["outdoor"])
+        self.ground_temperature = Input("degC", ["ground"], default=12.0)
         self.irradiance = Input("W/m**2", SURFACES)
+        self.pv_yield = Input("1", ["roof"], default=0.0)
         self.heating_shift = Input("K", ids, default=0.0)
         self.cooling_shift = Input("K", ids, default=0.0)
+        self.price = Input("EUR/kWh", ["electricity"], default=0.0)
+        self.power_cap = Input("W", ids, default=NO_CAP)
+        self.pv_curtailment = Input("1", ids, default=0.0)
+        self.occupancy = Input("person", ids, default=0.0)
         self.electric_power = Output("W", ids, "mean")
         self.reactive_power = Output("var", ids, "mean")
         self.heat_pump_power = Output("W", ids, "mean")
@@ -179,23 +167,22 @@ class Buildings(Adapter):
         self.hot_water_power = Output("W", ids, "mean")
         self.heating_heat = Output("W", ids, "mean")
         self.gas_power = Output("W", ids, "mean")
-        self.indoor_temperature = Output("degC", ids, "end")
+        self.pv_power = Output("W", ids, "mean")
+        self.battery_power = Output("W", ids, "mean")
+        self.persons = Output("person", ids, "mean")
         self.unmet_degree = Output("K", ids, "mean")
+        self.indoor_temperature = Output("degC", ids, "end")
+        self.tank_temperature = Output("degC", ids, "end")
+        self.battery_energy = Output("J", ids, "end")
 
-        self._clock, self._seed, self._ids = clock, seed, ids
-        self._stock = stock
-        self._start_temperature = start_temperature
+        self._clock, self._ids, self._stock = clock, ids, stock
+        self._start_temperature, self._price_response = start_temperature, price_response
         self._has_heat_pump = np.array([system == "heat_pump" for system in stock.heating], dtype=bool)
+        ground = sources(stock.heat_pump_source)
+        self._pumps = HeatPumps(np.where(self._has_heat_pump, stock.heat_pump_capacity, 0.0), LiftCurve(ground), ground)
+        self._households = Households(ids, stock.dwellings, stock.hot_water_need, seed)
         # Dwellings of one building even out: the spread of their mean falls with the square root of their number.
-        self._evening_out = 1 / np.sqrt(stock.dwellings)
-        self._shift_h = TIMING_SPREAD_H * self._evening_out * (2 * uniform(seed, "timing", ids) - 1)
-        self._level = 1 + LEVEL_SPREAD * self._evening_out * (2 * uniform(seed, "level", ids) - 1)
-        self._day: dt.date | None = None
-        self._day_level = np.ones(len(ids))
-        self._occupancy = _Week(OCCUPANCY_WORKDAY, OCCUPANCY_WEEKEND)
-        self._appliances = _Week(APPLIANCES, APPLIANCES)
-        water = [24 * share / sum(HOT_WATER) for share in HOT_WATER]
-        self._hot_water = _Week(water, water)
+        self._shift_h = TIMING_SPREAD_H / np.sqrt(stock.dwellings) * (2 * uniform(seed, "timing", ids) - 1)
         self._exterior_share = stock.zones.exterior_share[stock.archetype]
         self._solar_area = stock.window_area * stock.solar_transmittance[:, None]
         self._zones: Zones | None = None
@@ -204,43 +191,51 @@ class Buildings(Adapter):
         stock = self._stock
         closed = stock.zones
         aired = dataclasses.replace(closed, outdoor_conductance=closed.outdoor_conductance + AIRING)
-        self._zones = Zones(closed + aired, stock.archetype, stock.floor_area, self._start_temperature)
-        self.indoor_temperature.value = self._start_temperature
+        self._zones = Zones(
+            closed + aired, stock.archetype, stock.floor_area, self._start_temperature, labels=self._ids
+        )
+        self._tanks = Tanks(np.where(self._has_heat_pump, stock.tank_volume, 0.0), TANK_CHARGE * stock.dwellings)
+        self._batteries = Batteries(stock.battery_capacity, stock.battery_capacity / (3600 * BATTERY_HOURS))
+        self._mean_price: float | None = None
+        self._tell_state()
+
+    def _tell_state(self) -> None:
+        assert self._zones is not None
+        self.indoor_temperature.value = self._zones.state[0]
+        self.tank_temperature.value = self._tanks.temperature
+        self.battery_energy.value = self._batteries.energy
 
     def advance(self, step: Step) -> None:
         if self._zones is None:
             raise CosimError("buildings are not open: call open() before advance(step)")
-        stock = self._stock
-        outdoor = float(self.outdoor_temperature.value[0])
-        sun = self.irradiance.value
-        if (sun < 0).any():
-            first = int(np.argmax(sun < 0))
-            raise PortError(f"{self.irradiance.name}[{SURFACES[first]!r}] is {sun[first]}: it cannot be negative")
-        if not -90 <= outdoor <= 60:
-            raise PortError(f"{self.outdoor_temperature.name} is {outdoor} °C: no weather on Earth; is it in °C?")
-
+        stock, length_s = self._stock, step.length_s
+        outdoor, sun = self._weather()
+        self._check_controls()
         civil = self._clock.civil(step.start_s)
-        hours, length_h = self._hours(civil), step.length_s / 3600
-        use = self._level * self._daily_level(civil.date())
-        appliances = use * stock.floor_area * APPLIANCE_POWER * self._appliances.mean(hours, length_h)
-        persons = stock.floor_area * OCCUPANT_GAIN * self._occupancy.mean(hours, length_h)
-        hot_water = use * stock.hot_water_need * self._hot_water.mean(hours, length_h)
-        inner, solar = appliances + persons, self._solar_area @ sun
-        radiant = (1 - CONVECTIVE_GAIN) * inner + (1 - CONVECTIVE_SUN) * solar
+        homes = self._households.mean(civil, length_s)
+        persons = np.maximum(homes.persons + self.occupancy.value, 0.0)
 
-        comfort = np.where(self._sleeps(hours + length_h / 2), SETBACK, HEATING_SETPOINT)
-        heat_to, cool_to = comfort + self.heating_shift.value, COOLING_SETPOINT + self.cooling_shift.value
-        if (heat_to > cool_to).any():
-            first = int(np.argmax(heat_to > cool_to))
-            raise PortError(
-                f"{self.heating_shift.name}[{self._ids[first]!r}] heats to {heat_to[first]:g} °C, above the "
-                f"{cool_to[first]:g} °C that it cools to: keep the shifted setpoints apart"
-            )
+        source = np.where(self._pumps.ground, self.ground_temperature.value[0], outdoor)
+        water_cop = self._pumps.cop(self._tanks.setpoint, source, outdoor)
+        heating_cop = self._pumps.cop(radiator_temperature(outdoor), source, outdoor)
+        spare = np.maximum(self.power_cap.value - homes.appliances, 0.0)
+        charge, _, _ = self._tanks.step(length_s, homes.hot_water, WATER_TEMPERATURE, spare * water_cop)
+        water = charge / water_cop
+        spare = np.maximum(spare - water, 0.0)
+        # While it charges the tank, that much less of the heat pump is there for the rooms.
+        free = np.maximum(self._pumps.capacity - charge, 0.0)
+        by_pump = np.minimum(self._pumps.heat(spare, heating_cop), free)
+        backup = np.maximum(spare - self._pumps.power(by_pump, heating_cop), 0.0)
+        warm = np.where(self._has_heat_pump, by_pump + backup, np.inf)
+
+        comfort, heat_to, cool_to = self._setpoints(civil, length_s)
+        inner, solar = homes.appliances + PERSON_GAIN * persons, self._solar_area @ sun
+        radiant = (1 - CONVECTIVE_GAIN) * inner + (1 - CONVECTIVE_SUN) * solar
         air = self._zones.state[0]
         aired = (air > AIRING_ABOVE) & (air - AIRING_GAP >= outdoor) & (outdoor >= AIRING_OUTDOOR)
         self._zones.archetype = stock.archetype + np.where(aired, len(stock.zones), 0).astype(np.int32)
         zone = self._zones.step(
-            step.length_s,
+            length_s,
             outdoor,
             equivalent=outdoor + stock.sun_on_exterior @ sun - stock.sky_depression,
             gain_air=CONVECTIVE_GAIN * inner + CONVECTIVE_SUN * solar,
@@ -248,50 +243,116 @@ class Buildings(Adapter):
             gain_interior=(1 - self._exterior_share) * radiant,
             heating_setpoint=heat_to,
             cooling_setpoint=cool_to,
-            heating_capacity=stock.heating_capacity,
-            cooling_capacity=stock.cooling_capacity,
+            heating_capacity=np.minimum(stock.heating_capacity, warm),
+            cooling_capacity=np.minimum(stock.cooling_capacity, spare * COOLING_EER),
         )
-        self._tell(outdoor, zone.power, appliances, hot_water)
-        self.indoor_temperature.value = self._zones.state[0]
-        self.unmet_degree.value = np.maximum(comfort - zone.air, 0) + np.maximum(zone.air - COOLING_SETPOINT, 0)
-
-    def _tell(self, outdoor: float, power: Array, appliances: Array, hot_water: Array) -> None:
-        """Turn heat into electricity and gas, and assign the outputs."""
-        heat = np.maximum(power, 0.0)
-        cooling = np.maximum(-power, 0.0) / COOLING_EER
-        by_pump = np.where(self._has_heat_pump, np.minimum(heat, self._stock.heat_pump_capacity), 0.0)
-        compressor = by_pump / heat_pump_cop(radiator_temperature(outdoor), outdoor)
+        heat, cooling = np.maximum(zone.power, 0.0), np.maximum(-zone.power, 0.0) / COOLING_EER
+        by_pump = np.where(self._has_heat_pump, np.minimum(heat, by_pump), 0.0)
+        compressor = self._pumps.power(by_pump, heating_cop)
         backup = np.where(self._has_heat_pump, heat - by_pump, 0.0)
-        water = np.where(self._has_heat_pump, hot_water / heat_pump_cop(HOT_WATER_TEMPERATURE, outdoor), 0.0)
+        water = np.where(self._has_heat_pump, water, 0.0)
+        boiler = np.where(self._has_heat_pump, 0.0, heat + homes.hot_water)
+        load = compressor + backup + cooling + homes.appliances + water
+        pv = stock.pv_capacity * self.pv_yield.value[0] * (1 - self.pv_curtailment.value)
+        battery = self._batteries.step(length_s, pv - load)
+
         self.heating_heat.value = heat
         self.heat_pump_power.value = compressor + backup
         self.cooling_power.value = cooling
-        self.appliance_power.value = appliances
+        self.appliance_power.value = homes.appliances
         self.hot_water_power.value = water
-        self.electric_power.value = compressor + backup + cooling + appliances + water
+        self.pv_power.value = pv
+        self.battery_power.value = battery
+        self.electric_power.value = load - pv + battery
         self.reactive_power.value = (
-            _TAN["heat pump"] * (compressor + water) + _TAN["cooling"] * cooling + _TAN["appliances"] * appliances
+            _TAN["heat pump"] * (compressor + water) + _TAN["cooling"] * cooling + _TAN["appliances"] * homes.appliances
         )
-        self.gas_power.value = np.where(self._has_heat_pump, 0.0, (heat + hot_water) / BOILER_EFFICIENCY)
+        self.gas_power.value = boiler / BOILER_EFFICIENCY
+        self.persons.value = persons
+        self.unmet_degree.value = np.maximum(comfort - zone.air, 0) + np.maximum(zone.air - COOLING_SETPOINT, 0)
+        self._tell_state()
+
+    def _weather(self) -> tuple[float, Array]:
+        outdoor, sun = float(self.outdoor_temperature.value[0]), self.irradiance.value
+        if (sun < 0).any():
+            first = int(np.argmax(sun < 0))
+            raise PortError(f"{self.irradiance.name}[{SURFACES[first]!r}] is {sun[first]}: it cannot be negative")
+        if not -90 <= outdoor <= 60:
+            raise PortError(f"{self.outdoor_temperature.name} is {outdoor} °C: no weather on Earth; is it in °C?")
+        return outdoor, sun
+
+    def _check_controls(self) -> None:
+        for port, top in ((self.power_cap, np.inf), (self.pv_curtailment, 1.0)):
+            good = (port.value >= 0) & (port.value <= top)
+            if not good.all():
+                first = int(np.argmin(good))
+                rule = "it must not be negative" if top == np.inf else f"it must be from 0 to {top:g}"
+                raise PortError(f"{port.name}[{self._ids[first]!r}] is {port.value[first]:g}: {rule}")
+
+    def _setpoints(self, civil: dt.datetime, length_s: float) -> tuple[Array, Array, Array]:
+        """Return the comfortable lower temperature, and what is heated and cooled to. [°C]"""
+        clock_h = civil.hour + civil.minute / 60 + (civil.second + civil.microsecond * 1e-6) / 3600
+        hour = (clock_h + self._shift_h + length_s / 7200) % 24
+        comfort = np.where((hour >= SETBACK_FROM) | (hour < SETBACK_UNTIL), SETBACK, HEATING_SETPOINT)
+        gives = self._price_shift(length_s)
+        heat_to = comfort + self.heating_shift.value - gives
+        cool_to = COOLING_SETPOINT + self.cooling_shift.value + gives
+        if (heat_to > cool_to).any():
+            first = int(np.argmax(heat_to > cool_to))
+            raise PortError(
+                f"{self.heating_shift.name}[{self._ids[first]!r}] heats to {heat_to[first]:g} °C, above the "
+                f"{cool_to[first]:g} °C that it cools to: keep the shifted setpoints apart"
+            )
+        return comfort, heat_to, cool_to
+
+    def _price_shift(self, length_s: float) -> float:
+        """Return by how much setpoints give way to the price. [K]"""
+        price = float(self.price.value[0])
+        if self._mean_price is None:
+            self._mean_price = price
+        shift = float(np.clip(self._price_response * (price - self._mean_price), -PRICE_SHIFT, PRICE_SHIFT))
+        self._mean_price += -np.expm1(-length_s / PRICE_MEMORY_S) * (price - self._mean_price)
+        return shift
 
     def close(self) -> None:
         self._zones = None
 
-    def _hours(self, civil: dt.datetime) -> Array:
-        """Hours since Monday's midnight in each building's own rhythm."""
-        clock_h = civil.hour + civil.minute / 60 + (civil.second + civil.microsecond * 1e-6) / 3600
-        return 24 * civil.weekday() + clock_h + self._shift_h
+    def save(self, folder: Path) -> None:
+        """Write the state of zones, tanks and batteries, and the mean price; households have none."""
+        if self._zones is None:
+            raise CosimError("buildings are not open: there is no state to save")
+        np.savez(
+            folder / STATE_FILE,
+            zones=self._zones.state, tank=self._tanks.temperature, charging=self._tanks.charging,
+            battery=self._batteries.energy, price=np.nan if self._mean_price is None else self._mean_price,
+        )  # fmt: skip
 
-    @staticmethod
-    def _sleeps(hours: Array) -> npt.NDArray[np.bool_]:
-        of_day = hours % 24
-        return (of_day >= SETBACK_FROM) | (of_day < SETBACK_UNTIL)
+    def load(self, folder: Path) -> None:
+        """Go on from a saved state.
 
-    def _daily_level(self, day: dt.date) -> Array:
-        if day != self._day:
-            draw = uniform(self._seed, f"day level {day.isoformat()}", self._ids)
-            self._day, self._day_level = day, 1 + LEVEL_SPREAD * self._evening_out * (2 * draw - 1)
-        return self._day_level
+        Raises
+        ------
+        InputFileError
+            If it is missing or of other buildings.
+        """
+        if self._zones is None:
+            raise CosimError("buildings are not open: call open() before load(folder)")
+        places = {"zones": self._zones.state, "tank": self._tanks.temperature, "charging": self._tanks.charging,
+                  "battery": self._batteries.energy}  # fmt: skip
+        try:
+            with np.load(folder / STATE_FILE, allow_pickle=False) as saved:
+                for name, place in places.items():
+                    if saved[name].shape != place.shape:
+                        raise InputFileError(
+                            f"{folder / STATE_FILE}: {name} has shape {saved[name].shape}, "
+                            f"these buildings {place.shape}"
+                        )
+                    place[:] = saved[name]
+                price = float(saved["price"])
+        except (OSError, KeyError, ValueError) as error:
+            raise InputFileError(f"cannot read the buildings' state in {folder}: {error}") from error
+        self._mean_price = None if np.isnan(price) else price
+        self._tell_state()
 
 
 _TAN = {use: float(np.tan(np.arccos(factor))) for use, factor in POWER_FACTOR.items()}
@@ -302,7 +363,8 @@ def _check(stock: StockLike, n: int) -> None:
         name: (n, len(SURFACES)) if name in ("window_area", "sun_on_exterior") else (n,)
         for name in (
             "floor_area", "dwellings", "window_area", "solar_transmittance", "sun_on_exterior", "sky_depression",
-            "hot_water_need", "heating_capacity", "heat_pump_capacity", "cooling_capacity",
+            "hot_water_need", "heating_capacity", "heat_pump_capacity", "cooling_capacity", "tank_volume",
+            "pv_capacity", "battery_capacity",
         )
     }  # fmt: skip
     for name, shape in shapes.items():
@@ -313,6 +375,10 @@ def _check(stock: StockLike, n: int) -> None:
             raise CosimError(f"stock.{name} is negative or not finite somewhere: it must be neither")
     if (np.asarray(stock.dwellings) < 1).any():
         raise CosimError("stock.dwellings is below 1 somewhere: every building has a dwelling")
+    if len(stock.heat_pump_source) != n:
+        raise CosimError(
+            f"stock.heat_pump_source has {len(stock.heat_pump_source)} entries: {n} buildings need one each"
+        )
     if len(stock.heating) != n or not set(stock.heating) <= {"heat_pump", "gas_boiler"}:
         raise CosimError(
             f"stock.heating has {len(stock.heating)} systems {sorted(set(stock.heating))}: give each of the "

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import pvlib
 
-from cosim.core import Adapter, Clock, CosimError, Output, Step
+from cosim.core import Adapter, Clock, CosimError, InputFileError, Output, Step
+from cosim.core.photovoltaics import pv_yield
 from cosim.core.ports import Vector
 from cosim.core.solar import SURFACES, irradiance
 from cosim.core.weather import HOURS, Course, WeatherYear, interpolated, read_epw, run_hours, synthetic_year
 
 _YEAR_S = HOURS * 3600.0
 _AIR = ("dry_bulb", "wind_speed", "relative_humidity")
+PV_ROOFS = {"roof": (30.0, 180.0)}
+STATE_FILE = "weather.json"
 _OPEN_RUN_S = 7 * 86400.0
 """How far ahead the weather of a run of open length is computed at a time. [s]"""
 
@@ -78,6 +82,8 @@ class Weather(Adapter):
     surfaces
         Name to (tilt from the horizontal, azimuth from north clockwise) [°]; horizontal and eight vertical
         orientations by default.
+    pv_roofs
+        Name to (tilt, azimuth) of solar panels [°], whose power per watt of peak is told; 30° to the south by default.
     albedo
         Reflectance of the ground. [1]
     ground_depth_m
@@ -108,6 +114,7 @@ class Weather(Adapter):
         year: WeatherYear,
         surfaces: Mapping[str, tuple[float, float]] = SURFACES,
         *,
+        pv_roofs: Mapping[str, tuple[float, float]] = PV_ROOFS,
         albedo: float = 0.2,
         ground_depth_m: float = 1.0,
         ground_diffusivity_m2_s: float = 6e-7,
@@ -120,6 +127,7 @@ class Weather(Adapter):
         self.clock = clock
         self.year = year
         self.surfaces = dict(surfaces)
+        self.pv_roofs = dict(pv_roofs)
         self.albedo = albedo
         self.ground = ground_wave(year, ground_depth_m, ground_diffusivity_m2_s)
         self.files = [] if year.path is None else [year.path]
@@ -128,6 +136,7 @@ class Weather(Adapter):
         self.wind_speed = Output("m/s", labels=["outdoor"], kind="mean")
         self.humidity = Output("1", labels=["outdoor"], kind="mean")
         self.ground_temperature = Output("degC", labels=["ground"], kind="mean")
+        self.pv_yield = Output("1", labels=self.pv_roofs, kind="mean")
 
     def open(self) -> None:
         """Compute the weather of the whole run, or of its first week if it is of open length."""
@@ -141,6 +150,7 @@ class Weather(Adapter):
         self._from_s, self._until_s = start_s, start_s + span_s
         self._air: Course = interpolated(self.year, _AIR, start, span_s)
         self._sun: Course = irradiance(self.year, self.surfaces, start, span_s, self.albedo)
+        self._pv: Course = pv_yield(self.year, self.pv_roofs, start, span_s, self.albedo)
 
     def advance(self, step: Step) -> None:
         """Assign the means over the step."""
@@ -152,6 +162,7 @@ class Weather(Adapter):
         self.wind_speed.value = air[1]
         self.humidity.value = air[2]
         self.irradiance.value = np.maximum(self._sun.mean(start_s, end_s)[0], 0.0)  # rounding may leave -1e-9
+        self.pv_yield.value = np.maximum(self._pv.mean(start_s, end_s)[0], 0.0)
         self.ground_temperature.value = self._ground_mean(self.clock.utc(step.start_s), step.length_s)
 
     def _ground_mean(self, start: dt.datetime, length_s: float) -> float:
@@ -163,6 +174,24 @@ class Weather(Adapter):
 
     def close(self) -> None:
         """Do nothing: there is nothing to stop."""
+
+    def save(self, folder: Path) -> None:
+        """Write the span of the run for which the weather is computed: it has no other state."""
+        (folder / STATE_FILE).write_text(json.dumps([self._from_s, self._until_s]), encoding="utf-8")
+
+    def load(self, folder: Path) -> None:
+        """Compute the same span again.
+
+        Raises
+        ------
+        InputFileError
+            If it was not saved here.
+        """
+        try:
+            start_s, until_s = (float(x) for x in json.loads((folder / STATE_FILE).read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError) as error:
+            raise InputFileError(f"cannot read the weather's state in {folder}: {error}") from error
+        self._compute(start_s, until_s - start_s)
 
     def versions(self) -> dict[str, str]:
         """Return the version of pvlib, which computes sun and sky."""

@@ -71,22 +71,90 @@ def _share(weights: Vector) -> Vector:
     return share
 
 
-def _tilted(sun: _Sun, dni: Vector, dhi: Vector, tilt: float, azimuth: float, albedo: float) -> Vector:
+def _parts(
+    sun: _Sun, dni: Vector, dhi: Vector, tilt: float, azimuth: float, albedo: float
+) -> tuple[Vector, Vector, Vector, Vector]:
+    """Return beam with circumsolar, sky and ground radiation on a surface, and the cosine of incidence."""
     beam = dni * sun.cosine
+    slope = np.cos(np.radians(tilt))
     if tilt == 0:
-        return beam + dhi
-    ground = albedo * (beam + dhi) * (1 - np.cos(np.radians(tilt))) / 2
-    total: Vector = ground + dhi * (1 + np.cos(np.radians(tilt))) / 2  # isotropic while the sun is down
+        cosine = sun.cosine
+        return beam, dhi, np.zeros_like(dhi), cosine
+    ground = albedo * (beam + dhi) * (1 - slope) / 2
+    sky: Vector = dhi * (1 + slope) / 2  # isotropic while the sun is down
+    incidence = pvlib.irradiance.aoi_projection(tilt, azimuth, sun.zenith, sun.azimuth)
+    cosine = np.where(sun.cosine > 0, np.maximum(incidence, 0.0), 0.0)
+    direct: Vector = dni * cosine
     lit = (sun.cosine > 0) & (dhi > 0)
-    zenith, sky, normal = sun.zenith[lit], dhi[lit], sun.normal[lit]
+    zenith, diffuse, normal = sun.zenith[lit], dhi[lit], sun.normal[lit]
     # Perez' brightness, diffuse x air mass / normal, was fitted below 0.6; an hour's diffuse gathered into its
     # last minutes of sun would drive it to 30 and the sky to 3e5 W/m2.
-    airmass = np.minimum(pvlib.atmosphere.get_relative_airmass(zenith), normal / sky)
-    sky = pvlib.irradiance.perez(tilt, azimuth, sky, dni[lit], normal, zenith, sun.azimuth[lit], airmass)
-    total[lit] = ground[lit] + np.asarray(sky)
-    incidence = pvlib.irradiance.aoi_projection(tilt, azimuth, sun.zenith, sun.azimuth)
-    total += dni * np.where(sun.cosine > 0, np.maximum(incidence, 0.0), 0.0)
+    airmass = np.minimum(pvlib.atmosphere.get_relative_airmass(zenith), normal / diffuse)
+    perez = pvlib.irradiance.perez(
+        tilt, azimuth, diffuse, dni[lit], normal, zenith, sun.azimuth[lit], airmass, return_components=True
+    )
+    circumsolar = next(np.asarray(v) for name, v in perez.items() if name.endswith("circumsolar"))
+    total = next(np.asarray(v) for name, v in perez.items() if name.endswith("sky_diffuse"))
+    around = np.where(cosine[lit] > 0, np.minimum(circumsolar, total), 0.0)
+    sky[lit] = total - around
+    direct[lit] += around
+    return direct, sky, ground, cosine
+
+
+def _tilted(sun: _Sun, dni: Vector, dhi: Vector, tilt: float, azimuth: float, albedo: float) -> Vector:
+    direct, sky, ground, _ = _parts(sun, dni, dhi, tilt, azimuth, albedo)
+    total: Vector = direct + sky + ground
     return total
+
+
+@dataclass(frozen=True)
+class Rays:
+    """Radiation on one surface by where it comes from, in five-minute intervals, shape (n_intervals,) each.
+
+    Attributes
+    ----------
+    times : shape (n_intervals + 1,)
+        Since the run's start. [s]
+    direct
+        Beam with the sky's circumsolar part, which comes from the sun's direction. [W/m²]
+    sky, ground
+        Isotropic and horizon brightening, and reflection of the ground. [W/m²]
+    cosine
+        Of the direct radiation's angle of incidence, 0 behind the surface. [1]
+    height, turn
+        The sun's height over the horizon, and its azimuth from the surface's, clockwise. [rad]
+    """
+
+    times: Vector
+    direct: Vector
+    sky: Vector
+    ground: Vector
+    cosine: Vector
+    height: Vector
+    turn: Vector
+
+
+def rays(
+    year: WeatherYear, tilt: float, azimuth: float, start_utc: dt.datetime, span_s: float, albedo: float = 0.2
+) -> Rays:
+    """Return the radiation on a surface by direction, for windows and shades; see `irradiance` for the method."""
+    lead_s, sun, dni, dhi = _radiation(year, start_utc, span_s)
+    direct, sky, ground, cosine = (x.ravel() for x in _parts(sun, dni, dhi, tilt, azimuth, albedo))
+    times: Vector = np.arange(dni.size + 1, dtype=np.float64) * (3600.0 / PARTS) - lead_s
+    height = np.where(sun.cosine > 0, np.radians(90.0 - sun.zenith), -1.0).ravel()
+    return Rays(times, direct, sky, ground, cosine, height, np.radians(sun.azimuth - azimuth).ravel())
+
+
+def _radiation(
+    year: WeatherYear, start_utc: dt.datetime, span_s: float
+) -> tuple[float, _Sun, Vector, Vector]:
+    lead_s, index = run_hours(year, start_utc, span_s)
+    hours = index[1:]
+    first_hour = start_utc.astimezone(dt.UTC) - dt.timedelta(seconds=lead_s)
+    sun = _sun(year.latitude, year.longitude, year.elevation, first_hour, len(hours))
+    dni = np.minimum(year.dni[hours, None] * _share(np.where(sun.cosine > 0, 1.0, 0.0)), sun.normal)
+    dni[sun.cosine == 0] = 0.0
+    return lead_s, sun, dni, year.dhi[hours, None] * _share(sun.normal * sun.cosine)
 
 
 def irradiance(
@@ -139,13 +207,7 @@ def irradiance(
                 f"surface {name!r} has tilt {tilt} and azimuth {azimuth}: tilt runs from 0 (horizontal, facing up) "
                 "to 180 degrees, azimuth clockwise from north within 360"
             )
-    lead_s, index = run_hours(year, start_utc, span_s)
-    hours = index[1:]
-    first_hour = start_utc.astimezone(dt.UTC) - dt.timedelta(seconds=lead_s)
-    sun = _sun(year.latitude, year.longitude, year.elevation, first_hour, len(hours))
-    dni = np.minimum(year.dni[hours, None] * _share(np.where(sun.cosine > 0, 1.0, 0.0)), sun.normal)
-    dni[sun.cosine == 0] = 0.0
-    dhi = year.dhi[hours, None] * _share(sun.normal * sun.cosine)
+    lead_s, sun, dni, dhi = _radiation(year, start_utc, span_s)
     parts = np.stack(
         [_tilted(sun, dni, dhi, tilt, azimuth, albedo).ravel() for tilt, azimuth in surfaces.values()], axis=1
     )

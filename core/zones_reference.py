@@ -25,12 +25,13 @@ def step(
 
     Parameters
     ----------
-    coefficients : shape (n_archetypes, 64)
+    coefficients : shape (n_archetypes, 72)
         From `cosim.core.zones.coefficients`.
     archetype, scale : shape (n_zones,)
         Row and multiplier of each zone.
-    drive : shape (5, n_zones)
-        Outdoor and equivalent temperature [°C]; gains at air, exterior and interior surface [W].
+    drive : shape (6, n_zones)
+        Outdoor temperature, and equivalent ones of exterior mass and windows [°C]; gains at air, exterior and
+        interior surface [W].
     control : shape (4, n_zones)
         Heating and cooling setpoint [°C], heating and cooling capacity [W].
     state, mean : shape (3, n_zones)
@@ -40,21 +41,23 @@ def step(
     """
     k = coefficients[archetype]
     h_out, h_rest, k_ext, k_int, c_dt = k[:, :5].T
-    split = k[:, 5:11].reshape(-1, 3, 2)
-    end_x, mean_x, end_w, mean_w = (k[:, i : i + 9].reshape(-1, 3, 3) for i in (11, 20, 29, 38))
-    held = (k[:, i : i + 4].reshape(-1, 2, 2) for i in (47, 51, 55, 59))
+    windows = k[:, 5:8]
+    split = k[:, 8:16].reshape(-1, 4, 2)
+    end_x, mean_x, end_w, mean_w = (k[:, i : i + 9].reshape(-1, 3, 3) for i in (16, 25, 34, 43))
+    held = (k[:, i : i + 4].reshape(-1, 2, 2) for i in (52, 56, 60, 64))
     held_end_x, held_mean_x, held_end_w, held_mean_w = held
 
     def times(matrix: Array, vector: Array) -> Array:
         result: Array = np.einsum("nij,nj->ni", matrix, vector)
         return result
 
-    outdoor, equivalent = drive[0], drive[1]
-    gain_air, *gain_surface = drive[2:] / scale
+    outdoor, equivalent, window = drive[:3]
+    gain_air, *gain_surface = drive[3:] / scale
     heat_set, cool_set = control[0], control[1]
     heat_max, cool_max = control[2:] / scale
     x = state.T.copy()
-    w = times(split, np.stack(gain_surface, axis=1))
+    gain = times(split, np.stack(gain_surface, axis=1))
+    w = gain[:, :3] + windows * window[:, None]
     w[:, 0] += h_out * outdoor + gain_air
     w[:, 1] += h_rest * equivalent
     free = (times(end_x, x) + times(end_w, w))[:, 0]
@@ -69,7 +72,7 @@ def step(
     masses = times(held_mean_x, x[:, 1:]) + times(held_mean_w, v)
     needed = (
         c_dt * (target - x[:, 0])
-        + (h_out + k_ext + k_int) * target
+        + (h_out + windows[:, 0] + k_ext + k_int) * target
         - k_ext * masses[:, 0] - k_int * masses[:, 1] - w[:, 0]
     )  # fmt: skip
     active = heats | cools
@@ -84,4 +87,5 @@ def step(
     mean[:] = np.where(holds[:, None], held_mean, times(mean_x, x) + times(mean_w, w)).T
     state[:] = np.where(holds[:, None], held_end, times(end_x, x) + times(end_w, w)).T
     flow[0] = scale * power
-    flow[1] = scale * (h_out * (mean[0] - outdoor) + h_rest * (mean[1] - equivalent))
+    out_of_windows = (windows * (mean.T - window[:, None])).sum(axis=1) + gain[:, 3]
+    flow[1] = scale * (h_out * (mean[0] - outdoor) + h_rest * (mean[1] - equivalent) + out_of_windows)

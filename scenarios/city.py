@@ -212,6 +212,8 @@ def couple(
     )
     scenario.connect("weather.temperature", "buildings.outdoor_temperature")
     scenario.connect("weather.irradiance", "buildings.irradiance")
+    scenario.connect("weather.ground_temperature", "buildings.ground_temperature")
+    scenario.connect("weather.pv_yield", "buildings.pv_yield")
     home = {site: site for site in city.stock.ids}
     at_grid = link(city.stock.ids, city.grid.bus_of, home)
     scenario.connect("buildings.electric_power", "grid.power", via=at_grid)

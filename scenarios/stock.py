@@ -22,6 +22,7 @@ from cosim.adapters.buildings import SURFACES
 from cosim.core import CosimError, InputFileError
 from cosim.core.random import uniform
 from cosim.core.zones import Array, ZoneParameters
+from cosim.scenarios.footprints import by_orientation, facade_shares
 
 TYPES_FILE = Path(__file__).with_name("tabula_types.csv")
 
@@ -32,6 +33,7 @@ FURNISHED_AIR = 1e4  # J/(m² K) of air and furniture, default of ISO 52016-1:20
 OUTER_FILM = 0.04  # m² K/W, ISO 6946
 ABSORPTANCE = 0.6  # assumption: façades and roofs of medium colour
 SKY_LOSS = 5 * 0.9 * 11.0  # W/m²: 5 ε times 11 K between air and sky, ISO 13790:2008, 11.4.6
+TANK = 0.15  # m³ per dwelling with a heat pump, assumption
 SLAB = 0.3  # m, assumption: what a storey is higher than its rooms
 SHADING = 0.6 * (1 - 0.3) * 0.9  # vertical windows: shading, frame, angle of incidence; TABULA standard values
 FREE_SIDES = {0: (0, 90, 180, 270), 1: (0, 90, 180), 2: (0, 180), 3: (0,)}  # degrees from the street façade
@@ -93,17 +95,26 @@ class TabulaType:
         parts = (self.roof_area, self.wall_area, self.floor_area, self.window_area, self.door_area)
         return Areas(*(np.asarray(part / self.reference_area) for part in parts))
 
-    def areas(self, floor_area: npt.ArrayLike, storeys: npt.ArrayLike, attached_sides: npt.ArrayLike) -> Areas:
-        """Return the areas of a building with a square footprint and the type's share of windows and doors.
+    def areas(
+        self,
+        floor_area: npt.ArrayLike,
+        storeys: npt.ArrayLike,
+        attached_sides: npt.ArrayLike,
+        facade_length: npt.ArrayLike | None = None,
+    ) -> Areas:
+        """Return the areas of a building with the type's share of windows and doors.
 
         Parameters
         ----------
         floor_area, storeys, attached_sides : scalar or shape (n_buildings,)
             Floor area of all storeys [m²], number of storeys, sides that touch heated neighbours (0 to 3).
+        facade_length : scalar or shape (n_buildings,)
+            Of the façades that touch no neighbour; by default that of a square footprint's free sides. [m]
         """
         floor, levels = np.asarray(floor_area, float), np.asarray(storeys, float)
         sides = 4 - np.asarray(attached_sides, float)
-        facade = sides * np.sqrt(floor / levels) * levels * (self.room_height + SLAB) / floor
+        length = sides * np.sqrt(floor / levels) if facade_length is None else np.asarray(facade_length, float)
+        facade = length * levels * (self.room_height + SLAB) / floor
         whole = self.wall_area + self.window_area + self.door_area
         window, door = facade * (self.window_area / whole), facade * (self.door_area / whole)
         return Areas(1 / levels, facade - window - door, 1 / levels, window, door)
@@ -270,6 +281,10 @@ class Stock:
         ``"heat_pump"`` or ``"gas_boiler"``.
     heating_capacity, heat_pump_capacity, cooling_capacity
         Heat of boiler, or heat pump and back-up together; of the heat pump alone; of the coolers. [W]
+    heat_pump_source
+        ``"air"`` or ``"ground"``.
+    tank_volume, pv_capacity, battery_capacity
+        Of hot-water tanks beside heat pumps [m³], solar panels [W of peak] and batteries [J].
     """
 
     ids: tuple[str, ...]
@@ -289,36 +304,55 @@ class Stock:
     heating_capacity: Array
     heat_pump_capacity: Array
     cooling_capacity: Array
+    heat_pump_source: tuple[str, ...]
+    tank_volume: Array
+    pv_capacity: Array
+    battery_capacity: Array
 
     def __len__(self) -> int:
         return len(self.ids)
 
-    def with_heat_pumps(self, share: float, seed: int = 0) -> Stock:
+    def with_heat_pumps(self, share: float, seed: int = 0, *, ground_share: float = 0.0) -> Stock:
         """Return the stock with heat pumps in this share of its buildings, gas boilers in the others.
 
-        A larger share keeps the buildings of a smaller one. Heat pumps cover the design load, a resistance
+        A larger share keeps the buildings of a smaller one, and so does a larger share of heat pumps on the ground.
+        Heat pumps cover the design load, a resistance
         heater as much as half of it on top, boilers the same in all (assumed sizing, for recovery in the morning).
         """
         if not 0 <= share <= 1:
             raise CosimError(f"the share of heat pumps is {share}: it must be from 0 to 1")
+        if not 0 <= ground_share <= 1:
+            raise CosimError(f"the share of heat pumps on the ground is {ground_share}: it must be from 0 to 1")
         chosen = uniform(seed, "has heat pump", self.ids) < share
+        deep = uniform(seed, "heat pump on the ground", self.ids) < ground_share
         return dataclasses.replace(
             self,
             heating=tuple(np.where(chosen, "heat_pump", "gas_boiler").tolist()),
             heating_capacity=1.5 * self.design_load,
             heat_pump_capacity=np.where(chosen, self.design_load, 0.0),
+            heat_pump_source=tuple(np.where(deep, "ground", "air").tolist()),
         )
+
+    def with_photovoltaics(self, share: float, seed: int = 0, *, battery_hours: float = 0.0) -> Stock:
+        """Return the stock with solar panels on half the roof of this share of its buildings (200 W of peak per m²).
+
+        ``battery_hours`` is the capacity of the batteries beside them over their peak. A larger share keeps the
+        buildings of a smaller one; half the roof and 200 W/m² are assumptions.
+        """
+        if not (0 <= share <= 1 and 0 <= battery_hours < 100):
+            raise CosimError(
+                f"the share of photovoltaics is {share} and its batteries hold {battery_hours} hours: give a share "
+                "from 0 to 1 and hours from 0 to 100"
+            )
+        chosen = uniform(seed, "has photovoltaics", self.ids) < share
+        peak = np.where(chosen, 0.5 * 200.0 * self.floor_area / self.storeys, 0.0)
+        return dataclasses.replace(self, pv_capacity=peak, battery_capacity=battery_hours * 3600.0 * peak)
 
 
 def _facades(azimuth: float, attached: int) -> Array:
     """Share of the free façades by surface, each between its two nearest of the eight azimuths."""
-    shares = np.zeros(len(SURFACES))
-    for turn in FREE_SIDES[attached]:
-        position = ((azimuth + turn) % 360) / 45
-        low = int(position)
-        shares[1 + low % 8] += 1 - (position - low)
-        shares[1 + (low + 1) % 8] += position - low
-    return np.asarray(shares / shares.sum())
+    turns = FREE_SIDES[attached]
+    return np.asarray(sum(by_orientation(azimuth + turn, 1 / len(turns)) for turn in turns))
 
 
 def make_stock(
@@ -330,6 +364,7 @@ def make_stock(
     azimuths: npt.ArrayLike,
     level: npt.ArrayLike = 1,
     *,
+    facade_length: Array | None = None,
     heat_pump_share: float = 0.0,
     cooling_share: float = 0.5,
     design_outdoor: float = 0.0,
@@ -349,6 +384,8 @@ def make_stock(
         Where the street façade looks, clockwise from north. [°]
     level : shape (n_buildings,) or scalar
         Refurbishment: 1 existing, 2 usual, 3 advanced.
+    facade_length : shape (n_buildings, 9)
+        Free façade by orientation, as of `footprints.Footprints`; replaces ``attached`` and ``azimuths``. [m]
     heat_pump_share, cooling_share
         Shares of buildings with heat pumps and with coolers (60 W/m², an assumption).
     design_outdoor
@@ -383,6 +420,12 @@ def make_stock(
         if not good.all():
             first = int(np.argmin(good))
             raise CosimError(f"building {ids[first]!r} has {name} = {column[first]:g}: it is out of range")
+    free = None if facade_length is None else np.asarray(facade_length, float)
+    if free is not None and not (free.shape == (n, len(SURFACES)) and np.isfinite(free).all() and (free >= 0).all()):
+        raise CosimError(
+            f"facade_length has shape {free.shape}: {n} buildings need ({n}, {len(SURFACES)}) lengths, finite and not "
+            "negative"
+        )
     known = tabula_types()
     for building, code, number in zip(ids, type_codes, levels, strict=True):
         if (code, number) not in known:
@@ -393,10 +436,10 @@ def make_stock(
     window, sun, sky = np.zeros((n, len(SURFACES))), np.zeros((n, len(SURFACES))), np.zeros(n)
     names = [field.name for field in dataclasses.fields(ZoneParameters)]
     for i, kind in enumerate(types):
-        areas = kind.areas(area[i], floors[i], sides[i])
+        areas = kind.areas(area[i], floors[i], sides[i], None if free is None else free[i].sum())
         zone = kind.zone_of(areas)
         rows.append(tuple(float(np.asarray(getattr(zone, name))[0]) for name in names))
-        facades = _facades(azimuth[i], int(sides[i]))
+        facades = _facades(azimuth[i], int(sides[i])) if free is None else facade_shares(free[i : i + 1])[0]
         window[i] = float(areas.window) * area[i] * facades
         wall, roof = kind.wall_u * float(areas.wall), kind.roof_u * float(areas.roof)
         opaque = float(kind._opaque(areas))
@@ -408,6 +451,7 @@ def make_stock(
     index: npt.NDArray[np.int32] = archetype.reshape(-1).astype(np.int32)
     loss = zones.loss_coefficient[index] * area
     cools = uniform(seed, "has cooling", ids) < cooling_share
+    dwellings = np.maximum(1, np.round(area * [t.dwellings / t.reference_area for t in types]))
     stock = Stock(
         ids=ids,
         types=tuple(type_codes),
@@ -415,7 +459,7 @@ def make_stock(
         archetype=index,
         floor_area=area,
         storeys=floors,
-        dwellings=np.maximum(1, np.round(area * [t.dwellings / t.reference_area for t in types])),
+        dwellings=dwellings,
         window_area=window,
         solar_transmittance=np.array([t.window_g for t in types]) * SHADING,
         sun_on_exterior=sun,
@@ -426,5 +470,9 @@ def make_stock(
         heating_capacity=np.zeros(n),
         heat_pump_capacity=np.zeros(n),
         cooling_capacity=np.where(cools, 60.0 * area, 0.0),
+        heat_pump_source=("air",) * n,
+        tank_volume=TANK * dwellings,
+        pv_capacity=np.zeros(n),
+        battery_capacity=np.zeros(n),
     )
     return stock.with_heat_pumps(heat_pump_share, seed)
