@@ -13,7 +13,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from cosim.adapters.sumo_files import charging_stations, network_edges, read_configuration, stage
+from cosim.adapters.sumo_files import read_configuration, stage
+from cosim.adapters.sumo_network import charging_stations, network_edges
 from cosim.core import Adapter, CosimError, InputFileError, Output, Placement, Step
 from cosim.core.ports import Vector
 
