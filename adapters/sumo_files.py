@@ -173,28 +173,38 @@ def root_of(path: Path, limit: int = INPUT_LIMIT_BYTES) -> Element:
     return root
 
 
-def names_files(path: Path) -> bool:
-    """Check a file that SUMO is to read, and tell whether anything in it might name a further file.
+def check_trusted(path: Path) -> None:
+    """Check a file that SUMO is to read.
 
     Raises
     ------
     InputFileError
-        If it is missing, too large, not UTF-8 or Latin-1, or declares a document type.
+        If it is missing, not UTF-8 or Latin-1, or declares a document type.
     """
     next(elements(path, ("start",)))  # expat has then seen the whole prologue, the only place for a DOCTYPE
     with _open(path) as stream:
+        head = _Limited(stream, path, INPUT_LIMIT_BYTES).read(200)
+    declared = re.search(rb"""<\?xml[^>]*encoding\s*=\s*["']([^"']*)""", head)
+    if b"\0" in head or (declared and declared[1].lower() not in _ENCODINGS):
+        raise InputFileError(f"{path} is neither UTF-8 nor Latin-1: save it as UTF-8")
+
+
+def mentions(path: Path, pattern: re.Pattern[bytes]) -> bool:
+    """Tell whether a pattern stands anywhere in a file, compressed or not; a match must be shorter than 4 kB.
+
+    Raises
+    ------
+    InputFileError
+        If the file cannot be read or is too large.
+    """
+    with _open(path) as stream:
         reader = _Limited(stream, path, INPUT_LIMIT_BYTES)
-        tail = reader.read(1 << 20)
-        declared = re.search(rb"""<\?xml[^>]*encoding\s*=\s*["']([^"']*)""", tail[:200])
-        if b"\0" in tail[:200] or (declared and declared[1].lower() not in _ENCODINGS):
-            raise InputFileError(f"{path} is neither UTF-8 nor Latin-1: save it as UTF-8")
-        while True:
-            if _NAMES_A_FILE.search(tail):
+        tail = b""
+        while chunk := reader.read(1 << 20):
+            tail = tail[-4096:] + chunk
+            if pattern.search(tail):
                 return True
-            chunk = reader.read(1 << 20)
-            if not chunk:
-                return False
-            tail = tail[-200:] + chunk
+        return False
 
 
 def read_configuration(sumocfg: str | Path, arguments: Sequence[str] = ()) -> SumoConfiguration:
@@ -283,7 +293,8 @@ def _staged(path: Path, names: _Names, seen: frozenset[Path] = frozenset()) -> P
     """Return the file itself, or a copy in the run's folder if it names files."""
     if path in seen:
         raise InputFileError(f"{path} includes itself: remove the include")
-    if not names_files(path):
+    check_trusted(path)
+    if not mentions(path, _NAMES_A_FILE):
         return path
     root, base = root_of(path), path.parent
     for element in root.iter():

@@ -38,6 +38,8 @@ class Network:
     node_xy: dict[str, tuple[float, float]]
     leaves: dict[str, str] = field(repr=False)
     """For every edge inside a junction, the edge that its vehicles come from."""
+    lane_speeds: tuple[tuple[float, ...], ...] = field(repr=False)
+    """Per edge and lane, the speed limit. [m/s]"""
     permissions: tuple[tuple[tuple[str, str], ...], ...] = field(repr=False)
     """Per edge and lane, the vehicle classes that are allowed and those that are not, as SUMO writes them."""
     programs: dict[str, tuple[str, ...]]
@@ -82,7 +84,7 @@ def network_edges(net: str | Path) -> Network:
         If the file cannot be read or is no SUMO network.
     """
     path = Path(net)
-    rows: list[tuple[str, str, str, float, float, int, Coordinates, tuple[tuple[str, str], ...]]] = []
+    rows: list[tuple[str, str, str, float, Coordinates, tuple[float, ...], tuple[tuple[str, str], ...]]] = []
     programs: dict[str, tuple[str, ...]] = {}
     nodes: dict[str, tuple[float, float]] = {}
     comes_from: dict[str, str] = {}
@@ -104,8 +106,8 @@ def network_edges(net: str | Path) -> Network:
                 lanes: list[Any] = element.findall("lane")
                 shape = at.get("shape") or lanes[len(lanes) // 2].attrib["shape"]
                 rows.append((
-                    at["id"], at["from"], at["to"], float(lanes[0].attrib["length"]),
-                    max(float(lane.attrib["speed"]) for lane in lanes), len(lanes), _points(shape),
+                    at["id"], at["from"], at["to"], float(lanes[0].attrib["length"]), _points(shape),
+                    tuple(float(lane.attrib["speed"]) for lane in lanes),
                     tuple((lane.get("allow", ""), lane.get("disallow", "")) for lane in lanes),
                 ))  # fmt: skip
             root.clear()
@@ -113,7 +115,7 @@ def network_edges(net: str | Path) -> Network:
         raise InputFileError(f"{path} is no SUMO network: an edge or junction lacks {error}") from error
     if not rows:
         raise InputFileError(f"{path} holds no edges: make a network with netconvert")
-    labels, sources, targets, length, speed, count, shapes, permissions = zip(*rows)
+    labels, sources, targets, length, shapes, speeds, permissions = zip(*rows)
     leaves = {}
     for inner in comes_from:
         edge, hops = inner, 0
@@ -121,8 +123,9 @@ def network_edges(net: str | Path) -> Network:
             edge, hops = comes_from[edge], hops + 1
         leaves[inner] = edge
     return Network(
-        labels, np.array(length), np.array(speed), np.array(count), shapes, sources, targets, nodes, leaves,
-        permissions, programs,
+        labels, np.array(length), np.array([max(lanes) for lanes in speeds]),
+        np.array([len(lanes) for lanes in speeds]), shapes, sources, targets, nodes, leaves, speeds, permissions,
+        programs,
     )  # fmt: skip
 
 
@@ -162,7 +165,7 @@ def charging_stations(additionals: Iterable[str | Path]) -> tuple[ChargingStatio
     Raises
     ------
     InputFileError
-        If a file cannot be read, or a station's description is not complete.
+        If a file cannot be read, or a station's description is incomplete or impossible.
     """
     stations: list[ChargingStation] = []
     for path, element in _additions(additionals):
@@ -173,4 +176,9 @@ def charging_stations(additionals: Iterable[str | Path]) -> tuple[ChargingStatio
                 stations.append(ChargingStation(at["id"], at["lane"], power, efficiency))
             except (KeyError, ValueError) as error:
                 raise InputFileError(f"{path}: a chargingStation lacks {error}") from error
+            if not (power >= 0 and 0 < efficiency <= 1):
+                raise InputFileError(
+                    f"{path}: charging station {at['id']!r} has a power of {power:g} W and an efficiency of "
+                    f"{efficiency:g}: write a power of at least 0 and an efficiency in (0, 1]"
+                )
     return tuple(stations)
