@@ -216,10 +216,11 @@ class Controls:
 
         A trip that has not begun and could not leave its first street is cancelled.
         """
-        if not self._forbidden or not self._meets(v):
+        valid = self._api.vehicle.isRouteValid
+        if not self._forbidden or (valid(v) and not self._meets(v)):  # a trip has no route before it looks for one
             return
         self._reroute(v)
-        number = self._meets(v)
+        number = self._meets(v) or (0 if valid(v) else 2)
         if number and number <= 2 and not self._has_departed(v):
             self.cancelled.add(v)
             self._api.vehicle.remove(v)

@@ -151,15 +151,15 @@ class Session:
         said = "; ".join(dict.fromkeys(" ".join(html.unescape(text).split()) for text in words if text.strip()))
         return InputFileError(f"SUMO {what} {self._scenario}: {said or 'it ended without a word'}")
 
-    def new_messages(self, pattern: str) -> list[str]:
-        """Return what SUMO has warned of since the last call, where it matches."""
-        if not self.error_log.exists() or (size := self.error_log.stat().st_size) == self._heard:
+    def new_messages(self, pattern: str) -> list[re.Match[str]]:
+        """Return the lines, among what SUMO has warned of since the last call, that match."""
+        if not self.error_log.exists() or self.error_log.stat().st_size == self._heard:
             return []
         with self.error_log.open("rb") as file:
             file.seek(self._heard)
-            text = file.read(size - self._heard).decode("utf-8", "replace")
-        self._heard = size
-        return re.findall(pattern, text, re.M)
+            lines = file.read().decode("utf-8", "replace").splitlines()
+            self._heard = file.tell()
+        return [match for match in map(re.compile(pattern).match, lines) if match]
 
 
 def sumo_home() -> Path:

@@ -23,6 +23,7 @@ _FIRST_GUESS_S = 60.0
 _KG_PER_MG = 1e-6
 _S_PER_H = 3600.0
 _ROUTE_AHEAD_S = 200.0  # SUMO's own default of route-steps
+_NO_ROUTE = r"(?:No route for v|V)ehicle '(?P<who>.*)' (?:found|has no valid route).*"
 _OPEN_PORT = (
     "SUMO listens for TraCI on every network interface and takes the first who connects: use it on trusted networks"
 )
@@ -170,7 +171,7 @@ class Traffic(Adapter):
         self.teleports = Output("vehicle", network, "end")
         self.collisions = Output("vehicle", network, "end")
         self._session: Session | None = None
-        self._period_s = 0.0
+        self._hears, self._period_s = noise, 0.0
 
     def open(self) -> None:
         """Start SUMO and load the scenario.
@@ -199,7 +200,7 @@ class Traffic(Adapter):
         trips = folder / Path(given.get("tripinfo-output") or "tripinfos.xml").name.removesuffix(".gz")
         follows = bool(self._departs_s or self.zones)
         self._measures = EdgeMeasures(
-            self.network, self.emission_classes, folder, noise=hasattr(self, "noise"), trips=trips if follows else None
+            self.network, self.emission_classes, folder, noise=self._hears, trips=trips if follows else None
         )
         options = {
             "error-log": str(session.error_log),
@@ -251,13 +252,13 @@ class Traffic(Adapter):
             self._apply(stop_s)
             departed = self._simulate(session, stop_s)
             energy_wh = self._charging.take()
+            self._check_routes(session, departed)
             self._count()
             origins = self._origins(departed)
             if self._departs_s:
                 self._trips.look(departed, stop_s)
             left = session.api.simulation.getMinExpectedNumber()
             self.finished = left == 0 if end_s is None else until_s >= end_s
-        self._check_routes(session)
         if partial:
             session.close()  # SUMO writes an unfinished period only now
         self._time_s = until_s
@@ -329,14 +330,15 @@ class Traffic(Adapter):
                 self._controls.second(api.simulation.getLoadedIDList(), now)
         return departed
 
-    def _check_routes(self, session: Session) -> None:
+    def _check_routes(self, session: Session, departed: Iterable[str]) -> None:
         """End the run as the ``sumo`` program would, unless it is a measure that keeps somebody from his way."""
         tolerant = self.configuration.options.get("ignore-route-errors", "false") not in ("false", "0", "no", "off")
-        if not (tolerant or self._controls.barred) and (
-            words := session.new_messages(r"^(?:Error: .*|Warning: .*no valid route.*)")
-        ):
+        if self._controls.barred:
+            lost = {told["who"] for told in session.new_messages(f"Warning: {_NO_ROUTE}")}
+            self._controls.cancelled |= lost - set(departed)
+        elif not tolerant and (told := session.new_messages(f"Error: .*|Warning: {_NO_ROUTE}")):
             self.close()
-            raise session.failure("stopped", [word.partition(": ")[2] for word in words])
+            raise session.failure("stopped", [words[0].partition(": ")[2] for words in told])
 
     def _count(self) -> None:
         """Assign the counts of the network."""
@@ -367,7 +369,7 @@ class Traffic(Adapter):
         by_class = (self.co2_by_class, self.pmx_by_class, self.nox_by_class, self.fuel_by_class)
         for port, rate in zip(by_class, exchange.classes / length_s):
             port.value = rate * _KG_PER_MG
-        if hasattr(self, "noise"):
+        if self._hears:
             self.noise.value = exchange.noise
 
     def _origins(self, departed: Iterable[str]) -> dict[str, str]:
@@ -401,7 +403,7 @@ class Traffic(Adapter):
         still = [self.vehicles, self.density, self.travel, self.time_loss, self.co2, self.nox, self.pmx, self.fuel,
                  self.co2_by_class, self.nox_by_class, self.pmx_by_class, self.fuel_by_class, self.departures,
                  self.arrivals, self.charging_power, self.running, self.waiting]  # fmt: skip
-        if hasattr(self, "noise"):
+        if self._hears:
             still.append(self.noise)
         for port in still:
             port.value = 0.0
