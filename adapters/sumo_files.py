@@ -11,22 +11,15 @@ import gzip
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO
 from xml.etree.ElementTree import Element, ElementTree, ParseError, SubElement
 
-import numpy as np
-import numpy.typing as npt
 from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import iterparse as _iterparse
 
 from cosim.core.errors import InputFileError
-
-if TYPE_CHECKING:
-    from cosim.core.ports import Vector
-
-Coordinates = npt.NDArray[np.float64]
 
 # From `sumo --save-template`: every option of type FILE is one of these, or an output.
 INPUT_OPTIONS = frozenset({
@@ -91,39 +84,6 @@ class SumoConfiguration:
     end_s: float | None
     step_length_s: float
     options: Mapping[str, str]
-
-
-@dataclass(frozen=True)
-class Network:
-    """The edges of a SUMO network that are not inside a junction, in the order of the file."""
-
-    labels: tuple[str, ...]
-    length_m: Vector
-    speed_limit: Vector
-    """Of the edge's fastest lane. [m/s]"""
-    lanes: npt.NDArray[np.int64]
-    shapes: tuple[Coordinates, ...]
-    """Per edge, shape (n_points, 2), in the network's own coordinates. [m]"""
-    from_node: tuple[str, ...]
-    to_node: tuple[str, ...]
-    node_xy: dict[str, tuple[float, float]]
-    leaves: dict[str, str] = field(repr=False)
-    """For every edge inside a junction, the edge that its vehicles come from."""
-
-
-@dataclass(frozen=True)
-class ChargingStation:
-    """A charging station as its file describes it: power from the grid [W] and efficiency into the battery."""
-
-    id: str
-    lane: str
-    power_w: float
-    efficiency: float
-
-    @property
-    def edge(self) -> str:
-        """The edge that the lane belongs to."""
-        return self.lane.rpartition("_")[0]
 
 
 def parse_options(arguments: Sequence[str]) -> dict[str, str]:
@@ -198,41 +158,53 @@ class _Limited:
         return chunk
 
 
-def _elements(path: Path, events: Sequence[str], limit: int = INPUT_LIMIT_BYTES) -> Iterator[tuple[str, Element]]:
+def elements(path: Path, events: Sequence[str], limit: int = INPUT_LIMIT_BYTES) -> Iterator[tuple[str, Element]]:
+    """Stream the elements of a file, refusing entities and absurd sizes."""
     with _open(path) as stream:
         yield from _iterparse(_Limited(stream, path, limit), events=events, forbid_dtd=True)
 
 
-def _root(path: Path, limit: int = INPUT_LIMIT_BYTES) -> Element:
+def root_of(path: Path, limit: int = INPUT_LIMIT_BYTES) -> Element:
+    """Return the root of a file, refusing entities and absurd sizes."""
     root = None
-    for _, element in _elements(path, ("end",), limit):
+    for _, element in elements(path, ("end",), limit):
         root = element
     assert root is not None  # expat refuses a document without an element
     return root
 
 
-def names_files(path: Path) -> bool:
-    """Check a file that SUMO is to read, and tell whether anything in it might name a further file.
+def check_trusted(path: Path) -> None:
+    """Check a file that SUMO is to read.
 
     Raises
     ------
     InputFileError
-        If it is missing, too large, not UTF-8 or Latin-1, or declares a document type.
+        If it is missing, not UTF-8 or Latin-1, or declares a document type.
     """
-    next(_elements(path, ("start",)))  # expat has then seen the whole prologue, the only place for a DOCTYPE
+    next(elements(path, ("start",)))  # expat has then seen the whole prologue, the only place for a DOCTYPE
+    with _open(path) as stream:
+        head = _Limited(stream, path, INPUT_LIMIT_BYTES).read(200)
+    declared = re.search(rb"""<\?xml[^>]*encoding\s*=\s*["']([^"']*)""", head)
+    if b"\0" in head or (declared and declared[1].lower() not in _ENCODINGS):
+        raise InputFileError(f"{path} is neither UTF-8 nor Latin-1: save it as UTF-8")
+
+
+def mentions(path: Path, pattern: re.Pattern[bytes]) -> bool:
+    """Tell whether a pattern stands anywhere in a file, compressed or not; a match must be shorter than 4 kB.
+
+    Raises
+    ------
+    InputFileError
+        If the file cannot be read or is too large.
+    """
     with _open(path) as stream:
         reader = _Limited(stream, path, INPUT_LIMIT_BYTES)
-        tail = reader.read(1 << 20)
-        declared = re.search(rb"""<\?xml[^>]*encoding\s*=\s*["']([^"']*)""", tail[:200])
-        if b"\0" in tail[:200] or (declared and declared[1].lower() not in _ENCODINGS):
-            raise InputFileError(f"{path} is neither UTF-8 nor Latin-1: save it as UTF-8")
-        while True:
-            if _NAMES_A_FILE.search(tail):
+        tail = b""
+        while chunk := reader.read(1 << 20):
+            tail = tail[-4096:] + chunk
+            if pattern.search(tail):
                 return True
-            chunk = reader.read(1 << 20)
-            if not chunk:
-                return False
-            tail = tail[-200:] + chunk
+        return False
 
 
 def read_configuration(sumocfg: str | Path, arguments: Sequence[str] = ()) -> SumoConfiguration:
@@ -245,7 +217,7 @@ def read_configuration(sumocfg: str | Path, arguments: Sequence[str] = ()) -> Su
     """
     path = Path(sumocfg).resolve()
     options: dict[str, str] = {}
-    for element in _root(path, CONFIGURATION_LIMIT_BYTES).iter():
+    for element in root_of(path, CONFIGURATION_LIMIT_BYTES).iter():
         value = element.get("value", element.get("v"))
         if value is None and len(element) == 0:
             value = (element.text or "").strip() or None
@@ -256,7 +228,7 @@ def read_configuration(sumocfg: str | Path, arguments: Sequence[str] = ()) -> Su
         if options.get(name, "") not in ("", "-1"):
             raise InputFileError(f"{path} sets {name}: {reason}; remove it")
     for name in INPUT_OPTIONS & options.keys():
-        options[name] = ",".join(str(_absolute(part, path.parent)) for part in _split(options[name]))
+        options[name] = ",".join(str(absolute(part, path.parent)) for part in _split(options[name]))
     if not options.get("net-file"):
         raise InputFileError(f"{path} names no net-file: SUMO needs a road network")
 
@@ -285,7 +257,8 @@ def _split(names: str) -> list[str]:
     return [part.strip() for part in re.split("[,;]", names) if part.strip()]
 
 
-def _absolute(name: str, base: Path) -> Path:
+def absolute(name: str, base: Path) -> Path:
+    """Return where a name leads that stands in a file of a folder."""
     return (base / name).resolve()
 
 
@@ -305,7 +278,7 @@ class _Names:
         last = name.replace("\\", "/").rpartition("/")[2]
         stem, dot, extension = last.partition(".")
         flat = re.sub(r"[^\w.+#-]", "_", self._prefix + stem + self._suffix + dot + extension).strip(".")
-        return self.unique(flat or "output", _absolute(name, base))
+        return self.unique(flat or "output", absolute(name, base))
 
     def unique(self, flat: str, origin: object) -> str:
         candidate, number = flat, 1
@@ -320,19 +293,20 @@ def _staged(path: Path, names: _Names, seen: frozenset[Path] = frozenset()) -> P
     """Return the file itself, or a copy in the run's folder if it names files."""
     if path in seen:
         raise InputFileError(f"{path} includes itself: remove the include")
-    if not names_files(path):
+    check_trusted(path)
+    if not mentions(path, _NAMES_A_FILE):
         return path
-    root, base = _root(path), path.parent
+    root, base = root_of(path), path.parent
     for element in root.iter():
         for key in ("file", "output", "dest"):
             value = element.get(key)
             if value is None or (key == "dest" and element.tag != "timedEvent"):
                 continue
             is_input = key == "file" and element.tag in _INPUT_FILE_TAGS
-            element.set(key, str(_absolute(value, base)) if is_input else names(value, base))
+            element.set(key, str(absolute(value, base)) if is_input else names(value, base))
         for key in _INPUT_ATTRIBUTES:
             if value := element.get(key):
-                target = _absolute(value, base)
+                target = absolute(value, base)
                 element.set(key, str(_staged(target, names, seen | {path}) if key == "href" else target))
         if element.tag == "param" and element.get("key", "").endswith(("file", "output")):
             element.set("value", names(element.get("value", ""), base))
@@ -399,84 +373,3 @@ def stage(
     target = folder / "run.sumocfg"
     ElementTree(root).write(target, encoding="utf-8", xml_declaration=True)
     return target
-
-
-def _points(text: str) -> Coordinates:
-    return np.array([[float(number) for number in point.split(",")[:2]] for point in text.split()]).reshape(-1, 2)
-
-
-def network_edges(net: str | Path) -> Network:
-    """Read the edges of a network file (``.net.xml``, plain or compressed), as a stream.
-
-    Raises
-    ------
-    InputFileError
-        If the file cannot be read or is no SUMO network.
-    """
-    path = Path(net)
-    rows: list[tuple[str, str, str, float, float, int, Coordinates]] = []
-    nodes: dict[str, tuple[float, float]] = {}
-    comes_from: dict[str, str] = {}
-    root: Element | None = None
-    try:
-        for event, element in _elements(path, ("start", "end")):
-            if root is None:
-                root = element
-            if event == "start" or element.tag not in ("edge", "junction", "connection"):
-                continue
-            at = element.attrib
-            if element.tag == "junction" and at.get("type") != "internal":
-                nodes[at["id"]] = (float(at["x"]), float(at["y"]))
-            elif element.tag == "connection" and "via" in at:
-                comes_from.setdefault(at["via"].rpartition("_")[0], at["from"])
-            elif element.tag == "edge" and not at["id"].startswith(":"):
-                lanes: list[Any] = element.findall("lane")
-                shape = at.get("shape") or lanes[len(lanes) // 2].attrib["shape"]
-                rows.append((
-                    at["id"], at["from"], at["to"], float(lanes[0].attrib["length"]),
-                    max(float(lane.attrib["speed"]) for lane in lanes), len(lanes), _points(shape),
-                ))  # fmt: skip
-            root.clear()
-    except (KeyError, ValueError, IndexError) as error:
-        raise InputFileError(f"{path} is no SUMO network: an edge or junction lacks {error}") from error
-    if not rows:
-        raise InputFileError(f"{path} holds no edges: make a network with netconvert")
-    labels, sources, targets, length, speed, count, shapes = zip(*rows)
-    leaves = {}
-    for inner in comes_from:
-        edge, hops = inner, 0
-        while edge.startswith(":") and edge in comes_from and hops < 10:  # a junction's inner edges form short chains
-            edge, hops = comes_from[edge], hops + 1
-        leaves[inner] = edge
-    return Network(
-        labels, np.array(length), np.array(speed), np.array(count), shapes, sources, targets, nodes, leaves
-    )  # fmt: skip
-
-
-def charging_stations(
-    additionals: Iterable[str | Path], _including: frozenset[Path] = frozenset()
-) -> tuple[ChargingStation, ...]:
-    """Return the charging stations in additional files and in what these include.
-
-    SUMO's defaults hold where a file is silent: 22 kW and an efficiency of 0.95.
-
-    Raises
-    ------
-    InputFileError
-        If a file cannot be read, or a station's description is not complete.
-    """
-    stations: list[ChargingStation] = []
-    for path in map(Path, additionals):
-        if path in _including:
-            raise InputFileError(f"{path} includes itself: remove the include")
-        for _, element in _elements(path, ("end",)):
-            at = element.attrib
-            if element.tag == "include" and "href" in at:
-                stations += charging_stations([_absolute(at["href"], path.parent)], _including | {path})
-            elif element.tag == "chargingStation":
-                try:
-                    power, efficiency = float(at.get("power", 22000.0)), float(at.get("efficiency", 0.95))
-                    stations.append(ChargingStation(at["id"], at["lane"], power, efficiency))
-                except (KeyError, ValueError) as error:
-                    raise InputFileError(f"{path}: a chargingStation lacks {error}") from error
-    return tuple(stations)

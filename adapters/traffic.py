@@ -2,48 +2,52 @@
 
 from __future__ import annotations
 
-import html
-import os
-import re
-import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar, Literal, TypeAlias
 
 import numpy as np
 
-from cosim.adapters.sumo_files import charging_stations, network_edges, read_configuration, stage
-from cosim.core import Adapter, CosimError, InputFileError, Output, Placement, Step
-from cosim.core.ports import Vector
+from cosim.adapters.sumo_batteries import J_PER_WH, ElectricTrips, StationCharging
+from cosim.adapters.sumo_controls import Controls, refuse
+from cosim.adapters.sumo_demand import departures, emission_classes, has_batteries
+from cosim.adapters.sumo_files import read_configuration, stage
+from cosim.adapters.sumo_measures import EMISSION_DIGITS, EdgeMeasures, Exchange
+from cosim.adapters.sumo_network import charging_stations, network_edges, signal_programs
+from cosim.adapters.sumo_session import Connection, Session
+from cosim.core import Adapter, CosimError, Input, Output, Placement, Step
 
-# What SUMO writes per edge and exchange step; the time loss is left out where nobody was.
-_EMISSION_ROW = re.compile(
-    rb'<edge id="([^"]*)" sampledSeconds="([^"]*)" CO2_abs="([^"]*)" PMx_abs="([^"]*)" '
-    rb'NOx_abs="([^"]*)" fuel_abs="([^"]*)"'
-)
-_TRAFFIC_ROW = re.compile(
-    rb'<edge id="([^"]*)" sampledSeconds="([^"]*)"(?: timeLoss="([^"]*)")? distance="([^"]*)"'
-)
-_EMISSION_DIGITS = 6
+Fidelity: TypeAlias = Literal["micro", "meso"]
+
 _FIRST_GUESS_S = 60.0
-_BATTERY = "device.battery."
+_KG_PER_MG = 1e-6
+_S_PER_H = 3600.0
+_ROUTE_AHEAD_S = 200.0  # SUMO's own default of route-steps
+_NO_ROUTE = r"(?:No route for v|V)ehicle '(?P<who>.*)' (?:found|has no valid route).*"
+_OPEN_PORT = (
+    "SUMO listens for TraCI on every network interface and takes the first who connects: use it on trusted networks"
+)
 
 
 class Traffic(Adapter):
-    """A SUMO scenario, run microscopically or mesoscopically as its configuration says.
+    """A SUMO scenario, run microscopically or mesoscopically.
 
     The run starts at the configuration's ``begin``. Everything SUMO writes goes into the run's folder, with the trips
-    in ``tripinfos.xml`` unless the configuration names them otherwise. Trips and every other output are those of the
-    ``sumo`` program with the same configuration and seed.
+    in ``tripinfos.xml`` unless the configuration names them otherwise. As long as no input is used, trips and every
+    other output are those of the ``sumo`` program with the same configuration and seed.
 
     What happens inside a junction counts for the edge that the vehicle comes from, and a vehicle is where its front
     is: over all edges, `vehicles` integrates to the vehicle-seconds, `travel` to the vehicle-metres and the emissions
-    to the totals of the whole network. `speed` is `travel` over `vehicles`, and `time_loss` integrates to the
-    vehicle-seconds lost against driving at the limit (each driver's own).
-
+    to the totals of the whole network. `speed` is `travel` over `vehicles`, `density` is `vehicles` over the edge's
+    length, and `time_loss` integrates to the vehicle-seconds lost against driving at the limit (each driver's own).
     All of it comes from the edgeData that SUMO writes each exchange step, rounded per edge to 1e-6 mg of emissions,
     0.01 vehicle-seconds and 0.01 vehicle-metres.
+
+    Inputs act from the beginning of the step that they are delivered for. `closed` and `permission` (per
+    ``edge|class``) are 0 or 1; whom they bar drives round, or as near as it can get. `toll` is paid by everybody who
+    drives onto the edge: trips choose their routes by time plus toll over the value of time when they depart.
+    `signal_program` is the number of one of a light's programs, as `programs` lists them, or -1 for SUMO's own choice.
+    `demand_factor` multiplies the trips of all but timetabled vehicles, chosen by a chance of their own.
 
     Parameters
     ----------
@@ -53,18 +57,35 @@ class Traffic(Adapter):
         Seed of SUMO's random numbers; the configuration's own if None.
     extra_options
         Further options as on SUMO's command line, e.g. ``("--scale", "0.5")``; they win over the configuration.
+    fidelity
+        ``"micro"``: every vehicle second by second; ``"meso"``: queues, some ten times faster; as the configuration
+        says if None.
+    connection
+        How SUMO runs: see `Session`.
+    electric
+        Trips whose energy and state are reported. Their vehicles need a battery, see `electric_variant`. A trip with
+        0 in `may_depart` for the step in which it is to depart never does.
+    zones
+        The zone of every edge whose departures and arrivals are counted.
+    permission_classes
+        SUMO's vehicle classes that `permission` is given for.
+    value_of_time
+        What an hour is worth to a driver who chooses between time and toll. [EUR/h]
+    noise
+        Whether `noise` is computed, the equivalent sound level of the vehicles on an edge by Harmonoise [dB(A)].
 
     Raises
     ------
     InputFileError
         If the configuration, network or additional files are missing, malformed or not to be trusted.
+    CosimError
+        If a trip, edge or option is unknown or impossible.
 
     Notes
     -----
     Charging power is what is drawn from the grid, positive: the energy that went into batteries over the station's
-    efficiency. SUMO has no getter for it, and its ``energyCharged`` goes stale after a vehicle has left, so the
-    energy is the growth of (charge + consumed − regenerated) while the vehicle is at the station. SUMO prints these
-    with the configuration's ``precision``; the rounding does not accumulate in a session.
+    efficiency. SUMO prints energies with the configuration's ``precision``, 0.01 Wh by default; the rounding does not
+    accumulate in a session or trip. `trip_energy` is what SUMO's battery device consumed less what it recovered.
 
     SUMO's own ``timeLoss`` of an edge counts a vehicle on every edge that it touches (on Bologna 4.5 % more than the
     trips' total). It is scaled by the edge's vehicle-seconds of fronts over those of whole vehicles, which on Bologna
@@ -73,34 +94,84 @@ class Traffic(Adapter):
 
     placement: ClassVar[Placement] = "process"
     ends_run: ClassVar[bool] = True
+    replays: ClassVar[bool] = True
 
     def __init__(
-        self, sumocfg: str | Path, *, seed: int | None = None, extra_options: Sequence[str] = ()
+        self,
+        sumocfg: str | Path,
+        *,
+        seed: int | None = None,
+        extra_options: Sequence[str] = (),
+        fidelity: Fidelity | None = None,
+        connection: Connection = "libsumo",
+        electric: Sequence[str] = (),
+        zones: Mapping[str, str] | None = None,
+        permission_classes: Sequence[str] = (),
+        value_of_time: float = 12.0,
+        noise: bool = False,
     ) -> None:
+        if fidelity not in (None, "micro", "meso"):
+            raise CosimError(f"fidelity is {fidelity!r}: write 'micro', 'meso' or None")
+        if connection not in ("libsumo", "traci", "gui"):
+            raise CosimError(f"connection is {connection!r}: write 'libsumo', 'traci' or 'gui'")
+        if not value_of_time > 0:
+            raise CosimError(f"value_of_time is {value_of_time!r} EUR/h: it must be positive")
         self.configuration = read_configuration(sumocfg, extra_options)
-        self.seed = seed
+        self.seed, self.fidelity, self.connection, self.value_of_time = seed, fidelity, connection, value_of_time
         self.network = network_edges(self.configuration.net)
-        self.charging_stations = charging_stations(self.configuration.additionals)
-        edges, places = self.network.labels, [station.id for station in self.charging_stations]
-        self.files = (self.configuration.path, self.configuration.net, *self.configuration.routes,
-                      *self.configuration.additionals)  # fmt: skip
+        additionals = self.configuration.additionals
+        self.charging_stations = charging_stations(additionals)
+        self.programs = signal_programs(self.network, additionals)
+        self.emission_classes = emission_classes((*additionals, *self.configuration.routes))
+        self.zones = dict(zones or {})
+        self.files = (self.configuration.path, self.configuration.net, *self.configuration.routes, *additionals)
+        self._departs_s = departures(self.configuration.routes, electric)
+        self._has_batteries = has_batteries(self.configuration)
+        edges, network = self.network.labels, ["network"]
+        if lost := sorted(self.zones.keys() - set(edges)):
+            raise CosimError(f"zones names edge {lost[0]!r}, which {self.configuration.net} does not have")
+
+        self.speed_limit = Input("m/s", edges, default=self.network.speed_limit)
+        self.closed = Input("1", edges, default=0.0)
+        permits = [self.network.permits(name) for name in permission_classes]
+        self.permission = Input(
+            "1", [f"{edge}|{name}" for edge in edges for name in permission_classes],
+            default=np.array(permits, float).T.ravel(),
+        )  # fmt: skip
+        self.toll = Input("EUR", edges, default=0.0)
+        self.signal_program = Input("1", self.programs, default=-1.0)
+        self.demand_factor = Input("1", network, default=1.0)
+        self.may_depart = Input("1", electric, default=1.0)
+
         self.vehicles = Output("vehicle", edges, "mean")
         self.speed = Output("m/s", edges, "mean")
+        self.density = Output("vehicle/m", edges, "mean")
         self.travel = Output("vehicle*m/s", edges, "mean")
         self.time_loss = Output("vehicle", edges, "mean")
         self.co2 = Output("kg/s", edges, "mean")
         self.nox = Output("kg/s", edges, "mean")
         self.pmx = Output("kg/s", edges, "mean")
         self.fuel = Output("kg/s", edges, "mean")
-        self.charging_power = Output("W", places, "mean")
-        self.running = Output("vehicle", ["network"], "end")
-        self.inserted = Output("vehicle", ["network"], "end")
-        self.arrived = Output("vehicle", ["network"], "end")
-        self.waiting = Output("vehicle", ["network"], "end")
-        self.teleports = Output("vehicle", ["network"], "end")
-        self.collisions = Output("vehicle", ["network"], "end")
-        self._sumo: Any = None
-        self._period_s = 0.0
+        if noise:
+            self.noise = Output("dB", edges, "mean")
+        self.co2_by_class = Output("kg/s", self.emission_classes, "mean")
+        self.nox_by_class = Output("kg/s", self.emission_classes, "mean")
+        self.pmx_by_class = Output("kg/s", self.emission_classes, "mean")
+        self.fuel_by_class = Output("kg/s", self.emission_classes, "mean")
+        self.departures = Output("vehicle/s", dict.fromkeys(self.zones.values()), "mean")
+        self.arrivals = Output("vehicle/s", dict.fromkeys(self.zones.values()), "mean")
+        self.charging_power = Output("W", [station.id for station in self.charging_stations], "mean")
+        self.trip_energy = Output("J", electric, "end")
+        self.trip_state = Output("1", electric, "end")
+        self.running = Output("vehicle", network, "end")
+        self.inserted = Output("vehicle", network, "end")
+        self.arrived = Output("vehicle", network, "end")
+        self.waiting = Output("vehicle", network, "end")
+        self.cancelled = Output("vehicle", network, "end")
+        self.teleports = Output("vehicle", network, "end")
+        self.collisions = Output("vehicle", network, "end")
+        self._session: Session | None = None
+        self._hears, self._period_s = noise, 0.0
 
     def open(self) -> None:
         """Start SUMO and load the scenario.
@@ -113,55 +184,53 @@ class Traffic(Adapter):
             If there is no folder, or SUMO runs in this process already.
         """
         self.finished = False
+        if self.connection != "libsumo":
+            self.report("open port", self.connection, _OPEN_PORT)
         step_s = self.configuration.step_length_s
         self._start(max(round(_FIRST_GUESS_S / step_s), 1) * step_s)
         self._count()
+        self._tell_trips()
 
-    def _start(self, period_s: float) -> None:
+    def _start(self, period_s: float, further: Mapping[str, str] | None = None) -> None:
         if self.folder is None:
             raise CosimError("traffic has no folder: SUMO writes files, set traffic.folder before open()")
-        folder = Path(self.folder).resolve()
+        folder, given = Path(self.folder).resolve(), self.configuration.options
         folder.mkdir(parents=True, exist_ok=True)
-        sumo = _libsumo()
-        if sumo.simulation.isLoaded():
-            raise CosimError("SUMO already runs in this process, which holds one: place traffic with 'process'")
-        self._period_s = period_s
-        self._messages = folder / "sumo-messages.txt"
-        self._exchange = (folder / "sumo-emissions.xml", folder / "sumo-traffic.xml")
-        self._error_log, measured = folder / "sumo-errors.txt", folder / "sumo-measured.add.xml"
-        self._messages.write_bytes(b"")
-        common = f'period="{period_s:.3f}" withInternal="true"'
-        emissions, traffic = (path.name for path in self._exchange)
-        measured.write_text(
-            f'<additional><edgeData id="cosim.emissions" type="emissions" {common} file="{emissions}" '
-            'writeAttributes="sampledSeconds CO2_abs PMx_abs NOx_abs fuel_abs"/>'
-            f'<edgeData id="cosim.traffic" {common} file="{traffic}" '
-            'writeAttributes="sampledSeconds timeLoss distance"/></additional>\n'
+        session = Session(self.connection, self.configuration.path, folder)
+        trips = folder / Path(given.get("tripinfo-output") or "tripinfos.xml").name.removesuffix(".gz")
+        follows = bool(self._departs_s or self.zones)
+        self._measures = EdgeMeasures(
+            self.network, self.emission_classes, folder, noise=self._hears, trips=trips if follows else None
         )
-        given = self.configuration.options
         options = {
-            "error-log": str(self._error_log),
+            "error-log": str(session.error_log),
             "no-step-log": "true",
-            "emission-output.precision": str(max(_EMISSION_DIGITS, int(given.get("emission-output.precision", 0)))),
+            "ignore-route-errors": "true",  # else whoever cannot reach a closed street would end the run
+            "emission-output.precision": str(max(EMISSION_DIGITS, int(given.get("emission-output.precision", 0)))),
         }
-        if not given.get("tripinfo-output"):
-            options["tripinfo-output"] = str(folder / "tripinfos.xml")
+        if float(given.get("route-steps") or _ROUTE_AHEAD_S) < 2 * period_s:
+            options["route-steps"] = str(round(2 * period_s))  # who departs in a step must be known when it begins
+        if follows:
+            options["tripinfo-output"] = str(self._measures.file)
+        elif not given.get("tripinfo-output"):
+            options["tripinfo-output"] = str(trips)
         if self.seed is not None:
             options |= {"seed": str(self.seed), "random": "false"}
-        staged = stage(self.configuration, folder, options=options, additionals=[measured])
-        self._sumo = sumo
-        with self._speaking("cannot load"):
-            sumo.start(["sumo", "-c", str(staged)])
-            edges = sumo.edge.getIDList()
-        places = {label: i for i, label in enumerate(self.network.labels)}
-        self._place = {edge: places.get(self.network.leaves.get(edge, edge), -1) for edge in edges}
-        self._time_s = self.configuration.begin_s
-        self._positions = [0, 0]
-        self._taken: dict[str, float] = {}
-        self._stopped: dict[str, int | None] = {}
-        self._efficiency = np.array([sumo.chargingstation.getEfficiency(s.id) for s in self.charging_stations])
-        self._station = {station.id: i for i, station in enumerate(self.charging_stations)}
-        self._station_lanes = {station.lane for station in self.charging_stations}
+        if self.fidelity:
+            options["mesosim"] = "true" if self.fidelity == "meso" else "false"
+        staged = stage(
+            self.configuration, folder, options=options | dict(further or {}),
+            additionals=[self._measures.define(period_s)],
+        )  # fmt: skip
+        session.start(staged)
+        self._session, self._period_s, self._time_s = session, period_s, self.configuration.begin_s
+        with session.speaking("cannot load"):
+            self._charging = StationCharging(session.api, self.charging_stations)
+            self._trips = ElectricTrips(session.api, self.may_depart.labels, self._departs_s)
+            self._controls = Controls(
+                session.api, self.network, self.programs, toll_s_per_eur=_S_PER_H / self.value_of_time,
+                seed=self.seed or 0, failures=session.failures,
+            )  # fmt: skip
 
     def advance(self, step: Step) -> None:
         """Simulate one exchange step.
@@ -169,12 +238,55 @@ class Traffic(Adapter):
         Raises
         ------
         CosimError
-            If the exchange step is not a whole multiple of SUMO's, or changes; or if SUMO stops, with its own words.
+            If the exchange step is not a whole multiple of SUMO's, or changes; if an input has an impossible value;
+            or if SUMO stops, with its own words.
         """
         if self.finished:
             self._idle()
             return
-        length_s, sumo_step_s = step.length_s, self.configuration.step_length_s
+        session = self._prepare(step.length_s)
+        end_s, until_s = self.configuration.end_s, self._time_s + step.length_s
+        partial = end_s is not None and until_s > end_s
+        stop_s = end_s if partial and end_s is not None else until_s
+        with session.speaking("stopped"):
+            self._apply(stop_s)
+            departed = self._simulate(session, stop_s)
+            energy_wh = self._charging.take()
+            self._check_routes(session, departed)
+            self._count()
+            origins = self._origins(departed)
+            if self._departs_s:
+                self._trips.look(departed, stop_s)
+            left = session.api.simulation.getMinExpectedNumber()
+            self.finished = left == 0 if end_s is None else until_s >= end_s
+        if partial:
+            session.close()  # SUMO writes an unfinished period only now
+        self._time_s = until_s
+        exchange = self._measures.read()
+        if partial:
+            self.close()
+        self._trips.end(exchange.trips)
+        self._tell_trips()
+        self._tell_edges(exchange, step.length_s)
+        self._tell_zones(exchange, departed, origins, step.length_s)
+        self.charging_power.value = energy_wh * J_PER_WH / self._charging.efficiency / step.length_s
+
+    def close(self) -> None:
+        """Stop SUMO, which then completes its files."""
+        session, self._session = self._session, None
+        if session is not None:
+            session.close()
+            self._measures.close()
+
+    def versions(self) -> dict[str, str]:
+        """Return SUMO's version."""
+        import importlib.metadata  # takes as long to import as everything else here
+
+        return {"sumo": importlib.metadata.version("libsumo")}
+
+    def _prepare(self, length_s: float) -> Session:
+        """Check the length of a step; SUMO takes the period of its output when it loads, and not later."""
+        sumo_step_s = self.configuration.step_length_s
         n_steps = round(length_s / sumo_step_s)
         if n_steps < 1 or abs(n_steps * sumo_step_s - length_s) > 1e-6:
             raise CosimError(
@@ -185,199 +297,117 @@ class Traffic(Adapter):
             if self._time_s != self.configuration.begin_s:
                 raise CosimError(f"traffic is stepped by {length_s:g} s after {self._period_s:g} s: keep one step")
             self.close()
-            self._start(length_s)  # SUMO takes the period of its output when it loads, and not later
-        end_s = self.configuration.end_s
-        until_s = self._time_s + length_s if end_s is None else min(self._time_s + length_s, end_s)
-        with self._speaking("stopped"):
-            energy = self._simulate(until_s)
-            self._count()
-            self.finished = (
-                self._sumo.simulation.getMinExpectedNumber() == 0 if end_s is None else until_s >= end_s
-            )
-            partial = until_s < self._time_s + length_s
-            if partial:
-                self._sumo.close()  # SUMO writes an unfinished period only now
-        self._time_s += length_s
-        edges = self._read_exchange() / length_s
-        if partial:
+            self._start(length_s)
+        if self._session is None:
+            raise CosimError("traffic is not open: call open() before advance()")
+        return self._session
+
+    def _apply(self, until_s: float) -> None:
+        refuse(self.may_depart, ~np.isin(self.may_depart.value, (0.0, 1.0)), "write 0 or 1")
+        self._controls.apply(
+            speed_limit=self.speed_limit, closed=self.closed, permission=self.permission, toll=self.toll,
+            signal_program=self.signal_program, demand_factor=self.demand_factor,
+        )  # fmt: skip
+        self._holding = bool(self._departs_s) and self._trips.hold(self.may_depart.value, self._time_s, until_s)
+
+    def _simulate(self, session: Session, until_s: float) -> list[str]:
+        """Step to a time, second by second only where somebody has to be looked at; return who departed."""
+        api = session.api
+        charging = bool(self.charging_stations) and self._has_batteries
+        if not (charging or self._holding or self._controls.every_second):
+            api.simulationStep(until_s)
+            return list(api.simulation.getDepartedIDList()) if self._departs_s or self.zones else []
+        departed: list[str] = []
+        while api.simulation.getTime() < until_s - 1e-6:
+            api.simulationStep()
+            now = api.simulation.getDepartedIDList()
+            departed += now
+            if charging:
+                self._charging.second()
+            if self._holding:
+                self._trips.second()
+            if self._controls.every_second:
+                self._controls.second(api.simulation.getLoadedIDList(), now)
+        return departed
+
+    def _check_routes(self, session: Session, departed: Iterable[str]) -> None:
+        """End the run as the ``sumo`` program would, unless it is a measure that keeps somebody from his way."""
+        tolerant = self.configuration.options.get("ignore-route-errors", "false") not in ("false", "0", "no", "off")
+        if self._controls.barred:
+            lost = {told["who"] for told in session.new_messages(f"Warning: {_NO_ROUTE}")}
+            self._controls.cancelled |= lost - set(departed)
+        elif not tolerant and (told := session.new_messages(f"Error: .*|Warning: {_NO_ROUTE}")):
             self.close()
-        self.vehicles.value = vehicles = edges[0]
-        self.travel.value = travel = edges[1]
-        self.time_loss.value = edges[2]
-        limit = self.network.speed_limit
-        self.speed.value = np.divide(travel, vehicles, out=limit.copy(), where=vehicles > 0)
-        for port, milligrams in zip((self.co2, self.pmx, self.nox, self.fuel), edges[3:]):
-            port.value = milligrams * 1e-6  # mg -> kg
-        self.charging_power.value = energy * 3600.0 / self._efficiency / length_s  # Wh -> J
-
-    def close(self) -> None:
-        """Stop SUMO, which then completes its files."""
-        sumo, self._sumo = self._sumo, None
-        if sumo is None:
-            return
-        with _quiet(self._messages):
-            if sumo.simulation.isLoaded():
-                sumo.close()
-        for path in self._exchange:
-            path.unlink(missing_ok=True)
-
-    def versions(self) -> dict[str, str]:
-        """Return SUMO's version."""
-        import importlib.metadata  # takes as long to import as everything else here
-
-        return {"sumo": importlib.metadata.version("libsumo")}
-
-    def _simulate(self, until_s: float) -> Vector:
-        """Step to a time; return the energy that went into batteries per charging station. [Wh]"""
-        energy = np.zeros(len(self._station))
-        if not self._station:
-            self._sumo.simulationStep(until_s)
-            return energy
-        simulation, lane_of = self._sumo.simulation, self._sumo.vehicle.getLaneID
-        while simulation.getTime() < until_s - 1e-6:
-            self._sumo.simulationStep()
-            for v in simulation.getDepartedIDList():
-                if self._sumo.vehicle.getParameter(v, "has.battery.device") == "true":
-                    self._taken[v] = self._taken_so_far(v) - float(self._battery(v, "energyCharged"))
-            for v in simulation.getArrivedIDList():
-                self._taken.pop(v, None)
-                self._stopped.pop(v, None)
-            starting = [v for v in simulation.getStopStartingVehiclesIDList() if v in self._taken]
-            ending = [v for v in simulation.getStopEndingVehiclesIDList() if v in self._stopped]
-            beside = [v for v in self._taken if v not in self._stopped and lane_of(v) in self._station_lanes]
-            self._stopped |= dict.fromkeys(starting)
-            unplaced = [v for v, station in self._stopped.items() if station is None]
-            for v in dict.fromkeys([*unplaced, *ending, *beside]):
-                self._count_charge(v, energy)
-            for v in ending:
-                del self._stopped[v]
-        for v in self._stopped:
-            self._count_charge(v, energy)
-        return energy
-
-    def _count_charge(self, v: str, energy: Vector) -> None:
-        """Add what a vehicle has charged since it was last looked at.
-
-        A vehicle at its stop is looked at when the stop begins and ends and at the end of the exchange, one that
-        passes or queues beside a station at every step: SUMO charges it too, once it stands for the station's delay.
-        """
-        # A vehicle whose battery is full no longer names the station.
-        station = self._station.get(self._battery(v, "chargingStationId"), self._stopped.get(v))
-        if station is not None:
-            taken = self._taken_so_far(v)
-            energy[station] += max(taken - self._taken[v], 0.0)
-            self._taken[v] = taken
-            if v in self._stopped:
-                self._stopped[v] = station
-
-    def _taken_so_far(self, v: str) -> float:
-        """Return a vehicle's charge plus what it has consumed net of recuperation, which only charging changes. [Wh]"""
-        level, consumed, regenerated = (
-            float(self._battery(v, key)) for key in ("chargeLevel", "totalEnergyConsumed", "totalEnergyRegenerated")
-        )
-        return level + consumed - regenerated
-
-    def _battery(self, v: str, key: str) -> str:
-        return str(self._sumo.vehicle.getParameter(v, _BATTERY + key))
-
-    def _read_exchange(self) -> Vector:
-        """Return what SUMO wrote for the exchange step.
-
-        Returns
-        -------
-        shape (7, n_edges)
-            Vehicle-seconds [s], vehicle-metres [m], time loss [s], then CO2, PMx, NOx and fuel [mg].
-        """
-        ids, emitted = self._read_period(0, _EMISSION_ROW)
-        same_ids, driven = self._read_period(1, _TRAFFIC_ROW)
-        if ids != same_ids or len(ids) != len(self._place):
-            raise CosimError(
-                f"SUMO wrote {len(ids)} and {len(same_ids)} edges of {len(self._place)}: see {self._messages}"
-            )
-        fronts, (whole, time_loss, distance) = emitted[0], driven
-        share = np.divide(fronts, whole, out=np.zeros_like(whole), where=whole > 0)
-        time_loss = time_loss * np.minimum(share, 1.0)
-        place = np.array([self._place[html.unescape(edge.decode())] for edge in ids])
-        known = place >= 0
-        return np.array([
-            np.bincount(place[known], column[known], len(self.network.labels))
-            for column in (fronts, distance, time_loss, *emitted[1:])
-        ])  # fmt: skip
-
-    def _read_period(self, which: int, pattern: re.Pattern[bytes]) -> tuple[list[bytes], Vector]:
-        with self._exchange[which].open("rb+") as file:
-            file.seek(self._positions[which])
-            text = file.read()
-            self._positions[which] += len(text)
-            # SUMO goes on at its own position, so what was read becomes a hole and takes no room on the disk.
-            file.truncate(0)
-        if text.count(b"</interval>") != 1:
-            raise CosimError(f"SUMO wrote {text.count(b'</interval>')} periods for one step: see {self._messages}")
-        rows = pattern.findall(text)
-        return [row[0] for row in rows], np.array([[cell or b"0" for cell in row[1:]] for row in rows], float).T
+            raise session.failure("stopped", [words[0].partition(": ")[2] for words in told])
 
     def _count(self) -> None:
         """Assign the counts of the network."""
-        get = self._sumo.simulation.getParameter
+        assert self._session is not None
+        get = self._session.api.simulation.getParameter
         self.inserted.value = inserted = float(get("", "stats.vehicles.inserted"))
         self.running.value = running = float(get("", "stats.vehicles.running"))
         self.arrived.value = inserted - running
         self.waiting.value = float(get("", "stats.vehicles.waiting"))
+        self.cancelled.value = len(self._controls.cancelled)
         self.teleports.value = float(get("", "stats.teleports.total"))
         self.collisions.value = float(get("", "stats.safety.collisions"))
 
+    def _tell_trips(self) -> None:
+        self.trip_energy.value = self._trips.energy_j
+        self.trip_state.value = self._trips.state
+
+    def _tell_edges(self, exchange: Exchange, length_s: float) -> None:
+        vehicles, travel, time_loss, *emitted = exchange.edges / length_s
+        self.vehicles.value = vehicles
+        self.travel.value = travel
+        self.time_loss.value = time_loss
+        self.density.value = vehicles / self.network.length_m
+        limit = self.speed_limit.value
+        self.speed.value = np.divide(travel, vehicles, out=limit.copy(), where=vehicles > 0)
+        for port, rate in zip((self.co2, self.pmx, self.nox, self.fuel), emitted):
+            port.value = rate * _KG_PER_MG
+        by_class = (self.co2_by_class, self.pmx_by_class, self.nox_by_class, self.fuel_by_class)
+        for port, rate in zip(by_class, exchange.classes / length_s):
+            port.value = rate * _KG_PER_MG
+        if self._hears:
+            self.noise.value = exchange.noise
+
+    def _origins(self, departed: Iterable[str]) -> dict[str, str]:
+        """Return where those departed from who are still on their way."""
+        if not self.zones or self._session is None:
+            return {}
+        vehicle = self._session.api.vehicle
+        present = set(vehicle.getIDList())
+        return {v: vehicle.getRoute(v)[0] for v in departed if v in present}
+
+    def _tell_zones(
+        self, exchange: Exchange, departed: Iterable[str], origins: Mapping[str, str], length_s: float
+    ) -> None:
+        row = {zone: i for i, zone in enumerate(self.departures.labels)}
+        left, reached = np.zeros(len(row)), np.zeros(len(row))
+        if row:
+            known = dict(origins)
+            for trip in exchange.trips:
+                known.setdefault(trip.get("id", ""), trip.get("departLane", "").rpartition("_")[0])
+                zone = self.zones.get(trip.get("arrivalLane", "").rpartition("_")[0])
+                if zone is not None and not trip.get("vaporized"):
+                    reached[row[zone]] += 1
+            for v in departed:
+                if (zone := self.zones.get(known.get(v, ""))) is not None:
+                    left[row[zone]] += 1
+        self.departures.value = left / length_s
+        self.arrivals.value = reached / length_s
+
     def _idle(self) -> None:
         """Assign what holds when nothing moves any more."""
-        for port in (self.vehicles, self.travel, self.time_loss, self.co2, self.nox, self.pmx, self.fuel,
-                     self.charging_power, self.running, self.waiting):  # fmt: skip
+        still = [self.vehicles, self.density, self.travel, self.time_loss, self.co2, self.nox, self.pmx, self.fuel,
+                 self.co2_by_class, self.nox_by_class, self.pmx_by_class, self.fuel_by_class, self.departures,
+                 self.arrivals, self.charging_power, self.running, self.waiting]  # fmt: skip
+        if self._hears:
+            still.append(self.noise)
+        for port in still:
             port.value = 0.0
-        self.speed.value = self.network.speed_limit
-        for port in (self.inserted, self.arrived, self.teleports, self.collisions):
+        self.speed.value = self.speed_limit.value
+        for port in (self.trip_energy, self.trip_state, self.inserted, self.arrived, self.cancelled, self.teleports,
+                     self.collisions):  # fmt: skip
             port.value = port.value
-
-    @contextmanager
-    def _speaking(self, what: str) -> Iterator[None]:
-        """Turn SUMO's failures into one error with SUMO's own words, and leave nothing half loaded."""
-        try:
-            with _quiet(self._messages):
-                yield
-        except (self._sumo.TraCIException, self._sumo.FatalTraCIError) as error:
-            self.close()
-            words = [str(error).strip()]  # repr() hides them
-            if self._error_log.exists():
-                words += re.findall(r"^Error: (.*)", self._error_log.read_text("utf-8", "replace"), re.M)
-            said = "; ".join(dict.fromkeys(" ".join(html.unescape(text).split()) for text in words if text))
-            raise InputFileError(f"SUMO {what} {self.configuration.path}: {said}") from error
-
-
-def _libsumo() -> Any:
-    """Import libsumo with the data of its wheel; one that SUMO's own search misses is PROJ's."""
-    import sumo
-
-    data = Path(sumo.SUMO_HOME)
-    os.environ.setdefault("SUMO_HOME", str(data))
-    for name in ("PROJ_DATA", "PROJ_LIB"):
-        os.environ[name] = str(data / "data" / "proj")
-    os.environ.setdefault("LIBSUMO_AS_TRACI", "quiet")  # else it prints about pyarrow, which is not used here
-    import libsumo
-
-    return libsumo
-
-
-@contextmanager
-def _quiet(messages: Path) -> Iterator[None]:
-    """Send what C++ code writes to the process's standard streams into a file."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    saved = {number: os.dup(number) for number in (1, 2)}
-    file = os.open(messages, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-    try:
-        for number in saved:
-            os.dup2(file, number)
-        yield
-    finally:
-        for number, copy in saved.items():
-            with suppress(OSError):
-                os.dup2(copy, number)
-            os.close(copy)
-        os.close(file)

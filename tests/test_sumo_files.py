@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from cosim.adapters import sumo_files
-from cosim.adapters.sumo_files import charging_stations, network_edges, parse_options, read_configuration, stage
+from cosim.adapters.sumo_files import parse_options, read_configuration, stage
+from cosim.adapters.sumo_network import charging_stations, network_edges
 from cosim.core import InputFileError
 
 SUMO_HOME = Path(pytest.importorskip("sumo").SUMO_HOME)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import pickle
 import subprocess
 import sys
 import textwrap
 from pathlib import Path
-from typing import Any
 from xml.etree import ElementTree as ET
 
 import numpy as np
@@ -17,117 +15,12 @@ import pytest
 from cosim.adapters.traffic import Traffic
 from cosim.core import CosimError, InputFileError
 
-SUMO_HOME = Path(str(pytest.importorskip("sumo").SUMO_HOME))
-BOLOGNA = Path(__file__).parents[2] / "shared" / "data" / "bologna"
-needs_bologna = pytest.mark.skipif(not BOLOGNA.is_dir(), reason="../shared/data/bologna is absent")
-
-# libsumo holds one simulation a process, so every run has a process of its own.
-RUNNER = """
-import pickle, sys
-from cosim.core import CosimError, Step
-from cosim.core.adapter import outputs
-adapter, steps = pickle.load(sys.stdin.buffer)
-series, finished, error = {}, [], None
-try:
-    adapter.open()
-    now = 0.0
-    for length in steps:
-        adapter.advance(Step(now, length))
-        now += length
-        finished.append(adapter.finished)
-        for name, port in outputs(adapter).items():
-            series.setdefault(name, []).append(port.value.copy())
-except CosimError as problem:
-    error = type(problem).__name__ + ": " + str(problem)
-finally:
-    adapter.close()
-    adapter.close()
-with open(sys.argv[1], "wb") as file:
-    pickle.dump((series, finished, error), file)
-"""
-
-
-class Run:
-    def __init__(self, adapter: Traffic, folder: Path, steps: list[float]) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        adapter.folder = folder
-        result = folder / "result.pickle"
-        self.process = subprocess.run(
-            [sys.executable, "-c", RUNNER, str(result)], input=pickle.dumps((adapter, steps)), capture_output=True
-        )
-        assert self.process.returncode == 0, self.process.stderr.decode()
-        self.series: dict[str, Any]
-        self.series, self.finished, self.error = pickle.loads(result.read_bytes())
-        self.steps, self.labels = np.array(steps), adapter.network.labels
-        self.trips = folder / "tripinfos.xml"
-
-    def __getitem__(self, name: str) -> Any:
-        return np.array(self.series[name])
-
-    def integral(self, name: str) -> Any:
-        """Return the integral over the run per label."""
-        return (self[name] * self.steps[:, None]).sum(axis=0)
-
-
-def tool(name: str, *arguments: object, cwd: Path | None = None) -> None:
-    program = SUMO_HOME / "bin" / name
-    done = subprocess.run(
-        [str(program), *map(str, arguments)], capture_output=True, text=True, cwd=cwd,
-        env=os.environ | {"SUMO_HOME": str(SUMO_HOME), "PROJ_DATA": str(SUMO_HOME / "data" / "proj")},
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-
-
-def bare(sumocfg: Path, folder: Path, *options: object, additionals: str = "", period: float = 60.0) -> Path:
-    """Run the sumo program with its own edgeData; nothing is written beside the configuration."""
-    folder.mkdir(parents=True, exist_ok=True)
-    extra = folder / "measure.add.xml"
-    extra.write_text(
-        f'<additional><edgeData id="e" type="emissions" period="{period}" withInternal="true" file="emissions.xml"/>'
-        f'<edgeData id="t" withInternal="true" file="traffic.xml"/></additional>'
-    )
-    added = [str(sumocfg.parent / name) for name in additionals.split(",") if name]
-    tool("sumo", "-c", sumocfg, "-a", ",".join([*added, str(extra)]), "--tripinfo-output", folder / "tripinfos.xml",
-         "--no-step-log", "--log", folder / "log.txt", "--emission-output.precision", 6, *options)  # fmt: skip
-    return folder
-
-
-def total(file: Path, attribute: str) -> float:
-    return sum(float(edge.get(attribute, 0.0)) for edge in ET.parse(file).iter("edge"))
-
-
-def rows(tripinfos: Path) -> list[dict[str, str]]:
-    return [trip.attrib for trip in ET.parse(tripinfos).getroot()]
-
-
-NET = "grid.net.xml"
+from .traffic_runs import BOLOGNA, Run, bare, make_town, needs_bologna, rows, total, write_configuration
 
 
 @pytest.fixture(scope="module")
 def town(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A three by three grid with some cars and no charging."""
-    folder = tmp_path_factory.mktemp("town")
-    tool("netgenerate", "--grid", "--grid.number", 3, "--grid.length", 150, "-o", folder / NET,
-         "--no-turnarounds", "true", "--default.speed", 13.9)  # fmt: skip
-    (folder / "trips.rou.xml").write_text(
-        '<routes><vType id="car" emissionClass="HBEFA4/PC_petrol_Euro-4"/>'
-        + "".join(
-            f'<trip id="t{i}" type="car" depart="{5 * i}" from="A0A1" to="{("C1C2", "B2C2", "C1C0")[i % 3]}"/>'
-            for i in range(30)
-        )
-        + "</routes>"
-    )
-    write_configuration(folder / "run.sumocfg", routes="trips.rou.xml")
-    return folder
-
-
-def write_configuration(path: Path, *, routes: str = "", additionals: str = "", **options: object) -> Path:
-    named = {"net-file": NET, "route-files": routes, "additional-files": additionals}
-    named |= {name.replace("_", "-"): str(value) for name, value in options.items()}
-    path.write_text(
-        "<configuration>" + "".join(f'<{k} value="{v}"/>' for k, v in named.items() if v) + "</configuration>"
-    )
-    return path
+    return make_town(tmp_path_factory.mktemp("town"))
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,9 @@
-"""What does the traffic adapter cost over the bare ``sumo`` program? Bologna joined, first hour, 60 s exchange.
+"""What does the traffic adapter cost over the bare ``sumo`` program? Bologna joined to its last vehicle, 60 s steps.
 
-The adapter runs in a spawned process with every output read each exchange; the program runs the same configuration
-and seed with nothing but its trips. Both orders, medians; the last line is JSON.
+The adapter runs in a process of its own with every output read each exchange: per-edge emissions summed over every
+second, junctions included, counts, and with ``--electric`` the energy and state of that share of the cars. The program
+runs the same configuration and seed with nothing but its trips. Both ways to run SUMO are measured, in alternating
+order, start and imports included; wall and processor time of the whole process tree, medians. The last line is JSON.
 """
 
 from __future__ import annotations
@@ -16,19 +18,26 @@ import tempfile
 import time
 from pathlib import Path
 
-import sumo
+from cosim.adapters.sumo_demand import electric_variant
+from cosim.adapters.sumo_files import elements, read_configuration, stage
+from cosim.adapters.sumo_session import sumo_home
 
 BOLOGNA = Path(__file__).parents[3] / "shared" / "data" / "bologna"
 ADAPTER = """
 import sys
+from pathlib import Path
 from cosim.adapters.traffic import Traffic
 from cosim.core import Step
-from pathlib import Path
-traffic = Traffic(sys.argv[1], seed=1, extra_options=("--end", sys.argv[3]))
-traffic.folder = Path(sys.argv[2])
+sumocfg, folder, connection, seconds, electric = sys.argv[1:]
+options = ("--end", seconds) if float(seconds) else ()
+trips = Path(electric).read_text().split() if electric else ()
+traffic = Traffic(sumocfg, seed=1, extra_options=options, connection=connection, electric=trips)
+traffic.folder = Path(folder)
 traffic.open()
-for k in range(int(sys.argv[3]) // 60):
-    traffic.advance(Step(60.0 * k, 60.0))
+now = 0.0
+while not traffic.finished:
+    traffic.advance(Step(now, 60.0))
+    now += 60.0
 traffic.close()
 """
 
@@ -45,34 +54,49 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--part", default="joined")
-    parser.add_argument("--seconds", type=int, default=3600)
-    parser.add_argument("--rounds", type=int, default=3, help="each runs both, the order alternates")
+    parser.add_argument("--seconds", type=int, default=0, help="0: to the last vehicle")
+    parser.add_argument("--electric", type=float, default=0.0, help="share of the trips whose energy is followed")
+    parser.add_argument("--rounds", type=int, default=3, help="each runs all, the order alternates")
     args = parser.parse_args()
     sumocfg = BOLOGNA / args.part / "run.sumocfg"
     if not sumocfg.is_file():
         sys.exit(f"{sumocfg} is absent")
-    os.environ |= {"SUMO_HOME": sumo.SUMO_HOME, "PROJ_DATA": str(Path(sumo.SUMO_HOME) / "data" / "proj")}
-    times: dict[str, list[dict[str, float]]] = {"adapter": [], "sumo": []}
-    with tempfile.TemporaryDirectory() as folder:
-        from cosim.adapters.sumo_files import read_configuration, stage
-
-        bare = Path(folder, "bare")
+    os.environ |= {"SUMO_HOME": str(sumo_home()), "PROJ_DATA": str(sumo_home() / "data" / "proj")}
+    times: dict[str, list[dict[str, float]]] = {"libsumo": [], "sumo": [], "traci": []}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        named = ""
+        if args.electric:
+            (folder / "variant").mkdir()
+            routes = read_configuration(sumocfg).routes[0]
+            trips = [e.attrib["id"] for _, e in elements(routes, ("end",)) if e.tag == "vehicle"]
+            chosen = trips[:: round(1 / args.electric)]
+            sumocfg = electric_variant(sumocfg, chosen, folder / "variant")
+            (folder / "electric.txt").write_text("\n".join(chosen))
+            named = str(folder / "electric.txt")
+        end = ("--end", str(args.seconds)) if args.seconds else ()
+        bare = folder / "bare"
         bare.mkdir()
-        staged = stage(read_configuration(sumocfg, ("--end", str(args.seconds), "--seed", "1")), bare)
-        commands = {
-            "adapter": [sys.executable, "-c", ADAPTER, str(sumocfg), str(Path(folder, "ours")), str(args.seconds)],
-            "sumo": [str(Path(sumo.SUMO_HOME, "bin", "sumo")), "-c", str(staged)],
-        }
+        staged = stage(read_configuration(sumocfg, ("--seed", "1", *end)), bare)
+        commands = {"sumo": [str(sumo_home() / "bin" / "sumo"), "-c", str(staged)]}
+        for connection in ("libsumo", "traci"):
+            commands[connection] = [
+                sys.executable, "-c", ADAPTER, str(sumocfg), str(folder / connection), connection, str(args.seconds),
+                named,
+            ]  # fmt: skip
         for k in range(args.rounds):
-            for name in sorted(commands, reverse=bool(k % 2)):
-                times[name].append(timed(commands[name]))
-                print(name, times[name][-1], flush=True)
+            for which in sorted(commands, reverse=bool(k % 2)):
+                times[which].append(timed(commands[which]))
+                print(which, times[which][-1], flush=True)
     wall, cpu = ({n: statistics.median(t[what] for t in runs) for n, runs in times.items()} for what in ("wall", "cpu"))
+    span = f"{args.seconds} s" if args.seconds else "to the last vehicle"
     print(json.dumps({
-        "case": f"bologna {args.part}, {args.seconds} s, exchange 60 s, {args.rounds} rounds",
-        "adapter_s": round(wall["adapter"], 2), "bare_sumo_s": round(wall["sumo"], 2),
-        "ratio_to_bare_sumo": round(wall["adapter"] / wall["sumo"], 3),
-        "ratio_of_processor_time": round(cpu["adapter"] / cpu["sumo"], 3),
+        "case": f"bologna {args.part}, {span}, exchange 60 s, {args.electric:g} electric, {args.rounds} rounds",
+        "adapter_s": round(wall["libsumo"], 2), "bare_sumo_s": round(wall["sumo"], 2),
+        "ratio_to_bare_sumo": round(wall["libsumo"] / wall["sumo"], 3),
+        "ratio_of_processor_time": round(cpu["libsumo"] / cpu["sumo"], 3),
+        "traci_ratio_to_bare_sumo": round(wall["traci"] / wall["sumo"], 3),
+        "traci_ratio_of_processor_time": round(cpu["traci"] / cpu["sumo"], 3),
     }))  # fmt: skip
 
 

@@ -1,0 +1,200 @@
+"""How is SUMO run, and how are its complaints heard? In this process by libsumo, or as a program by TraCI."""
+
+from __future__ import annotations
+
+import html
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+from cosim.core import CosimError, InputFileError
+
+Connection: TypeAlias = Literal["libsumo", "traci", "gui"]
+
+# glibc's allocator keeps small freed blocks at hand and asks for huge pages: the program spends an eighth of its time
+# in malloc and free. Other C libraries ignore the variable.
+_PROGRAM_ENVIRONMENT = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1:glibc.malloc.tcache_count=65535"}
+_PATIENCE_S = 300.0
+
+
+class Session:
+    """One simulation of SUMO.
+
+    Parameters
+    ----------
+    connection
+        ``"libsumo"``: in this process, which holds one. ``"traci"``: a ``sumo`` program of its own, ``"gui"``:
+        ``sumo-gui``; SUMO opens a port for them on every network interface and takes the first who connects.
+    scenario
+        The configuration as the user knows it, for messages.
+    folder
+        Where SUMO's messages go.
+
+    Raises
+    ------
+    CosimError
+        If SUMO runs in this process already.
+    """
+
+    def __init__(self, connection: Connection, scenario: Path, folder: Path) -> None:
+        self.messages, self.error_log = folder / "sumo-messages.txt", folder / "sumo-errors.txt"
+        self._connection, self._scenario = connection, scenario
+        self._program: subprocess.Popen[bytes] | None = None
+        self._heard = 0
+        self.failures: tuple[type[Exception], ...]
+        if connection == "libsumo":
+            self.api = _libsumo()
+            self.failures = (self.api.TraCIException, self.api.FatalTraCIError)
+            if self.api.simulation.isLoaded():
+                raise CosimError("SUMO already runs in this process, which holds one: place traffic with 'process'")
+        else:
+            import traci
+
+            self.api = None
+            self.failures = (traci.exceptions.TraCIException, traci.exceptions.FatalTraCIError, OSError)
+        self.messages.write_bytes(b"")
+        self.error_log.unlink(missing_ok=True)
+
+    def start(self, staged: Path) -> None:
+        """Load a staged configuration.
+
+        Raises
+        ------
+        InputFileError
+            If SUMO refuses it; with SUMO's own words.
+        """
+        with self.speaking("cannot load"):
+            if self._connection == "libsumo":
+                self.api.start(["sumo", "-c", str(staged)])
+            else:
+                self._start_program(staged)
+
+    def _start_program(self, staged: Path) -> None:
+        import traci
+
+        home = sumo_home()
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        name, options = ("sumo-gui", ["--start", "--quit-on-end"]) if self._connection == "gui" else ("sumo", [])
+        with self.messages.open("ab") as messages:
+            self._program = subprocess.Popen(
+                [home / "bin" / name, "-c", staged, "--remote-port", str(port), *options], stdin=subprocess.DEVNULL,
+                stdout=messages, stderr=messages,
+                env=_PROGRAM_ENVIRONMENT | os.environ | {"SUMO_HOME": str(home), "PROJ_DATA": str(home / "data/proj")},
+            )  # fmt: skip
+        began = time.monotonic()
+        while True:
+            try:
+                self.api = traci.connection.Connection("127.0.0.1", port, self._program, None, False)
+                self.api.setOrder(1)
+                return
+            except ConnectionRefusedError:
+                if self._program.poll() is not None:
+                    raise traci.exceptions.FatalTraCIError("") from None  # its words are in the error log
+                if time.monotonic() - began > _PATIENCE_S:
+                    raise traci.exceptions.FatalTraCIError(f"took no connection for {_PATIENCE_S:g} s") from None
+                time.sleep(0.01)
+
+    def close(self) -> None:
+        """Stop SUMO, which then completes its files; safe to call twice."""
+        api, self.api = self.api, None
+        if self._connection == "libsumo":
+            if api is not None and api.simulation.isLoaded():
+                with _quiet(self.messages):
+                    api.close()
+            return
+        if api is not None:
+            with suppress(*self.failures):
+                api.close(wait=False)
+        program, self._program = self._program, None
+        if program is not None:
+            try:
+                program.wait(_PATIENCE_S if api is not None else 0)
+            except subprocess.TimeoutExpired:
+                program.kill()
+                program.wait()
+
+    @contextmanager
+    def speaking(self, what: str) -> Iterator[None]:
+        """Turn SUMO's failures into one error with SUMO's own words, and leave nothing half loaded.
+
+        Raises
+        ------
+        InputFileError
+            Whatever SUMO said.
+        """
+        try:
+            if self._connection == "libsumo":
+                with _quiet(self.messages):
+                    yield
+            else:
+                yield
+        except self.failures as error:
+            self.close()
+            words = [str(error).strip()]  # repr() hides them
+            if self.error_log.exists():
+                words += re.findall(r"^Error: (.*)", self.error_log.read_text("utf-8", "replace"), re.M)
+            if self._connection != "libsumo" and len(words) > 1:
+                del words[0]  # that the connection is gone; why, SUMO has said
+            raise self.failure(what, words) from error
+
+    def failure(self, what: str, words: list[str]) -> InputFileError:
+        """Return SUMO's words as one error."""
+        said = "; ".join(dict.fromkeys(" ".join(html.unescape(text).split()) for text in words if text.strip()))
+        return InputFileError(f"SUMO {what} {self._scenario}: {said or 'it ended without a word'}")
+
+    def new_messages(self, pattern: str) -> list[re.Match[str]]:
+        """Return the lines, among what SUMO has warned of since the last call, that match."""
+        if not self.error_log.exists() or self.error_log.stat().st_size == self._heard:
+            return []
+        with self.error_log.open("rb") as file:
+            file.seek(self._heard)
+            lines = file.read().decode("utf-8", "replace").splitlines()
+            self._heard = file.tell()
+        return [match for match in map(re.compile(pattern).match, lines) if match]
+
+
+def sumo_home() -> Path:
+    """Return the folder of the wheel's SUMO."""
+    import sumo
+
+    return Path(sumo.SUMO_HOME)
+
+
+def _libsumo() -> Any:
+    """Import libsumo with the data of its wheel; one that SUMO's own search misses is PROJ's."""
+    home = sumo_home()
+    os.environ.setdefault("SUMO_HOME", str(home))
+    for name in ("PROJ_DATA", "PROJ_LIB"):
+        os.environ[name] = str(home / "data" / "proj")
+    os.environ.setdefault("LIBSUMO_AS_TRACI", "quiet")  # else it prints about pyarrow, which is not used here
+    import libsumo
+
+    return libsumo
+
+
+@contextmanager
+def _quiet(messages: Path) -> Iterator[None]:
+    """Send what C++ code writes to the process's standard streams into a file."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    saved = {number: os.dup(number) for number in (1, 2)}
+    file = os.open(messages, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    try:
+        for number in saved:
+            os.dup2(file, number)
+        yield
+    finally:
+        for number, copy in saved.items():
+            with suppress(OSError):
+                os.dup2(copy, number)
+            os.close(copy)
+        os.close(file)
