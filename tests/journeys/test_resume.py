@@ -1,0 +1,44 @@
+"""Does a killed day of the city, with SUMO in it, come back to the very bytes of the uninterrupted one?"""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.test_checkpoint import bytes_of
+
+ROOT = Path(__file__).parents[2]
+SETTINGS = ["--set", "blocks=2,2", "--set", "begin_hour=7", "--set", "hours=3", "--seed", "5", "--no-report"]
+
+
+def cosim(folder, *arguments):
+    return subprocess.Popen(
+        [sys.executable, "-c", "from cosim.cli import main; main()", *arguments], cwd=folder, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+
+
+@pytest.mark.slow
+def test_killed_city_resumes_to_the_same_bytes(tmp_path):
+    whole = cosim(tmp_path, "run", "eixample", *SETTINGS, "--out", "whole")
+    text, _ = whole.communicate(timeout=300)
+    assert whole.returncode == 0, text
+    run = cosim(tmp_path, "run", "eixample", *SETTINGS, "--out", "run", "--checkpoint-every", "30min")
+    deadline = time.monotonic() + 200
+    while not (tmp_path / "run" / "checkpoints" / "60").exists() and time.monotonic() < deadline:
+        time.sleep(0.005)
+    run.send_signal(signal.SIGKILL)
+    run.communicate(timeout=60)
+    assert run.returncode == -signal.SIGKILL
+    again = cosim(tmp_path, "resume", "run", "--no-report")
+    text, _ = again.communicate(timeout=300)
+    assert again.returncode == 0, text
+    assert bytes_of(tmp_path / "run") == bytes_of(tmp_path / "whole")
+    trips = "adapters/traffic/tripinfos.xml"
+    assert (tmp_path / "run" / trips).read_text().partition("<tripinfos")[2] == (
+        (tmp_path / "whole" / trips).read_text().partition("<tripinfos")[2]
+    )
