@@ -200,10 +200,11 @@ class MosaikSimulator(Adapter):
         self._until = _NEVER
         if self.clock is not None and self.clock.n_steps is not None:
             self._until = self._ticks(self.clock.n_steps * self.clock.step_s)
+        self._types: dict[str, str] = {}
+        self._routes: dict[str, list[str]] = {}
         meta = self._link.call("init", _SID, time_resolution=self.time_resolution_s, **self.settings)
         description = _described(meta, self.model)
         self._type: str = meta.get("type", "time-based")
-        self._types: dict[str, str] = {}
         self._ids = {label: self._create(label, parameters) for label, parameters in self.entities.items()}
         self._routes = self._find_routes(meta["models"])
         self._wanted: dict[str, dict[str, None]] = {}
@@ -369,7 +370,7 @@ class _Questions(MosaikProxy):  # type: ignore[misc]
         nodes = {f"{_SID}.{eid}": {"sim": _SID, "type": kind} for eid, kind in adapter._types.items()}
         edges: list[list[Any]] = []
         for name in adapter.inputs:
-            for label, eid in zip(getattr(adapter, name).labels, adapter._routes[name], strict=True):
+            for label, eid in zip(getattr(adapter, name).labels, adapter._routes.get(name, ()), strict=False):
                 nodes[f"{name}.{label}"] = {"sim": name, "type": "label"}
                 edges.append([f"{name}.{label}", f"{_SID}.{eid}", {}])
         if entities is None:

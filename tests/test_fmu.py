@@ -117,7 +117,7 @@ def test_switches_and_counters_pass_as_whole_numbers(tank, opened):
     advance(tanks, 3, heat=1e3, ambient=293.15, enabled=[0.0, 1.0])
     assert tanks.temperature.value[0] == 293.15 < tanks.temperature.value[1]
     assert tanks.steps.value.tolist() == [3.0, 3.0]
-    with pytest.raises(CosimError, match=r"\[a\] is sent \[0\.5\] for a variable of type Boolean: only whole"):
+    with pytest.raises(CosimError, match=r"\[a\] is sent \[0\.5\] for variables of type Boolean: only whole"):
         advance(tanks, heat=1e3, ambient=293.15, enabled=0.5)
 
 
@@ -367,9 +367,11 @@ def test_fmu_that_allows_one_instance_in_a_process_gets_one_label(tank, tmp_path
     assert Fmu(path, ["a"]).heat.labels == ("a",)
 
 
-def test_no_instance_is_refused(tank):
+def test_no_instance_and_a_text_for_labels_are_refused(tank):
     with pytest.raises(ScenarioError, match="instances is empty"):
         Fmu(tank, {})
+    with pytest.raises(CosimError, match="instances is the text 'house': pass a sequence of labels"):
+        Fmu(tank, "house")
 
 
 # Steps that do not fit

@@ -471,6 +471,7 @@ def test_command_that_dies_or_hangs_is_one_error_and_leaves_no_process(fault, wo
          "ended before it connected: it ended with exit code 3; its last words: no licence"),
         ("%(python)s -c 'import time; time.sleep(60)' %(addr)s", r"did not connect in 1 s: .*%\(addr\)s"),
         ("%(python)s %(port)s", "cannot be started: KeyError: 'port'"),
+        ("", "cannot be started: IndexError"),
     ],
 )  # fmt: skip
 def test_command_that_does_not_connect_is_told_why(command, words, run):
