@@ -5,6 +5,7 @@ fmpy loads and calls it; this file gives it labels, ports with units, steps and 
 
 from __future__ import annotations
 
+import contextlib
 import re
 import tempfile
 from collections import deque
@@ -160,15 +161,19 @@ class Fmu(Adapter):
         return problems
 
     def _slots(
-        self, description: Any, asked: Mapping[str, Variable | str] | None, side: Literal["input", "output"],
+        self, description: Any, wanted: Mapping[str, Variable | str] | None, side: Literal["input", "output"],
         problems: list[str],
     ) -> dict[str, list[_Slot]]:  # fmt: skip
         """Declare the ports of one side and return what lies behind them, by the variables' type."""
-        if asked is None:
-            asked = {re.sub(r"\W", "_", name): name for name in fmu_description.names(description, side)}
+        asked: dict[str, Variable | str] = dict(wanted or {})
+        if wanted is None:
+            for name in fmu_description.names(description, side):
+                port = re.sub(r"\W", "_", name)
+                if asked.setdefault(port, name) != name:
+                    problems.append(f"{asked[port]} and {name} would be one port: name them in {side}s=")
         slots: dict[str, list[_Slot]] = {}
-        for port, wanted in asked.items():
-            variable = Variable(wanted) if isinstance(wanted, str) else wanted
+        for port, named in asked.items():
+            variable = Variable(named) if isinstance(named, str) else named
             if hasattr(self, port):
                 problems.append(f"port {port!r} cannot be called so: the name is taken, choose one in {side}s=")
                 continue
@@ -312,9 +317,10 @@ class _Instance:
                 self._words.append(" ".join(text.decode(errors="replace").split()))
 
         self._is_3 = description.fmiMajorVersion == 3
-        self._slave = self._call(
-            "instantiation", instantiate_fmu, folder, description, "CoSimulation", debug_logging=True, logger=log
-        )
+        with contextlib.chdir(Path.cwd()):  # fmpy 0.3.32 stays in the library's folder if that does not load
+            self._slave = self._call(
+                "instantiation", instantiate_fmu, folder, description, "CoSimulation", debug_logging=True, logger=log
+            )
         known = {variable.name: variable for variable in description.modelVariables}
         if not self._is_3:
             self._call("setup", self._slave.setupExperiment, startTime=0.0)

@@ -351,6 +351,13 @@ def test_everything_that_is_wrong_with_ports_and_parameters_is_said_together(tan
     assert len(raised.value.problems) == 10
 
 
+def test_variables_that_would_be_one_port_are_named(tank, tmp_path):
+    path = rewritten(tank, tmp_path / "dots", [('name="heat"', 'name="tank.T"'), ('name="ambient"', 'name="tank_T"')])
+    with pytest.raises(ScenarioError, match=r"tank\.T and tank_T would be one port: name them in inputs="):
+        Fmu(path)
+    assert Fmu(path, inputs={"a": "tank.T", "b": "tank_T"}).a.unit == "W"
+
+
 def test_text_cannot_pass_through_a_port(layers, tmp_path):
     changes = [('<Float64 name="total" valueReference="3" causality="output" unit="kW"/>',
                 '<String name="total" valueReference="3" causality="output"/>')]  # fmt: skip
@@ -424,6 +431,16 @@ def test_fmu_that_crashes_ends_the_run_and_nothing_else(tank, tmp_path):
     fmu = Fmu(tank, {"a": {"fail_at": 120.0, "how": 2}}, inputs={})
     with pytest.raises(CosimError, match=r"tank failed at .* 00:02:00: its worker process was killed by SIGSEGV"):
         Scenario(Clock("2025-01-15", hours=1), tank=fmu).run(tmp_path / "run")
+
+
+def test_binary_that_does_not_load_is_told_and_changes_nothing(tank, tmp_path, opened):
+    with zipfile.ZipFile(tank) as old, zipfile.ZipFile(tmp_path / "broken.fmu", "w") as new:
+        for entry in old.infolist():
+            new.writestr(entry, b"no library" if entry.filename.startswith("binaries/") else old.read(entry))
+    before = os.getcwd()
+    with pytest.raises(CosimError, match=r"\[fmu\] failed in its instantiation: Failed to load shared library"):
+        opened(Fmu(tmp_path / "broken.fmu"))
+    assert os.getcwd() == before
 
 
 def test_nothing_of_an_fmu_is_left_on_disk(tank, tmp_path, monkeypatch):
