@@ -13,7 +13,7 @@ from cosim import Clock, CosimError, Scenario, ScenarioError, Step
 from cosim.adapters.fmu import Fmu, Variable
 from cosim.core import InputFileError, UnitError
 from cosim.core.adapter import restored_by
-from tests.fmus import IN_SI, UNITS, build_layers, build_tank, rewritten
+from tests.fmus import IN_SI, UNITS, build_layers, build_tank, rewritten, serializes
 from tests.toys import Source
 
 
@@ -31,8 +31,7 @@ def bare(tmp_path_factory):
 @pytest.fixture(scope="session")
 def tank(bare):
     """The FMI 2 tank with units, and state that can be serialized."""
-    serializes = [(f'{name}="false"', f'{name}="true"') for name in ("canGetAndSetFMUstate", "canSerializeFMUstate")]
-    return rewritten(bare, bare.parent / "units", IN_SI + serializes)
+    return rewritten(bare, bare.parent / "units", IN_SI + serializes("FMUstate"))
 
 
 @pytest.fixture(scope="session")
@@ -235,20 +234,26 @@ def test_offset_of_a_unit_is_not_lost_where_the_factor_is_not_one(layers, opened
 # Resuming
 
 
-def test_state_is_saved_and_loaded_bit_for_bit(tank, tmp_path, opened):
-    def build():
-        return opened(Fmu(tank, ["a", "b"], inputs={"heat": "heat"}))
+@pytest.mark.parametrize(("model", "port", "each"), [("tank", "heat", 1), ("layers", "power", 3)])
+def test_state_is_saved_and_loaded_bit_for_bit(model, port, each, request, tmp_path, opened):
+    path = request.getfixturevalue(model)
+    if model == "layers":
+        path = rewritten(path, tmp_path / "fmu", serializes("FMUState"))
+    values = np.repeat([700.0, 900.0], each)
 
-    whole = advance(build(), 20, heat=[700.0, 900.0])
-    half = advance(build(), 10, heat=[700.0, 900.0])
+    def build():
+        return opened(Fmu(path, ["a", "b"], inputs={port: port}))
+
+    whole = advance(build(), 20, **{port: values})
+    half = advance(build(), 10, **{port: values})
     half.save(tmp_path)
     rest = build()
     rest.load(tmp_path)
     for k in range(10, 20):
-        rest.heat.deliver([700.0, 900.0])
+        getattr(rest, port).deliver(values)
         rest.advance(Step(60.0 * k, 60.0))
     np.testing.assert_array_equal(rest.temperature.value, whole.temperature.value)
-    assert rest.steps.value.tolist() == [20.0, 20.0]
+    assert (rest.temperature.value != half.temperature.value).all()
 
 
 def test_fmu_without_serialization_is_replayed_instead(tank, layers):
