@@ -286,9 +286,18 @@ def test_hybrid_simulator_is_stepped_by_its_triggers_and_by_its_own_schedule(run
     triggered = cells(settings={"kind": "hybrid", "step_size": 45, "trigger": ["x"]})
     run(triggered, 2)
     assert [t for t, *_ in triggered._link._simulator.calls] == [0, 45, 60, 90, 105]
-    alone = cells(settings={"kind": "hybrid", "step_size": 90})
-    run(alone, 3)
-    assert [t for t, *_ in alone._link._simulator.calls] == [0, 90]
+    for others in ({}, {"trigger": ["seen"]}, {"non-trigger": ["x"]}):
+        alone = cells(settings={"kind": "hybrid", "step_size": 90} | others)
+        run(alone, 3)
+        assert [t for t, *_ in alone._link._simulator.calls] == [0, 90]
+    most = cells(settings={"kind": "hybrid", "step_size": 90, "non-trigger": ["seen"]})
+    run(most, 3)
+    assert [t for t, *_ in most._link._simulator.calls] == [0, 60, 90, 120, 150]
+
+
+def test_attributes_may_be_told_by_what_they_do_only(run):
+    settings = {"kind": "hybrid", "step_size": 60, "attrs": [], "trigger": ["x"], "persistent": ["y"]}
+    assert run(cells(settings=settings))[0]["y"].tolist() == [2.0, 4.0]
 
 
 def test_event_based_output_that_is_not_said_again_holds(run):
@@ -316,6 +325,7 @@ def test_end_of_the_run_is_told_to_a_simulator_that_asks(run):
     simulator = adapter._link._simulator
     assert simulator.answer == pytest.approx(100 / 3)
     assert ["x.b", "simulator.cell-1", {}] in simulator.graph["edges"]
+    assert ["simulator.cell-1-child", "simulator.cell-1", {}] in simulator.graph["edges"]
     assert {until for *_, until in simulator.calls} == {360}
 
 
@@ -383,6 +393,7 @@ def test_no_entity_is_refused():
         ({"api_version": "4.0"}, r"speaks version 4\.0 of mosaik's API: only version 3"),
         ({"fault": "no meta"}, r"init\(\) returned None"),
         ({"fault": "no entity"}, r"Cell 'a': create\(\) returned .*'eid' and 'type'"),
+        ({"fault": "same entity"}, r"Cell 'b': create\(\) returned .*no list of one new entity"),
         ({"kind": "sometimes"}, "of type 'sometimes': there are time-based, hybrid and event-based"),
         ({"models": {}}, "no model 'Cell' to create: there are none"),
     ],
@@ -434,6 +445,7 @@ def test_class_that_is_not_there_is_named(target, run):
         ("float", r"step\(0\) returned 0\.5"),
         ("backwards", r"step\(0\) returned 0: .* beyond 0"),
         ("dated", r"get_data\(\) at 0 is dated 30: outputs ahead of time are refused"),
+        ("no data", r"get_data\(\) at 0 returned None: it must return a dictionary"),
         ("word", r"y\['a'\]: the simulator says y is 'much': only numbers"),
         ("ask", r"the run's end is unknown here: pass clock="),
         ("ask data", r"asked for .*other\.bus.* with get_data: declare an input"),
