@@ -15,6 +15,7 @@ from mosaik_api_v3 import MosaikProxy
 from numpy.typing import ArrayLike
 
 from cosim.adapters.mosaik_links import InProcess, Link, Remote, is_loopback, parse_address
+from cosim.adapters.mosaik_meta import attributes, checked_models, few, triggers, with_children
 from cosim.core import Adapter, Clock, CosimError, Input, Output, ScenarioError, Step
 from cosim.core.ports import Kind, Vector
 
@@ -204,7 +205,7 @@ class MosaikSimulator(Adapter):
         self._relations: list[tuple[str, str]] = []
         self._routes: dict[str, list[str]] = {}
         meta = self._link.call("init", _SID, time_resolution=self.time_resolution_s, **self.settings)
-        models = _checked_models(meta, self.model)
+        models = checked_models(meta, self.model)
         self._type: str = meta.get("type", "time-based")
         self._ids = {label: self._create(label, parameters) for label, parameters in self.entities.items()}
         self._routes = self._find_routes(models)
@@ -213,7 +214,7 @@ class MosaikSimulator(Adapter):
             for eid in self._routes[name]:
                 self._wanted.setdefault(eid, {})[told.name] = None
         self._triggered = any(
-            self._triggers(models[self._types[eid]], heard.name)
+            triggers(self._type, models[self._types[eid]], heard.name)
             for name, heard in self.inputs.items()
             for eid in self._routes[name]
         )
@@ -226,7 +227,7 @@ class MosaikSimulator(Adapter):
         created = self._link.call("create", 1, self.model, **parameters)
         try:
             (entity,) = created
-            for one in _with_children([entity]):
+            for one in with_children([entity]):
                 if one["eid"] in self._types:
                     raise ValueError
                 self._types[one["eid"]] = one["type"]
@@ -245,28 +246,20 @@ class MosaikSimulator(Adapter):
             for label, entity in self._labels(attribute).items():
                 eid = self._ids.get(entity, entity)
                 if eid not in self._types:
-                    problems.append(f"{name}[{label!r}]: there is no entity {entity!r}: there are {_few(self._types)}")
+                    problems.append(f"{name}[{label!r}]: there is no entity {entity!r}: there are {few(self._types)}")
                     continue
                 model = models.get(self._types[eid], {})
                 anything = name in self.inputs and model.get("any_inputs", False)
-                known = _attributes(model)
+                known = attributes(model)
                 if attribute.name not in known and not anything:
                     problems.append(
-                        f"{name}: {self._types[eid]} has no attribute {attribute.name!r}: there are {_few(known)}"
+                        f"{name}: {self._types[eid]} has no attribute {attribute.name!r}: there are {few(known)}"
                     )
                     break
                 routes[name].append(eid)
         if problems:
             raise ScenarioError(problems)
         return routes
-
-    def _triggers(self, description: Mapping[str, Any], attribute: str) -> bool:
-        # mosaik's rules: every input triggers an event-based simulator; a hybrid one says which do or which do not
-        if self._type != "hybrid":
-            return self._type == "event-based"
-        if "trigger" in description:
-            return attribute in description["trigger"]
-        return "non-trigger" in description and attribute not in description["non-trigger"]
 
     def _ticks(self, seconds: float) -> int:
         ticks = round(seconds / self.time_resolution_s)
@@ -404,36 +397,3 @@ class _Questions(MosaikProxy):  # type: ignore[misc]
     async def set_event(self, event_time: int) -> None:
         """Refuse, as mosaik does: events are for runs in real time."""
         raise CosimError(f"it set an event at {event_time}: there are none outside real time")
-
-
-def _checked_models(meta: Any, model: str) -> Mapping[str, Any]:
-    """Return the models that ``init`` has told of, if all is as it should be and one can be created."""
-    if not isinstance(meta, Mapping) or not isinstance(meta.get("models"), Mapping):
-        raise CosimError(f"the simulator's init() returned {meta!r}: it must return its meta data, with 'models'")
-    api = str(meta.get("api_version", "none"))
-    if api.partition(".")[0] != "3":
-        raise CosimError(f"the simulator speaks version {api} of mosaik's API: only version 3 is understood here")
-    if meta.get("type", "time-based") not in ("time-based", "hybrid", "event-based"):
-        raise CosimError(f"the simulator is of type {meta['type']!r}: there are time-based, hybrid and event-based")
-    public = {name: about for name, about in meta["models"].items() if about.get("public", True)}
-    if model not in public:
-        raise CosimError(f"the simulator has no model {model!r} to create: there are {_few(public)}")
-    models: Mapping[str, Any] = meta["models"]
-    return models
-
-
-def _attributes(model: Mapping[str, Any]) -> list[str]:
-    """Return the attributes of a model, which may say them by what they do only."""
-    listed = (model.get(key) for key in ("attrs", "trigger", "non-trigger", "persistent", "non-persistent"))
-    return list(dict.fromkeys(name for names in listed for name in names or ()))
-
-
-def _with_children(entities: Sequence[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
-    for entity in entities:
-        yield entity
-        yield from _with_children(entity.get("children") or ())
-
-
-def _few(names: Any) -> str:
-    known = [str(name) for name in names]
-    return ", ".join(known[:12]) + (f" and {len(known) - 12} more" if len(known) > 12 else "") if known else "none"

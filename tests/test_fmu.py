@@ -4,6 +4,7 @@ import math
 import os
 import pickle
 import zipfile
+from importlib.metadata import entry_points
 
 import fmpy
 import numpy as np
@@ -263,6 +264,10 @@ def test_fmu_without_serialization_is_replayed_instead(tank, layers):
 
 
 # What cannot run is refused before it is unpacked
+
+
+def test_it_is_registered_as_an_adapter():
+    assert entry_points(group="cosim.adapters")["fmu"].load() is Fmu
 
 
 def test_constructor_unpacks_nothing_and_pickles(tank, monkeypatch):

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import mosaik
@@ -341,6 +342,10 @@ def test_result_is_the_same_wherever_it_runs(tmp_path):
         series[name] = scenario.run(tmp_path / name, double=True).series("cells.y").to_numpy()
     for other in series.values():
         np.testing.assert_array_equal(other, series["in process"])
+
+
+def test_it_is_registered_as_an_adapter():
+    assert entry_points(group="cosim.adapters")["mosaik_sim"].load() is MosaikSimulator
 
 
 def test_adapter_is_pickled_before_it_is_opened_replayed_and_a_worker_by_default():
