@@ -162,6 +162,8 @@ class Remote:
         self._failed = False
         # A loop in a thread of its own, because the caller's thread may have one that is running.
         self._loop = asyncio.new_event_loop()
+        # What fails is raised by call(); the futures of such calls, which mosaik's channel forgets, need not tell again.
+        self._loop.set_exception_handler(lambda loop, context: None)
         self._thread = threading.Thread(target=self._loop.run_forever, name="mosaik simulator", daemon=True)
         self._thread.start()
         try:
@@ -208,14 +210,14 @@ class Remote:
                 stdout=self._log, stderr=subprocess.STDOUT, env=os.environ | config.get("env", {}),
                 start_new_session=True,
             )  # fmt: skip
-            deadline = self._loop.time() + min(_CONNECT_S, self._timeout_s)
+            deadline = self._loop.time() + _CONNECT_S
             while not connected.done():
                 await asyncio.wait({connected}, timeout=0.02)
                 if self._process.poll() is not None and not connected.done():
                     raise CosimError(f"{self._what!r} ended before it connected: {self._obituary()}")
                 if self._loop.time() > deadline:
-                    raise CosimError(f"{self._what!r} did not connect in {min(_CONNECT_S, self._timeout_s):g} s: "
-                                     "the command must contain %(addr)s, the address to connect to")  # fmt: skip
+                    raise CosimError(f"{self._what!r} did not connect in {_CONNECT_S:g} s: the command must contain "
+                                     "%(addr)s, the address to connect to")  # fmt: skip
             return connected.result()
         except (OSError, ValueError, LookupError, TypeError) as error:
             raise CosimError(f"{self._what!r} cannot be started: {_words(error)}") from error
@@ -302,14 +304,16 @@ class Remote:
     async def _hang_up(self) -> None:
         if self._channel is None or self._asked is None:
             return
-        farewell = asyncio.ensure_future(self._channel.send(["stop", [], {}]))  # which nobody answers
+        tasks: list[asyncio.Future[Any]] = [self._asked]
         if not self._failed:
+            farewell = asyncio.ensure_future(self._channel.send(["stop", [], {}]))  # which nobody answers
             await self._wait(farewell, _FINALIZE_S)
+            tasks.append(farewell)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         with contextlib.suppress(OSError):
             await self._channel.close()
-        for task in (farewell, self._asked):
-            task.cancel()
-        await asyncio.gather(farewell, self._asked, return_exceptions=True)
 
 
 def parse_address(address: str) -> tuple[str, int]:

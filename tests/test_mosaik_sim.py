@@ -2,6 +2,7 @@
 
 import ast
 import csv
+import gc
 import os
 import pickle
 import shlex
@@ -21,6 +22,7 @@ from mosaik.basic_simulators import OutputSimulator
 from mosaik.starters import PythonStarter
 
 from cosim import Clock, CosimError, Scenario, ScenarioError, Step
+from cosim.adapters import mosaik_links
 from cosim.adapters.mosaik_sim import InputAttribute, MosaikSimulator, OutputAttribute
 from cosim.core.adapter import restored_by
 from tests.toys import Source
@@ -44,8 +46,8 @@ def cells(start=CELLS, inputs=True, outputs=None, settings=None, **more):
 
 
 @pytest.fixture
-def run():
-    """Open adapters, advance them, and close them whatever happens."""
+def run(caplog):
+    """Open adapters, advance them, and close them whatever happens; nothing may be left for asyncio to complain of."""
     opened = []
 
     def go(adapter, n=1, length_s=60.0, x=(1.0, 2.0)):
@@ -63,6 +65,9 @@ def run():
     for adapter in opened:
         adapter.close()
         adapter.close()
+    opened.clear()
+    gc.collect()
+    assert [record.getMessage() for record in caplog.records if record.name == "asyncio"] == []
 
 
 # Real simulators from the package index
@@ -272,6 +277,17 @@ def test_step_that_would_miss_inputs_is_refused_with_both_remedies(step_size, ru
         run(cells(settings={"step_size": step_size}))
 
 
+def test_longer_step_runs_with_the_remedy_that_was_given(tmp_path):
+    slow = cells(settings={"step_size": 180, "at": 10**6})
+    scenario = Scenario(Clock("2025-06-01", hours=0.2), steps={"cells": 180}, source=Source(unit="1"), cells=slow)
+    scenario.connect("source.power", "cells.x")
+    scenario.place(cells="inline")
+    result = scenario.run(tmp_path / "run", double=True)
+    heard = result.series("source.power").to_numpy().reshape(4, 3, 2).mean(axis=1)
+    times = 180.0 * np.arange(4)[:, None]
+    np.testing.assert_allclose(result.series("cells.y").to_numpy(), 2 * heard + times, rtol=1e-12)
+
+
 def test_simulator_without_inputs_may_step_across_the_adapters_steps(run):
     said = run(cells(inputs=False, outputs={"mean": OutputAttribute("y", "1", "mean")}, settings={"step_size": 90}), 3)
     assert [values["mean"][0] for values in said] == [0.0, 45.0, 90.0]
@@ -468,11 +484,11 @@ def test_simulator_that_goes_wrong_is_told_in_one_line(start, fault, words, run)
     [
         ("exit", r"failed in step\(\): it ended with exit code 7; its last words: cells: no licence left"),
         ("kill", r"failed in step\(\): killed by SIGKILL"),
-        ("hang", r"failed in step\(\): no answer in 2 s, it was ended"),
+        ("hang", r"failed in step\(\): no answer in 5 s, it was ended"),
     ],
 )
 def test_command_that_dies_or_hangs_is_one_error_and_leaves_no_process(fault, words, run):
-    adapter = cells(COMMAND, settings={"fault": fault}, timeout_s=2.0 if fault == "hang" else 60.0)
+    adapter = cells(COMMAND, settings={"fault": fault}, timeout_s=5.0 if fault == "hang" else 60.0)
     with pytest.raises(CosimError, match=words):
         run(adapter, 3)
     process = adapter._link._process
@@ -491,9 +507,10 @@ def test_command_that_dies_or_hangs_is_one_error_and_leaves_no_process(fault, wo
         ("", "cannot be started: IndexError"),
     ],
 )  # fmt: skip
-def test_command_that_does_not_connect_is_told_why(command, words, run):
+def test_command_that_does_not_connect_is_told_why(command, words, run, monkeypatch):
+    monkeypatch.setattr(mosaik_links, "_CONNECT_S", 1.0 if "sleep" in command else 60.0)
     with pytest.raises(CosimError, match=words):
-        run(cells({"cmd": command}, timeout_s=1.0 if "sleep" in command else 60.0))
+        run(cells({"cmd": command}))
 
 
 def test_folder_of_a_command_that_is_not_there_is_named(run):
