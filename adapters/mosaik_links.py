@@ -162,7 +162,7 @@ class Remote:
         self._failed = False
         # A loop in a thread of its own, because the caller's thread may have one that is running.
         self._loop = asyncio.new_event_loop()
-        # What fails is raised by call(); the futures of such calls, which mosaik's channel forgets, need not tell again.
+        # What fails is raised by call(); the futures of such calls, which mosaik's channel forgets, need not repeat it.
         self._loop.set_exception_handler(lambda loop, context: None)
         self._thread = threading.Thread(target=self._loop.run_forever, name="mosaik simulator", daemon=True)
         self._thread.start()
