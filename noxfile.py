@@ -84,4 +84,4 @@ def bench(session: nox.Session) -> None:
     """Print the figures that the documentation states."""
     install(session)
     for script in sorted(glob.glob("tests/benchmarks/*.py")):
-        session.run("python", script)
+        session.run("python", script, env={"PYTHONPATH": "."})

@@ -5,8 +5,10 @@ fmpy loads and calls it; this file gives it labels, ports with units, steps and 
 
 from __future__ import annotations
 
+import contextlib
 import re
 import tempfile
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,7 +55,6 @@ class _Slot:
 
     port: str
     reference: int
-    type: str
     size: int
     meaning: Meaning
 
@@ -120,6 +121,8 @@ class Fmu(Adapter):
         self.files = [self.path]
         description = fmu_description.read(self.path)
         ability = description.coSimulation
+        if isinstance(instances, str):
+            raise CosimError(f"instances is the text {instances!r}: pass a sequence of labels")
         self.instances: Mapping[str, Mapping[str, Any]] = (
             instances if isinstance(instances, Mapping) else {label: {} for label in instances}
         )
@@ -158,15 +161,19 @@ class Fmu(Adapter):
         return problems
 
     def _slots(
-        self, description: Any, asked: Mapping[str, Variable | str] | None, side: Literal["input", "output"],
+        self, description: Any, wanted: Mapping[str, Variable | str] | None, side: Literal["input", "output"],
         problems: list[str],
-    ) -> list[_Slot]:  # fmt: skip
-        """Declare the ports of one side and return what lies behind them."""
-        if asked is None:
-            asked = {re.sub(r"\W", "_", name): name for name in fmu_description.names(description, side)}
-        slots = []
-        for port, wanted in asked.items():
-            variable = Variable(wanted) if isinstance(wanted, str) else wanted
+    ) -> dict[str, list[_Slot]]:  # fmt: skip
+        """Declare the ports of one side and return what lies behind them, by the variables' type."""
+        asked: dict[str, Variable | str] = dict(wanted or {})
+        if wanted is None:
+            for name in fmu_description.names(description, side):
+                port = re.sub(r"\W", "_", name)
+                if asked.setdefault(port, name) != name:
+                    problems.append(f"{asked[port]} and {name} would be one port: name them in {side}s=")
+        slots: dict[str, list[_Slot]] = {}
+        for port, named in asked.items():
+            variable = Variable(named) if isinstance(named, str) else named
             if hasattr(self, port):
                 problems.append(f"port {port!r} cannot be called so: the name is taken, choose one in {side}s=")
                 continue
@@ -186,7 +193,7 @@ class Fmu(Adapter):
                 problems.append(str(error))
             else:
                 setattr(self, port, declared)
-                slots.append(_Slot(port, found.valueReference, found.type, size, meaning))
+                slots.setdefault(found.type, []).append(_Slot(port, found.valueReference, size, meaning))
         return slots
 
     def open(self) -> None:
@@ -240,17 +247,22 @@ class Fmu(Adapter):
         return n, step.length_s / n
 
     def _write(self) -> None:
-        for slot in self._inputs:
-            port: Input = getattr(self, slot.port)
-            values = ((port.value - slot.meaning.offset) / slot.meaning.factor).reshape(len(self._slaves), slot.size)
-            for slave, own in zip(self._slaves, values, strict=True):
-                slave.write(slot.type, slot.reference, own.tolist())
+        for kind, slots in self._inputs.items():
+            columns = []
+            for slot in slots:
+                values = (getattr(self, slot.port).value - slot.meaning.offset) / slot.meaning.factor
+                columns.append(values.reshape(len(self._slaves), slot.size))
+            references = [slot.reference for slot in slots]
+            for slave, row in zip(self._slaves, np.hstack(columns), strict=True):
+                slave.write(kind, references, row.tolist())
 
     def _read(self) -> dict[str, Vector]:
         said = {}
-        for slot in self._outputs:
-            values = np.ravel([slave.read(slot.type, slot.reference, slot.size) for slave in self._slaves])
-            said[slot.port] = values * slot.meaning.factor + slot.meaning.offset
+        for kind, slots in self._outputs.items():
+            references, sizes = [slot.reference for slot in slots], [slot.size for slot in slots]
+            rows = np.array([slave.read(kind, references, sum(sizes)) for slave in self._slaves])
+            for slot, values in zip(slots, np.split(rows, np.cumsum(sizes)[:-1], axis=1), strict=True):
+                said[slot.port] = values.ravel() * slot.meaning.factor + slot.meaning.offset
         return said
 
     def close(self) -> None:
@@ -293,7 +305,7 @@ class _Instance:
         self._name = name
         self._slave: Any = None
         self._status = 0
-        self._words: list[str] = []
+        self._words: deque[str] = deque(maxlen=3)
 
     def start(self, description: Any, folder: str, parameters: Mapping[str, Any]) -> None:
         """Instantiate and initialize it."""
@@ -301,18 +313,19 @@ class _Instance:
 
         def log(*message: Any) -> None:  # the signatures of FMI 2 and 3 differ only before the status
             status, _, text = message[-3:]
-            if status:
+            if status and text:
                 self._words.append(" ".join(text.decode(errors="replace").split()))
 
         self._is_3 = description.fmiMajorVersion == 3
-        self._slave = self._call(
-            "instantiation", instantiate_fmu, folder, description, "CoSimulation", debug_logging=True, logger=log
-        )
+        with contextlib.chdir(Path.cwd()):  # fmpy 0.3.32 stays in the library's folder if that does not load
+            self._slave = self._call(
+                "instantiation", instantiate_fmu, folder, description, "CoSimulation", debug_logging=True, logger=log
+            )
         known = {variable.name: variable for variable in description.modelVariables}
         if not self._is_3:
             self._call("setup", self._slave.setupExperiment, startTime=0.0)
         for name, value in parameters.items():
-            self._set(known[name].type, known[name].valueReference, _written(known[name], value), f"setting {name}")
+            self._set(known[name].type, [known[name].valueReference], _written(known[name], value), f"setting {name}")
         self._call("initialization", self._slave.enterInitializationMode)
         self._call("initialization", self._slave.exitInitializationMode)
 
@@ -324,25 +337,25 @@ class _Instance:
             raise CosimError(f"{self._name} failed in its {what}: {str(error).strip()}{self._said()}") from error
 
     def _said(self) -> str:
-        return f" It says: {' / '.join(self._words[-3:])}" if self._words else ""
+        return f" It says: {' / '.join(self._words)}" if self._words else ""
 
-    def _set(self, kind: str, reference: int, values: list[Any], what: str) -> None:
+    def _set(self, kind: str, references: list[int], values: list[Any], what: str) -> None:
         setter = getattr(self._slave, f"set{_accessor(kind, self._is_3)}")
-        self._call(what, setter, [reference], values)
+        self._call(what, setter, references, values)
 
-    def write(self, kind: str, reference: int, values: list[float]) -> None:
-        """Set a variable to numbers; one that is no real number takes only whole ones."""
+    def write(self, kind: str, references: list[int], values: list[float]) -> None:
+        """Set variables of one type to numbers; a type that is not real takes only whole ones."""
         exact: list[Any] = values
         if kind not in ("Real", "Float32", "Float64"):
             exact = [round(value) for value in values]
             if exact != values:
-                raise CosimError(f"{self._name} is sent {values} for a variable of type {kind}: only whole numbers fit")
-        self._set(kind, reference, exact, "inputs")
+                raise CosimError(f"{self._name} is sent {values} for variables of type {kind}: only whole numbers fit")
+        self._set(kind, references, exact, "inputs")
 
-    def read(self, kind: str, reference: int, size: int) -> list[float]:
-        """Return the values of a variable."""
+    def read(self, kind: str, references: list[int], size: int) -> list[float]:
+        """Return the values of variables of one type, ``size`` elements in all."""
         getter = getattr(self._slave, f"get{_accessor(kind, self._is_3)}")
-        return list(map(float, self._call("outputs", getter, [reference], *([size] if self._is_3 else []))))
+        return list(map(float, self._call("outputs", getter, references, *([size] if self._is_3 else []))))
 
     def step(self, start_s: float, length_s: float) -> None:
         """Do one communication step."""

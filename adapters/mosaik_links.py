@@ -153,7 +153,7 @@ class Remote:
     def __init__(
         self, config: Mapping[str, Any], answers: MosaikProxy, timeout_s: float, log: Path | None = None
     ) -> None:
-        self._what = str(config.get("cmd") or config["connect"])
+        self._what = str(config["cmd"] if "cmd" in config else config["connect"])
         self._answers, self._timeout_s = answers, timeout_s
         self._log: IO[bytes] = tempfile.TemporaryFile() if log is None else log.open("w+b")  # noqa: SIM115
         self._process: subprocess.Popen[bytes] | None = None
@@ -162,6 +162,8 @@ class Remote:
         self._failed = False
         # A loop in a thread of its own, because the caller's thread may have one that is running.
         self._loop = asyncio.new_event_loop()
+        # What fails is raised by call(); the futures of such calls, which mosaik's channel forgets, need not repeat it.
+        self._loop.set_exception_handler(lambda loop, context: None)
         self._thread = threading.Thread(target=self._loop.run_forever, name="mosaik simulator", daemon=True)
         self._thread.start()
         try:
@@ -201,23 +203,23 @@ class Remote:
             port = server.sockets[0].getsockname()[1]
             words = shlex.split(config["cmd"] % {"python": shlex.quote(sys.executable), "addr": f"127.0.0.1:{port}"})
             folder = config.get("cwd")
-            if shutil.which(words[0], path=os.pathsep.join([str(folder or "."), os.environ.get("PATH", "")])) is None:
+            if shutil.which(words[0] if "/" not in words[0] else Path(folder or ".", words[0])) is None:
                 raise CosimError(f"{self._what!r} cannot be started: there is no command {words[0]!r}")
             self._process = subprocess.Popen(
                 [sys.executable, "-I", "-S", "-c", _LAUNCH, *words], cwd=folder, stdin=subprocess.DEVNULL,
                 stdout=self._log, stderr=subprocess.STDOUT, env=os.environ | config.get("env", {}),
                 start_new_session=True,
             )  # fmt: skip
-            deadline = self._loop.time() + min(_CONNECT_S, self._timeout_s)
+            deadline = self._loop.time() + _CONNECT_S
             while not connected.done():
                 await asyncio.wait({connected}, timeout=0.02)
                 if self._process.poll() is not None and not connected.done():
                     raise CosimError(f"{self._what!r} ended before it connected: {self._obituary()}")
                 if self._loop.time() > deadline:
-                    raise CosimError(f"{self._what!r} did not connect in {min(_CONNECT_S, self._timeout_s):g} s: "
-                                     "the command must contain %(addr)s, the address to connect to")  # fmt: skip
+                    raise CosimError(f"{self._what!r} did not connect in {_CONNECT_S:g} s: the command must contain "
+                                     "%(addr)s, the address to connect to")  # fmt: skip
             return connected.result()
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, LookupError, TypeError) as error:
             raise CosimError(f"{self._what!r} cannot be started: {_words(error)}") from error
         finally:
             server.close()
@@ -229,8 +231,9 @@ class Remote:
                 request = await self._channel.next_request()
                 name, arguments, settings = request.content
                 try:
-                    method = getattr(self._answers, name)
-                    await request.set_result(await method(*arguments, **settings))
+                    if name not in MosaikProxy.__abstractmethods__:
+                        raise CosimError(f"it asked mosaik for {name!r}, which mosaik does not offer")
+                    await request.set_result(await getattr(self._answers, name)(*arguments, **settings))
                 except Exception as error:
                     await request.set_exception(error)
 
@@ -246,8 +249,7 @@ class Remote:
         assert self._channel is not None
         assert self._asked is not None
         answer = asyncio.ensure_future(self._channel.send([name, arguments, settings]))
-        # The channel never answers what is sent after the other end has hung up; the requests end then.
-        await asyncio.wait({answer, self._asked}, timeout=self._timeout_s, return_when=asyncio.FIRST_COMPLETED)
+        await self._wait(answer, self._timeout_s)
         try:
             if answer.done():
                 return answer.result()
@@ -262,6 +264,14 @@ class Remote:
             if not self._asked.done():
                 raise _failed(self._what, name, f"no answer in {self._timeout_s:g} s, it was ended")
         raise _failed(self._what, name, await self._loop.run_in_executor(None, self._obituary))
+
+    async def _wait(self, answer: asyncio.Future[Any], timeout_s: float) -> None:
+        """Wait for an answer or for the other end to hang up."""
+        assert self._asked is not None
+        # The channel never answers what is sent after the other end has hung up, but its requests end then.
+        await asyncio.wait({answer, self._asked}, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+        if self._asked.done():
+            await asyncio.wait({answer}, timeout=0.05)
 
     def _obituary(self) -> str:
         if self._process is None:
@@ -282,7 +292,7 @@ class Remote:
         if self._process is not None:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(0 if self._failed else _FINALIZE_S)
-            with contextlib.suppress(ProcessLookupError):
+            with contextlib.suppress(OSError):
                 os.killpg(self._process.pid, signal.SIGKILL)  # also what the simulator itself has left behind
             self._process.wait()
         self._run(self._loop.shutdown_default_executor())
@@ -294,14 +304,16 @@ class Remote:
     async def _hang_up(self) -> None:
         if self._channel is None or self._asked is None:
             return
-        farewell = asyncio.ensure_future(self._channel.send(["stop", [], {}]))  # which nobody answers
+        tasks: list[asyncio.Future[Any]] = [self._asked]
         if not self._failed:
-            await asyncio.wait({farewell, self._asked}, timeout=_FINALIZE_S, return_when=asyncio.FIRST_COMPLETED)
+            farewell = asyncio.ensure_future(self._channel.send(["stop", [], {}]))  # which nobody answers
+            await self._wait(farewell, _FINALIZE_S)
+            tasks.append(farewell)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         with contextlib.suppress(OSError):
             await self._channel.close()
-        for task in (farewell, self._asked):
-            task.cancel()
-        await asyncio.gather(farewell, self._asked, return_exceptions=True)
 
 
 def parse_address(address: str) -> tuple[str, int]:

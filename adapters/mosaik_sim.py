@@ -15,6 +15,7 @@ from mosaik_api_v3 import MosaikProxy
 from numpy.typing import ArrayLike
 
 from cosim.adapters.mosaik_links import InProcess, Link, Remote, is_loopback, parse_address
+from cosim.adapters.mosaik_meta import attributes, checked_models, few, triggers, with_children
 from cosim.core import Adapter, Clock, CosimError, Input, Output, ScenarioError, Step
 from cosim.core.ports import Kind, Vector
 
@@ -200,17 +201,23 @@ class MosaikSimulator(Adapter):
         self._until = _NEVER
         if self.clock is not None and self.clock.n_steps is not None:
             self._until = self._ticks(self.clock.n_steps * self.clock.step_s)
-        meta = self._link.call("init", _SID, time_resolution=self.time_resolution_s, **self.settings)
-        description = _described(meta, self.model)
-        self._type: str = meta.get("type", "time-based")
         self._types: dict[str, str] = {}
+        self._relations: list[tuple[str, str]] = []
+        self._routes: dict[str, list[str]] = {}
+        meta = self._link.call("init", _SID, time_resolution=self.time_resolution_s, **self.settings)
+        models = checked_models(meta, self.model)
+        self._type: str = meta.get("type", "time-based")
         self._ids = {label: self._create(label, parameters) for label, parameters in self.entities.items()}
-        self._routes = self._find_routes(meta["models"])
+        self._routes = self._find_routes(models)
         self._wanted: dict[str, dict[str, None]] = {}
         for name, told in self.outputs.items():
             for eid in self._routes[name]:
                 self._wanted.setdefault(eid, {})[told.name] = None
-        self._triggered = any(self._triggers(description, heard.name) for heard in self.inputs.values())
+        self._triggered = any(
+            triggers(self._type, models[self._types[eid]], heard.name)
+            for name, heard in self.inputs.items()
+            for eid in self._routes[name]
+        )
         self._link.call("setup_done")
         self._agenda = {0}
         self._said = {name: np.full(len(getattr(self, name)), np.nan) for name in self.outputs}
@@ -220,12 +227,15 @@ class MosaikSimulator(Adapter):
         created = self._link.call("create", 1, self.model, **parameters)
         try:
             (entity,) = created
-            for one in _with_children([entity]):
+            for one in with_children([entity]):
+                if one["eid"] in self._types:
+                    raise ValueError
                 self._types[one["eid"]] = one["type"]
+                self._relations += [(one["eid"], other) for other in one.get("rel") or ()]
             return str(entity["eid"])
         except (TypeError, KeyError, ValueError) as error:
-            raise CosimError(f"{self.model} {label!r}: create() returned {created!r}, which is no list of one entity "
-                             "with 'eid' and 'type'") from error  # fmt: skip
+            raise CosimError(f"{self.model} {label!r}: create() returned {created!r}, which is no list of one new "
+                             "entity with 'eid' and 'type'") from error  # fmt: skip
 
     def _find_routes(self, models: Mapping[str, Any]) -> dict[str, list[str]]:
         """Return by port the ids of the entities behind its labels."""
@@ -236,27 +246,20 @@ class MosaikSimulator(Adapter):
             for label, entity in self._labels(attribute).items():
                 eid = self._ids.get(entity, entity)
                 if eid not in self._types:
-                    problems.append(f"{name}[{label!r}]: there is no entity {entity!r}: there are {_few(self._types)}")
+                    problems.append(f"{name}[{label!r}]: there is no entity {entity!r}: there are {few(self._types)}")
                     continue
                 model = models.get(self._types[eid], {})
                 anything = name in self.inputs and model.get("any_inputs", False)
-                if attribute.name not in model.get("attrs", ()) and not anything:
+                known = attributes(model)
+                if attribute.name not in known and not anything:
                     problems.append(
-                        f"{name}: {self._types[eid]} has no attribute {attribute.name!r}: there are "
-                        f"{_few(model.get('attrs', ()))}"
+                        f"{name}: {self._types[eid]} has no attribute {attribute.name!r}: there are {few(known)}"
                     )
                     break
                 routes[name].append(eid)
         if problems:
             raise ScenarioError(problems)
         return routes
-
-    def _triggers(self, description: Mapping[str, Any], attribute: str) -> bool:
-        # mosaik's rules: every input triggers an event-based simulator, those listed a hybrid one.
-        if self._type != "hybrid":
-            return self._type == "event-based"
-        listed = description.get("trigger", ())
-        return listed is True or attribute in (listed or ())
 
     def _ticks(self, seconds: float) -> int:
         ticks = round(seconds / self.time_resolution_s)
@@ -319,6 +322,8 @@ class MosaikSimulator(Adapter):
         if not self.outputs:
             return {}
         data = self._link.call("get_data", {eid: list(names) for eid, names in self._wanted.items()})
+        if not isinstance(data, Mapping):
+            raise CosimError(f"the simulator's get_data() at {now} returned {data!r}: it must return a dictionary")
         dated = data.get("time", now)
         if dated != now:
             raise CosimError(f"the simulator's get_data() at {now} is dated {dated}: outputs ahead of time are "
@@ -367,9 +372,9 @@ class _Questions(MosaikProxy):  # type: ignore[misc]
         """Return the graph of the simulator's entities and the ports' labels, or the neighbours in it."""
         adapter = self._adapter
         nodes = {f"{_SID}.{eid}": {"sim": _SID, "type": kind} for eid, kind in adapter._types.items()}
-        edges: list[list[Any]] = []
+        edges: list[list[Any]] = [[f"{_SID}.{a}", f"{_SID}.{b}", {}] for a, b in adapter._relations]
         for name in adapter.inputs:
-            for label, eid in zip(getattr(adapter, name).labels, adapter._routes[name], strict=True):
+            for label, eid in zip(getattr(adapter, name).labels, adapter._routes.get(name, ()), strict=False):
                 nodes[f"{name}.{label}"] = {"sim": name, "type": "label"}
                 edges.append([f"{name}.{label}", f"{_SID}.{eid}", {}])
         if entities is None:
@@ -392,30 +397,3 @@ class _Questions(MosaikProxy):  # type: ignore[misc]
     async def set_event(self, event_time: int) -> None:
         """Refuse, as mosaik does: events are for runs in real time."""
         raise CosimError(f"it set an event at {event_time}: there are none outside real time")
-
-
-def _described(meta: Any, model: str) -> Mapping[str, Any]:
-    """Return a model's description out of what ``init`` returned, if all is as it should be."""
-    if not isinstance(meta, Mapping) or not isinstance(meta.get("models"), Mapping):
-        raise CosimError(f"the simulator's init() returned {meta!r}: it must return its meta data, with 'models'")
-    api = str(meta.get("api_version", "none"))
-    if api.partition(".")[0] != "3":
-        raise CosimError(f"the simulator speaks version {api} of mosaik's API: only version 3 is understood here")
-    if meta.get("type", "time-based") not in ("time-based", "hybrid", "event-based"):
-        raise CosimError(f"the simulator is of type {meta['type']!r}: there are time-based, hybrid and event-based")
-    public = {name: about for name, about in meta["models"].items() if about.get("public", True)}
-    if model not in public:
-        raise CosimError(f"the simulator has no model {model!r} to create: there are {_few(public)}")
-    description: Mapping[str, Any] = public[model]
-    return description
-
-
-def _with_children(entities: Sequence[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
-    for entity in entities:
-        yield entity
-        yield from _with_children(entity.get("children") or ())
-
-
-def _few(names: Any) -> str:
-    known = [str(name) for name in names]
-    return ", ".join(known[:12]) + (f" and {len(known) - 12} more" if len(known) > 12 else "") if known else "none"

@@ -123,14 +123,16 @@ class AdapterSimulator(mosaik_api_v3.Simulator):  # type: ignore[misc]
         return total if port.default is None else np.where(told, total, port.default)
 
     def get_data(self, outputs: dict[str, list[str]]) -> dict[str, dict[str, Any]]:
-        """Return vectors of the whole and floats of its elements."""
-        return {
-            entity: {
-                name: self._said[name] if entity == self._whole else float(self._said[name][self._place(name, entity)])
-                for name in names
-            }
-            for entity, names in outputs.items()
-        }
+        """Return vectors of the whole, as lists where they leave the process, and floats of its elements."""
+        by_text = isinstance(self.mosaik, mosaik_api_v3.RemoteMosaikProxy)
+
+        def value(entity: str, name: str) -> Any:
+            said = self._said[name]
+            if entity != self._whole:
+                return float(said[self._place(name, entity)])
+            return said.tolist() if by_text else said
+
+        return {entity: {name: value(entity, name) for name in names} for entity, names in outputs.items()}
 
     def finalize(self) -> None:
         """Close the adapter."""
@@ -169,7 +171,8 @@ def as_mosaik(adapter: Adapter) -> type[AdapterSimulator]:
     Examples
     --------
     Start it with ``world.start(PythonStarter(as_mosaik(grid)), sim_id="grid", step_s=300)`` and create its one
-    entity with ``grid.Vector()``; ``entity.children`` are its elements.
+    entity with ``grid.Vector()``; ``entity.children`` are its elements. A script that ends with
+    ``mosaik_api_v3.start_simulation(as_mosaik(grid)())`` can be started by command as well.
     """
     if not isinstance(adapter, Adapter):
         raise CosimError(f"as_mosaik takes an adapter, as in as_mosaik(Grid(...)), not {adapter!r}")

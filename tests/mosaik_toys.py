@@ -19,9 +19,8 @@ class Cells(mosaik_api_v3.Simulator):
     def init(self, sid, time_resolution=1.0, step_size=60, kind="time-based", fault="", at=120, **meta):
         self.sid, self.step_size, self.fault, self.at, self.y = sid, step_size, fault, at, {}
         self.calls, self.now = [], None
-        about = {"public": True, "params": ["scale"], "attrs": ["x", "y", "seen"], "trigger": meta.pop("trigger", [])}
-        if kind != "hybrid":
-            del about["trigger"]
+        about = {"public": True, "params": ["scale"], "attrs": ["x", "y", "seen"]}
+        about |= {key: meta.pop(key) for key in ("trigger", "non-trigger", "persistent", "attrs") if key in meta}
         self.meta |= {"type": kind, "models": {"Cell": about, "Hidden": about | {"public": False}}} | meta
         return None if fault == "no meta" else self.meta
 
@@ -30,7 +29,9 @@ class Cells(mosaik_api_v3.Simulator):
             return [{"name": "cell"}]
         eid = f"cell-{len(self.y)}"
         self.y[eid] = scale
-        return [{"eid": eid, "type": model, "children": [{"eid": f"{eid}-child", "type": model}]}]
+        if self.fault == "same entity":
+            eid = "cell-0"
+        return [{"eid": eid, "type": model, "children": [{"eid": f"{eid}-child", "type": model, "rel": [eid]}]}]
 
     def step(self, time, inputs, max_advance):
         self.calls.append((time, {e: dict(a.get("x", {})) for e, a in inputs.items()}, max_advance))
@@ -62,6 +63,8 @@ class Cells(mosaik_api_v3.Simulator):
 
     def get_data(self, outputs):
         data: dict = {}
+        if self.fault == "no data":
+            return None
         if self.fault == "dated":
             data["time"] = self.now + 30
         for eid, names in outputs.items():

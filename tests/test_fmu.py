@@ -4,6 +4,7 @@ import math
 import os
 import pickle
 import zipfile
+from importlib.metadata import entry_points
 
 import fmpy
 import numpy as np
@@ -13,7 +14,7 @@ from cosim import Clock, CosimError, Scenario, ScenarioError, Step
 from cosim.adapters.fmu import Fmu, Variable
 from cosim.core import InputFileError, UnitError
 from cosim.core.adapter import restored_by
-from tests.fmus import IN_SI, UNITS, build_layers, build_tank, rewritten
+from tests.fmus import IN_SI, UNITS, build_layers, build_tank, rewritten, serializes
 from tests.toys import Source
 
 
@@ -31,8 +32,7 @@ def bare(tmp_path_factory):
 @pytest.fixture(scope="session")
 def tank(bare):
     """The FMI 2 tank with units, and state that can be serialized."""
-    serializes = [(f'{name}="false"', f'{name}="true"') for name in ("canGetAndSetFMUstate", "canSerializeFMUstate")]
-    return rewritten(bare, bare.parent / "units", IN_SI + serializes)
+    return rewritten(bare, bare.parent / "units", IN_SI + serializes("FMUstate"))
 
 
 @pytest.fixture(scope="session")
@@ -117,7 +117,7 @@ def test_switches_and_counters_pass_as_whole_numbers(tank, opened):
     advance(tanks, 3, heat=1e3, ambient=293.15, enabled=[0.0, 1.0])
     assert tanks.temperature.value[0] == 293.15 < tanks.temperature.value[1]
     assert tanks.steps.value.tolist() == [3.0, 3.0]
-    with pytest.raises(CosimError, match=r"\[a\] is sent \[0\.5\] for a variable of type Boolean: only whole"):
+    with pytest.raises(CosimError, match=r"\[a\] is sent \[0\.5\] for variables of type Boolean: only whole"):
         advance(tanks, heat=1e3, ambient=293.15, enabled=0.5)
 
 
@@ -235,20 +235,26 @@ def test_offset_of_a_unit_is_not_lost_where_the_factor_is_not_one(layers, opened
 # Resuming
 
 
-def test_state_is_saved_and_loaded_bit_for_bit(tank, tmp_path, opened):
-    def build():
-        return opened(Fmu(tank, ["a", "b"], inputs={"heat": "heat"}))
+@pytest.mark.parametrize(("model", "port", "each"), [("tank", "heat", 1), ("layers", "power", 3)])
+def test_state_is_saved_and_loaded_bit_for_bit(model, port, each, request, tmp_path, opened):
+    path = request.getfixturevalue(model)
+    if model == "layers":
+        path = rewritten(path, tmp_path / "fmu", serializes("FMUState"))
+    values = np.repeat([700.0, 900.0], each)
 
-    whole = advance(build(), 20, heat=[700.0, 900.0])
-    half = advance(build(), 10, heat=[700.0, 900.0])
+    def build():
+        return opened(Fmu(path, ["a", "b"], inputs={port: port}))
+
+    whole = advance(build(), 20, **{port: values})
+    half = advance(build(), 10, **{port: values})
     half.save(tmp_path)
     rest = build()
     rest.load(tmp_path)
     for k in range(10, 20):
-        rest.heat.deliver([700.0, 900.0])
+        getattr(rest, port).deliver(values)
         rest.advance(Step(60.0 * k, 60.0))
     np.testing.assert_array_equal(rest.temperature.value, whole.temperature.value)
-    assert rest.steps.value.tolist() == [20.0, 20.0]
+    assert (rest.temperature.value != half.temperature.value).all()
 
 
 def test_fmu_without_serialization_is_replayed_instead(tank, layers):
@@ -258,6 +264,10 @@ def test_fmu_without_serialization_is_replayed_instead(tank, layers):
 
 
 # What cannot run is refused before it is unpacked
+
+
+def test_it_is_registered_as_an_adapter():
+    assert entry_points(group="cosim.adapters")["fmu"].load() is Fmu
 
 
 def test_constructor_unpacks_nothing_and_pickles(tank, monkeypatch):
@@ -351,6 +361,13 @@ def test_everything_that_is_wrong_with_ports_and_parameters_is_said_together(tan
     assert len(raised.value.problems) == 10
 
 
+def test_variables_that_would_be_one_port_are_named(tank, tmp_path):
+    path = rewritten(tank, tmp_path / "dots", [('name="heat"', 'name="tank.T"'), ('name="ambient"', 'name="tank_T"')])
+    with pytest.raises(ScenarioError, match=r"tank\.T and tank_T would be one port: name them in inputs="):
+        Fmu(path)
+    assert Fmu(path, inputs={"a": "tank.T", "b": "tank_T"}).a.unit == "W"
+
+
 def test_text_cannot_pass_through_a_port(layers, tmp_path):
     changes = [('<Float64 name="total" valueReference="3" causality="output" unit="kW"/>',
                 '<String name="total" valueReference="3" causality="output"/>')]  # fmt: skip
@@ -367,9 +384,11 @@ def test_fmu_that_allows_one_instance_in_a_process_gets_one_label(tank, tmp_path
     assert Fmu(path, ["a"]).heat.labels == ("a",)
 
 
-def test_no_instance_is_refused(tank):
+def test_no_instance_and_a_text_for_labels_are_refused(tank):
     with pytest.raises(ScenarioError, match="instances is empty"):
         Fmu(tank, {})
+    with pytest.raises(CosimError, match="instances is the text 'house': pass a sequence of labels"):
+        Fmu(tank, "house")
 
 
 # Steps that do not fit
@@ -422,6 +441,16 @@ def test_fmu_that_crashes_ends_the_run_and_nothing_else(tank, tmp_path):
     fmu = Fmu(tank, {"a": {"fail_at": 120.0, "how": 2}}, inputs={})
     with pytest.raises(CosimError, match=r"tank failed at .* 00:02:00: its worker process was killed by SIGSEGV"):
         Scenario(Clock("2025-01-15", hours=1), tank=fmu).run(tmp_path / "run")
+
+
+def test_binary_that_does_not_load_is_told_and_changes_nothing(tank, tmp_path, opened):
+    with zipfile.ZipFile(tank) as old, zipfile.ZipFile(tmp_path / "broken.fmu", "w") as new:
+        for entry in old.infolist():
+            new.writestr(entry, b"no library" if entry.filename.startswith("binaries/") else old.read(entry))
+    before = os.getcwd()
+    with pytest.raises(CosimError, match=r"\[fmu\] failed in its instantiation: Failed to load shared library"):
+        opened(Fmu(tmp_path / "broken.fmu"))
+    assert os.getcwd() == before
 
 
 def test_nothing_of_an_fmu_is_left_on_disk(tank, tmp_path, monkeypatch):

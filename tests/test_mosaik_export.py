@@ -3,6 +3,7 @@
 import copy
 import csv
 import itertools
+from pathlib import Path
 
 import mosaik
 import mosaik_api_v3
@@ -11,12 +12,14 @@ import mosaik_csv_writer
 import numpy as np
 import pandapower as pp
 import pytest
-from mosaik.starters import PythonStarter
+from mosaik.starters import CmdStarter, PythonStarter
 from mosaik_components.pv.pvsimulator import PVSimulator
 
 from cosim import Adapter, CosimError, Input, Output, Step, as_mosaik
 from cosim.adapters.grid import Grid
 from tests.toys import Echo, Source
+
+ROOT = Path(__file__).parents[1]
 
 
 class Scalar(mosaik_api_v3.Simulator):
@@ -218,6 +221,34 @@ def test_adapter_that_fails_ends_the_plain_scenario_with_its_words():
         world.start(PythonStarter(as_mosaik(Failing())), sim_id="failing", step_s=60).Vector()
         with pytest.raises(CosimError, match="ValueError: no more transformers"):
             world.run(until=60, print_progress=False)
+
+
+SCRIPT = """
+import mosaik_api_v3
+from cosim import as_mosaik
+from tests.toys import Source
+mosaik_api_v3.start_simulation(as_mosaik(Source())(), configure_logging=False)
+"""
+
+
+def test_adapter_by_command_says_the_same_through_text(tmp_path):
+    (tmp_path / "source.py").write_text(SCRIPT)
+    command = CmdStarter(f"%(python)s {tmp_path / 'source.py'} %(addr)s", env={"PYTHONPATH": str(ROOT)})
+    heard = {}
+    for start in (PythonStarter(as_mosaik(Source())), command):
+        with mosaik.World({}, cache=False) as world:
+            whole = world.start(start, sim_id="source", step_s=60).Vector()
+            ends = world.start(PythonStarter(Scalar), sim_id="scalar").M.create(2)
+            world.connect(whole, ends[0], ("power", "in_"))
+            world.connect(whole.children[1], ends[1], ("power", "in_"))
+            world.run(until=180, print_progress=False)
+        heard[type(start)] = [
+            [value for entity in ("m0", "m1") for value in inputs[entity]["in_"].values()] for _, inputs in Scalar.log
+        ]
+    for (here, one), (there, other) in zip(heard[PythonStarter], heard[CmdStarter], strict=True):
+        assert isinstance(there, list)
+        assert (here.tolist(), one) == (there, other)
+    assert len(heard[CmdStarter]) == 3
 
 
 def test_element_that_is_sent_nothing_is_named():

@@ -2,6 +2,7 @@
 
 import ast
 import csv
+import gc
 import os
 import pickle
 import shlex
@@ -10,6 +11,7 @@ import socket
 import subprocess
 import sys
 import time
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import mosaik
@@ -20,6 +22,7 @@ from mosaik.basic_simulators import OutputSimulator
 from mosaik.starters import PythonStarter
 
 from cosim import Clock, CosimError, Scenario, ScenarioError, Step
+from cosim.adapters import mosaik_links
 from cosim.adapters.mosaik_sim import InputAttribute, MosaikSimulator, OutputAttribute
 from cosim.core.adapter import restored_by
 from tests.toys import Source
@@ -43,8 +46,8 @@ def cells(start=CELLS, inputs=True, outputs=None, settings=None, **more):
 
 
 @pytest.fixture
-def run():
-    """Open adapters, advance them, and close them whatever happens."""
+def run(caplog):
+    """Open adapters, advance them, and close them whatever happens; nothing may be left for asyncio to complain of."""
     opened = []
 
     def go(adapter, n=1, length_s=60.0, x=(1.0, 2.0)):
@@ -62,6 +65,9 @@ def run():
     for adapter in opened:
         adapter.close()
         adapter.close()
+    opened.clear()
+    gc.collect()
+    assert [record.getMessage() for record in caplog.records if record.name == "asyncio"] == []
 
 
 # Real simulators from the package index
@@ -271,6 +277,17 @@ def test_step_that_would_miss_inputs_is_refused_with_both_remedies(step_size, ru
         run(cells(settings={"step_size": step_size}))
 
 
+def test_longer_step_runs_with_the_remedy_that_was_given(tmp_path):
+    slow = cells(settings={"step_size": 180, "at": 10**6})
+    scenario = Scenario(Clock("2025-06-01", hours=0.2), steps={"cells": 180}, source=Source(unit="1"), cells=slow)
+    scenario.connect("source.power", "cells.x")
+    scenario.place(cells="inline")
+    result = scenario.run(tmp_path / "run", double=True)
+    heard = result.series("source.power").to_numpy().reshape(4, 3, 2).mean(axis=1)
+    times = 180.0 * np.arange(4)[:, None]
+    np.testing.assert_allclose(result.series("cells.y").to_numpy(), 2 * heard + times, rtol=1e-12)
+
+
 def test_simulator_without_inputs_may_step_across_the_adapters_steps(run):
     said = run(cells(inputs=False, outputs={"mean": OutputAttribute("y", "1", "mean")}, settings={"step_size": 90}), 3)
     assert [values["mean"][0] for values in said] == [0.0, 45.0, 90.0]
@@ -286,9 +303,18 @@ def test_hybrid_simulator_is_stepped_by_its_triggers_and_by_its_own_schedule(run
     triggered = cells(settings={"kind": "hybrid", "step_size": 45, "trigger": ["x"]})
     run(triggered, 2)
     assert [t for t, *_ in triggered._link._simulator.calls] == [0, 45, 60, 90, 105]
-    alone = cells(settings={"kind": "hybrid", "step_size": 90})
-    run(alone, 3)
-    assert [t for t, *_ in alone._link._simulator.calls] == [0, 90]
+    for others in ({}, {"trigger": ["seen"]}, {"non-trigger": ["x"]}):
+        alone = cells(settings={"kind": "hybrid", "step_size": 90} | others)
+        run(alone, 3)
+        assert [t for t, *_ in alone._link._simulator.calls] == [0, 90]
+    most = cells(settings={"kind": "hybrid", "step_size": 90, "non-trigger": ["seen"]})
+    run(most, 3)
+    assert [t for t, *_ in most._link._simulator.calls] == [0, 60, 90, 120, 150]
+
+
+def test_attributes_may_be_told_by_what_they_do_only(run):
+    settings = {"kind": "hybrid", "step_size": 60, "attrs": [], "trigger": ["x"], "persistent": ["y"]}
+    assert run(cells(settings=settings))[0]["y"].tolist() == [2.0, 4.0]
 
 
 def test_event_based_output_that_is_not_said_again_holds(run):
@@ -316,6 +342,7 @@ def test_end_of_the_run_is_told_to_a_simulator_that_asks(run):
     simulator = adapter._link._simulator
     assert simulator.answer == pytest.approx(100 / 3)
     assert ["x.b", "simulator.cell-1", {}] in simulator.graph["edges"]
+    assert ["simulator.cell-1-child", "simulator.cell-1", {}] in simulator.graph["edges"]
     assert {until for *_, until in simulator.calls} == {360}
 
 
@@ -331,6 +358,10 @@ def test_result_is_the_same_wherever_it_runs(tmp_path):
         series[name] = scenario.run(tmp_path / name, double=True).series("cells.y").to_numpy()
     for other in series.values():
         np.testing.assert_array_equal(other, series["in process"])
+
+
+def test_it_is_registered_as_an_adapter():
+    assert entry_points(group="cosim.adapters")["mosaik_sim"].load() is MosaikSimulator
 
 
 def test_adapter_is_pickled_before_it_is_opened_replayed_and_a_worker_by_default():
@@ -383,6 +414,7 @@ def test_no_entity_is_refused():
         ({"api_version": "4.0"}, r"speaks version 4\.0 of mosaik's API: only version 3"),
         ({"fault": "no meta"}, r"init\(\) returned None"),
         ({"fault": "no entity"}, r"Cell 'a': create\(\) returned .*'eid' and 'type'"),
+        ({"fault": "same entity"}, r"Cell 'b': create\(\) returned .*no list of one new entity"),
         ({"kind": "sometimes"}, "of type 'sometimes': there are time-based, hybrid and event-based"),
         ({"models": {}}, "no model 'Cell' to create: there are none"),
     ],
@@ -434,6 +466,7 @@ def test_class_that_is_not_there_is_named(target, run):
         ("float", r"step\(0\) returned 0\.5"),
         ("backwards", r"step\(0\) returned 0: .* beyond 0"),
         ("dated", r"get_data\(\) at 0 is dated 30: outputs ahead of time are refused"),
+        ("no data", r"get_data\(\) at 0 returned None: it must return a dictionary"),
         ("word", r"y\['a'\]: the simulator says y is 'much': only numbers"),
         ("ask", r"the run's end is unknown here: pass clock="),
         ("ask data", r"asked for .*other\.bus.* with get_data: declare an input"),
@@ -451,11 +484,11 @@ def test_simulator_that_goes_wrong_is_told_in_one_line(start, fault, words, run)
     [
         ("exit", r"failed in step\(\): it ended with exit code 7; its last words: cells: no licence left"),
         ("kill", r"failed in step\(\): killed by SIGKILL"),
-        ("hang", r"failed in step\(\): no answer in 2 s, it was ended"),
+        ("hang", r"failed in step\(\): no answer in 5 s, it was ended"),
     ],
 )
 def test_command_that_dies_or_hangs_is_one_error_and_leaves_no_process(fault, words, run):
-    adapter = cells(COMMAND, settings={"fault": fault}, timeout_s=2.0 if fault == "hang" else 60.0)
+    adapter = cells(COMMAND, settings={"fault": fault}, timeout_s=5.0 if fault == "hang" else 60.0)
     with pytest.raises(CosimError, match=words):
         run(adapter, 3)
     process = adapter._link._process
@@ -471,11 +504,13 @@ def test_command_that_dies_or_hangs_is_one_error_and_leaves_no_process(fault, wo
          "ended before it connected: it ended with exit code 3; its last words: no licence"),
         ("%(python)s -c 'import time; time.sleep(60)' %(addr)s", r"did not connect in 1 s: .*%\(addr\)s"),
         ("%(python)s %(port)s", "cannot be started: KeyError: 'port'"),
+        ("", "cannot be started: IndexError"),
     ],
 )  # fmt: skip
-def test_command_that_does_not_connect_is_told_why(command, words, run):
+def test_command_that_does_not_connect_is_told_why(command, words, run, monkeypatch):
+    monkeypatch.setattr(mosaik_links, "_CONNECT_S", 1.0 if "sleep" in command else 60.0)
     with pytest.raises(CosimError, match=words):
-        run(cells({"cmd": command}, timeout_s=1.0 if "sleep" in command else 60.0))
+        run(cells({"cmd": command}))
 
 
 def test_folder_of_a_command_that_is_not_there_is_named(run):

@@ -46,6 +46,11 @@ IN_SI = [
 """Changes that give the tank its units: pythonfmu 0.7 writes none."""
 
 
+def serializes(state):
+    """Return the changes that let an FMU serialize its state, as FMI 2 (``FMUstate``) or 3 (``FMUState``) calls it."""
+    return [(f'can{verb}{state}="false"', f'can{verb}{state}="true"') for verb in ("GetAndSet", "Serialize")]
+
+
 def build_tank(folder):
     """Build the FMI 2 tank as pythonfmu makes it, without any unit."""
     return Path(Builder2.build_FMU(SOURCES / "tank2.py", dest=folder))

@@ -1,5 +1,7 @@
 """FMI 3: a tank in three layers with units, an array in and an array out; it can be told to end or to fail."""
 
+import functools
+
 import numpy as np
 from pythonfmu3 import (
     Dimension,
@@ -30,14 +32,17 @@ class Layers3(Fmi3Slave):
         self.register_variable(
             Float64("time", causality=Fmi3Causality.independent, variability=Fmi3Variability.continuous)
         )
-        # A setter of its own: that of pythonfmu3 0.3.4 does not work with numpy 2.4 (reshape without newshape).
-        setter = {"setter": lambda values: setattr(self, "power", np.array(values))}
-        self.register_variable(Float64("power", causality=Fmi3Causality.input, dimensions=three, unit="kW", **setter))
-        self.register_variable(Float64("temperature", causality=Fmi3Causality.output, dimensions=three, unit="F"))
+        for name, causality, unit in (("power", Fmi3Causality.input, "kW"), ("temperature", Fmi3Causality.output, "F")):
+            # A setter of its own: that of pythonfmu3 0.3.4 does not work with numpy 2.4 (reshape without newshape).
+            setter = functools.partial(self.set_array, name)
+            self.register_variable(Float64(name, causality=causality, dimensions=three, unit=unit, setter=setter))
         self.register_variable(Float64("total", causality=Fmi3Causality.output, unit="kW"))
         self.register_variable(Float64("capacity", **fixed))
         self.register_variable(Float64("fail_at", **fixed))
         self.register_variable(Int32("how", **fixed))
+
+    def set_array(self, name, values):
+        setattr(self, name, np.array(values))
 
     def do_step(self, current_time, step_size):
         if current_time >= self.fail_at:
