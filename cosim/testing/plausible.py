@@ -62,7 +62,7 @@ def plausible(port: Input, index: int, seed: int) -> Vector:
     Examples
     --------
     >>> outdoor = Input("degC", ["outdoor"])
-    >>> 0 <= plausible(outdoor, 0, seed=1)[0] <= 30
+    >>> bool(0 <= plausible(outdoor, 0, seed=1)[0] <= 30)
     True
     >>> plausible(Input("K", ["a", "b"], default=0.0), 0, seed=1)
     array([0., 0.])

@@ -40,6 +40,7 @@ def two():
 
 
 RIG = Rig(two, n_steps=2, step_s=900.0)
+EXCUSED = Rig(lambda: Lamp(["a"], float("nan")), expected_failures={"outputs are told": "no bulb yet"})
 NUMBER = 3
 '''
 
@@ -97,6 +98,9 @@ def test_check_finds_a_file_inside_a_package_with_its_relative_imports(lamp):
 
 def test_check_takes_a_rig_and_nested_names(lamp):
     assert call("check", "lamp.py:RIG")[0] == 0
+    code, said = call("check", "lamp.py:EXCUSED")
+    assert code == 0
+    assert "outputs are told │ excused │ no bulb yet" in said
     code, said = call("check", "cosim.adapters.grid:Grid.from_json", "--set", "path=nowhere.json")
     assert code == 1
     assert "cannot be built" in said
