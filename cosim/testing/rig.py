@@ -14,6 +14,7 @@ import numpy as np
 from cosim.core.adapter import Adapter, Step, inputs, outputs
 from cosim.core.conformance import Finding
 from cosim.core.errors import CosimError
+from cosim.core.ports import Vector
 from cosim.hosts import Host, Reply, perform_advance, perform_open
 
 from .plausible import plausible
@@ -118,15 +119,26 @@ class Rig:
         return Step(index * self.step_s, self.step_s)
 
     def heard(self, adapter: Adapter, index: int) -> dict[str, ArrayLike]:
-        """Return what every input hears in a step, by name."""
+        """Return what inputs hear in a step, by name; in the first, those with a default are left alone."""
         ports = inputs(adapter)
         given = {} if self._inputs is None else self._inputs(self.step(index))
         if unknown := given.keys() - ports.keys():
             raise CosimError(
                 f"inputs= names {', '.join(sorted(unknown))}: {self.name} has the inputs {', '.join(ports) or 'none'}"
             )
+        drawn = {
+            name: plausible(port, index, self.seed)
+            for name, port in ports.items()
+            if name not in given and (index or port.default is None)
+        }
+        return {**drawn, **given}
+
+    def all_heard(self, adapter: Adapter, index: int) -> dict[str, Vector]:
+        """Return copies of what every input hears in a step, its default where it is left alone."""
+        heard = self.heard(adapter, index)
         return {
-            name: given[name] if name in given else plausible(port, index, self.seed) for name, port in ports.items()
+            name: np.broadcast_to(np.array(heard.get(name, port.default), float), len(port))
+            for name, port in inputs(adapter).items()
         }
 
     @contextlib.contextmanager
@@ -134,6 +146,8 @@ class Rig:
         """Open an adapter, hand out what it knows at the start, and close it, whatever happens."""
         with tempfile.TemporaryDirectory(prefix="cosim-check-") as own:
             adapter.folder, adapter.finished = folder or Path(own), False
+            for port in inputs(adapter).values():
+                port.reset()
             failed = True
             try:
                 yield self._open(adapter)

@@ -152,8 +152,9 @@ def test_inputs_of_the_author_replace_generated_ones():
 
 def test_generated_inputs_begin_with_the_default_and_keep_to_the_unit():
     rig = Rig(broken.Battery)
-    heard = [rig.heard(rig.build(), k) for k in range(rig.n_steps)]
-    assert np.asarray(heard[0]["share"]).tolist() == [1.0, 1.0]
+    heard = [rig.all_heard(rig.build(), k) for k in range(rig.n_steps)]
+    assert heard[0]["share"].tolist() == [1.0, 1.0]
+    assert {share for h in heard for share in h["share"]} == {0.0, 1.0}
     powers = np.array([h["setpoint"] for h in heard])
     assert ((powers >= 0) & (powers <= 1000)).all()
     assert len(np.unique(powers)) == powers.size
