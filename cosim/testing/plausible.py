@@ -43,7 +43,7 @@ def _range(unit: str) -> tuple[float, float]:
 
 
 def plausible(port: Input, index: int, seed: int) -> Vector:
-    """Return what an input hears in a step, a draw of its own per element.
+    """Return what an input hears in a step: its default at first, if it has one, then a draw of its own per element.
 
     Parameters
     ----------
@@ -68,6 +68,8 @@ def plausible(port: Input, index: int, seed: int) -> Vector:
     >>> plausible(Input("1", ["edge 1", "edge 2", "edge 3"]), 0, seed=1)
     array([0., 0., 1.])
     """
+    if index == 0 and port.default is not None:
+        return port.default
     low, high = _range(port.unit)
     drawn = uniform(seed, f"input {port.name.rpartition('.')[2]} {index}", port.labels)
     return np.asarray(low + (high - low) * (np.round(drawn) if port.unit == "1" else drawn))

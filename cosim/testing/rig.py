@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -118,27 +118,17 @@ class Rig:
         """Return a step of the run by its number from 0."""
         return Step(index * self.step_s, self.step_s)
 
-    def heard(self, adapter: Adapter, index: int) -> dict[str, ArrayLike]:
-        """Return what inputs hear in a step, by name; in the first, those with a default are left alone."""
+    def heard(self, adapter: Adapter, index: int) -> dict[str, Vector]:
+        """Return what every input hears in a step, by name."""
         ports = inputs(adapter)
         given = {} if self._inputs is None else self._inputs(self.step(index))
         if unknown := given.keys() - ports.keys():
             raise CosimError(
                 f"inputs= names {', '.join(sorted(unknown))}: {self.name} has the inputs {', '.join(ports) or 'none'}"
             )
-        drawn = {
-            name: plausible(port, index, self.seed)
-            for name, port in ports.items()
-            if name not in given and (index or port.default is None)
-        }
-        return {**drawn, **given}
-
-    def all_heard(self, adapter: Adapter, index: int) -> dict[str, Vector]:
-        """Return copies of what every input hears in a step, its default where it is left alone."""
-        heard = self.heard(adapter, index)
         return {
-            name: np.broadcast_to(np.array(heard.get(name, port.default), float), len(port))
-            for name, port in inputs(adapter).items()
+            name: np.array(given[name] if name in given else plausible(port, index, self.seed), float)
+            for name, port in ports.items()
         }
 
     @contextlib.contextmanager
@@ -166,12 +156,29 @@ class Rig:
         except CosimError as error:
             raise violation(f"open() fails: {error}", _fix(error, "open()")) from error
 
-    def advance(self, adapter: Adapter, index: int, *, half: int | None = None) -> Reply:
-        """Advance an open adapter by a step, or by its first (0) or second (1) half under the same inputs."""
+    def advance(
+        self, adapter: Adapter, index: int, *, half: int | None = None, only: Collection[str] | None = None
+    ) -> Reply:
+        """Advance an open adapter by a step.
+
+        Parameters
+        ----------
+        adapter, index
+            The adapter, and the number of the step.
+        half
+            Advance by the first (0) or second (1) half of the step, under the inputs of the whole.
+        only
+            The inputs that are connected; all if None.
+
+        Raises
+        ------
+        ConformanceError
+            If it fails.
+        """
         step = self.step(index)
         if half is not None:
             step = Step(step.start_s + half * step.length_s / 2, step.length_s / 2)
-        values = {name: np.asarray(value, float) for name, value in self.heard(adapter, index).items()}
+        values = {name: v for name, v in self.heard(adapter, index).items() if only is None or name in only}
         try:
             return perform_advance(adapter, step, values)
         except CosimError as error:

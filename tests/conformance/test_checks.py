@@ -41,6 +41,7 @@ CASES = [
     ("TellsNan", "outputs are told", "power['b'] is nan", "one finite number per label"),
     ("TellsWrongShape", "outputs are told", "power expects shape (2,), got (3,)", "one finite number per label"),
     ("WritesIntoInput", "outputs are told", "read-only", "work on a copy"),
+    ("DefaultsNeedMore", "defaults will do", "from 0 to 60 s: ZeroDivisionError", "what the datasheet allows"),
     ("StateUnknown", "states are known at the start", "level is a state", "assign self.level.value in open()"),
     ("EarlyMean", "states are known at the start", "power is a mean over a step", "in advance() only"),
     ("LatePort", "datasheet stays", "late changed while it ran", "declare every port in __init__"),
@@ -152,7 +153,7 @@ def test_inputs_of_the_author_replace_generated_ones():
 
 def test_generated_inputs_begin_with_the_default_and_keep_to_the_unit():
     rig = Rig(broken.Battery)
-    heard = [rig.all_heard(rig.build(), k) for k in range(rig.n_steps)]
+    heard = [rig.heard(rig.build(), k) for k in range(rig.n_steps)]
     assert heard[0]["share"].tolist() == [1.0, 1.0]
     assert {share for h in heard for share in h["share"]} == {0.0, 1.0}
     powers = np.array([h["setpoint"] for h in heard])

@@ -76,7 +76,7 @@ def test_check_prints_a_table_of_verdicts_and_succeeds(lamp):
     assert code == 0, said
     assert "placement does not matter │ passed" in said
     assert "it declares no step_tolerance" in said
-    assert "17 passed, 1 skipped" in said
+    assert "18 passed, 1 skipped" in said
 
 
 def test_check_says_first_that_it_runs_the_code(lamp):
@@ -88,7 +88,7 @@ def test_check_of_a_broken_adapter_fails_and_prints_the_fix():
     assert code == 1
     assert "states are known at the start │ FAILED │ power is a mean over a step" in said
     assert "fix: assign self.power.value in advance() only" in said
-    assert "17 passed, 1 failed" in said
+    assert "18 passed, 1 failed" in said
 
 
 def test_check_finds_a_file_inside_a_package_with_its_relative_imports(lamp):
