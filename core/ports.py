@@ -115,6 +115,10 @@ class Input(Port):
         """Put a value into the port, as the engine does before a step."""
         self._value = self._checked(value, may_be_missing=False)
 
+    def reset(self) -> None:
+        """Forget what was delivered: back to the default, as while nothing is connected."""
+        self._value = self.default
+
     def __repr__(self) -> str:
         return f"Input({self.unit!r}, {len(self)} labels)"
 

@@ -32,7 +32,8 @@ _SKELETON = {
     "readme.txt": "README.md",
 }
 _STDERR = 2  # a descriptor: what replaces sys.stderr may have none
-_MARKS = {"passed": "[green]passed[/]", "failed": "[red]FAILED[/]", "skipped": "[dim]skipped[/]"}
+_MARKS = {"passed": "[green]passed[/]", "failed": "[red]FAILED[/]", "excused": "[yellow]excused[/]",
+          "skipped": "[dim]skipped[/]"}  # fmt: skip
 
 
 def check_command(
@@ -118,7 +119,7 @@ def verdict_table(name: str, verdicts: Sequence[Verdict]) -> Table:
     for column in ("check", "verdict", "what to do"):
         table.add_column(column)
     for v in verdicts:
-        table.add_row(v.check, _MARKS[v.status], escape("\n".join(map(str, v.findings)) or v.reason))
+        table.add_row(v.check, _MARKS[v.status], escape("\n".join(filter(None, [v.reason, *map(str, v.findings)]))))
     return table
 
 

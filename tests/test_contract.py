@@ -67,6 +67,13 @@ def test_port_without_elements_is_allowed():
     assert port.value.shape == (0,)
 
 
+def test_reset_input_is_back_at_its_default():
+    port = Input("W", ["a"], default=1.0)
+    port.deliver(7.0)
+    port.reset()
+    assert port.value is port.default
+
+
 @pytest.mark.parametrize("unit", ["var", "EUR/J", "vehicle", "person/s", "pu", "1", "degC", "W/m**2", "kg/s"])
 def test_registry_knows_the_units_of_a_city(unit):
     units.parse(unit)

@@ -59,9 +59,7 @@ def _placed(rig: Rig, placement: Placement) -> dict[str, Vector]:
 
     adapter = rig.build()
     ports = inputs(adapter)
-    series = [
-        {name: np.array(value, float) for name, value in rig.heard(adapter, k).items()} for k in range(rig.n_steps)
-    ]
+    series = [rig.heard(adapter, k) for k in range(rig.n_steps)]
     clock = Clock("2025-01-15", hours=rig.n_steps * rig.step_s / 3600, step_s=rig.step_s)
     others: dict[str, Any] = {"signals": Signals(ports, series)} if ports else {}
     scenario = Scenario(clock, adapter=adapter, **others)

@@ -57,17 +57,19 @@ def plausible(port: Input, index: int, seed: int) -> Vector:
     Returns
     -------
     shape (n_labels,)
-        Values in the input's unit. Powers, flows, prices and counts are not negative.
+        Values in the input's unit. Powers, flows, prices and counts are not negative; ratios are 0 or 1, which a
+        permission and a share both take.
 
     Examples
     --------
     >>> outdoor = Input("degC", ["outdoor"])
-    >>> 0 <= plausible(outdoor, 0, seed=1)[0] <= 30
+    >>> bool(0 <= plausible(outdoor, 0, seed=1)[0] <= 30)
     True
-    >>> plausible(Input("K", ["a", "b"], default=0.0), 0, seed=1)
-    array([0., 0.])
+    >>> plausible(Input("1", ["edge 1", "edge 2", "edge 3"]), 0, seed=1)
+    array([0., 0., 1.])
     """
     if index == 0 and port.default is not None:
         return port.default
     low, high = _range(port.unit)
-    return np.asarray(low + (high - low) * uniform(seed, f"input {port.name.rpartition('.')[2]} {index}", port.labels))
+    drawn = uniform(seed, f"input {port.name.rpartition('.')[2]} {index}", port.labels)
+    return np.asarray(low + (high - low) * (np.round(drawn) if port.unit == "1" else drawn))

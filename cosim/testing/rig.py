@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -14,6 +14,7 @@ import numpy as np
 from cosim.core.adapter import Adapter, Step, inputs, outputs
 from cosim.core.conformance import Finding
 from cosim.core.errors import CosimError
+from cosim.core.ports import Vector
 from cosim.hosts import Host, Reply, perform_advance, perform_open
 
 from .plausible import plausible
@@ -117,7 +118,7 @@ class Rig:
         """Return a step of the run by its number from 0."""
         return Step(index * self.step_s, self.step_s)
 
-    def heard(self, adapter: Adapter, index: int) -> dict[str, ArrayLike]:
+    def heard(self, adapter: Adapter, index: int) -> dict[str, Vector]:
         """Return what every input hears in a step, by name."""
         ports = inputs(adapter)
         given = {} if self._inputs is None else self._inputs(self.step(index))
@@ -126,7 +127,8 @@ class Rig:
                 f"inputs= names {', '.join(sorted(unknown))}: {self.name} has the inputs {', '.join(ports) or 'none'}"
             )
         return {
-            name: given[name] if name in given else plausible(port, index, self.seed) for name, port in ports.items()
+            name: np.array(given[name] if name in given else plausible(port, index, self.seed), float)
+            for name, port in ports.items()
         }
 
     @contextlib.contextmanager
@@ -134,6 +136,8 @@ class Rig:
         """Open an adapter, hand out what it knows at the start, and close it, whatever happens."""
         with tempfile.TemporaryDirectory(prefix="cosim-check-") as own:
             adapter.folder, adapter.finished = folder or Path(own), False
+            for port in inputs(adapter).values():
+                port.reset()
             failed = True
             try:
                 yield self._open(adapter)
@@ -152,12 +156,29 @@ class Rig:
         except CosimError as error:
             raise violation(f"open() fails: {error}", _fix(error, "open()")) from error
 
-    def advance(self, adapter: Adapter, index: int, *, half: int | None = None) -> Reply:
-        """Advance an open adapter by a step, or by its first (0) or second (1) half under the same inputs."""
+    def advance(
+        self, adapter: Adapter, index: int, *, half: int | None = None, only: Collection[str] | None = None
+    ) -> Reply:
+        """Advance an open adapter by a step.
+
+        Parameters
+        ----------
+        adapter, index
+            The adapter, and the number of the step.
+        half
+            Advance by the first (0) or second (1) half of the step, under the inputs of the whole.
+        only
+            The inputs that are connected; all if None.
+
+        Raises
+        ------
+        ConformanceError
+            If it fails.
+        """
         step = self.step(index)
         if half is not None:
             step = Step(step.start_s + half * step.length_s / 2, step.length_s / 2)
-        values = {name: np.asarray(value, float) for name, value in self.heard(adapter, index).items()}
+        values = {name: v for name, v in self.heard(adapter, index).items() if only is None or name in only}
         try:
             return perform_advance(adapter, step, values)
         except CosimError as error:

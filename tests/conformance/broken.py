@@ -294,6 +294,18 @@ class WritesIntoInput(Battery):
         super().advance(step)
 
 
+class DefaultsNeedMore(Battery):
+    def __init__(self):
+        super().__init__()
+        self.tariffs = Input("EUR/J", ["day"], default=0.0)
+        self.heard = 0
+
+    def advance(self, step):
+        self.heard += self.tariffs.value is not self.tariffs.default
+        1 / self.heard
+        super().advance(step)
+
+
 class StateUnknown(Battery):
     def __init__(self):
         super().__init__()

@@ -40,6 +40,7 @@ def two():
 
 
 RIG = Rig(two, n_steps=2, step_s=900.0)
+EXCUSED = Rig(lambda: Lamp(["a"], float("nan")), expected_failures={"outputs are told": "no bulb yet"})
 NUMBER = 3
 '''
 
@@ -75,7 +76,7 @@ def test_check_prints_a_table_of_verdicts_and_succeeds(lamp):
     assert code == 0, said
     assert "placement does not matter │ passed" in said
     assert "it declares no step_tolerance" in said
-    assert "17 passed, 1 skipped" in said
+    assert "18 passed, 1 skipped" in said
 
 
 def test_check_says_first_that_it_runs_the_code(lamp):
@@ -87,7 +88,7 @@ def test_check_of_a_broken_adapter_fails_and_prints_the_fix():
     assert code == 1
     assert "states are known at the start │ FAILED │ power is a mean over a step" in said
     assert "fix: assign self.power.value in advance() only" in said
-    assert "17 passed, 1 failed" in said
+    assert "18 passed, 1 failed" in said
 
 
 def test_check_finds_a_file_inside_a_package_with_its_relative_imports(lamp):
@@ -97,6 +98,9 @@ def test_check_finds_a_file_inside_a_package_with_its_relative_imports(lamp):
 
 def test_check_takes_a_rig_and_nested_names(lamp):
     assert call("check", "lamp.py:RIG")[0] == 0
+    code, said = call("check", "lamp.py:EXCUSED")
+    assert code == 0
+    assert "outputs are told │ excused │ no bulb yet" in said
     code, said = call("check", "cosim.adapters.grid:Grid.from_json", "--set", "path=nowhere.json")
     assert code == 1
     assert "cannot be built" in said

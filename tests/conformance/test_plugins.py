@@ -88,7 +88,7 @@ def test_plugged_in_scenario_runs_and_plugged_in_adapter_is_checked_by_name(plan
     assert "results in out" in done.stdout
     done = cosim(plant, "check", "plant", "--set", "heat_w=4e4")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "17 passed, 1 skipped" in done.stdout
+    assert "18 passed, 1 skipped" in done.stdout
 
 
 def test_broken_plugins_are_named_with_the_reason_and_the_rest_is_listed(among_broken_ones):
