@@ -8,8 +8,8 @@ One method turns any case of ``case_definitions.json`` into a zone; nothing is t
 - Convection at all surfaces by the constant coefficients that Standard 140-2020 gives with Case 600 for programs
   that compute none; long-wave radiation is computed: linear at 20 °C between grey surfaces inside, linear at the
   outdoor temperature outside. The floor sees outdoor air without sun, wind and sky.
-- What depends on the outdoor temperature (radiation outside, the gaps of the windows, which lie halfway between it and
-  the room) is tabulated every 10 K, and each step takes the nearest row: the step stays exact.
+- What depends on the outdoor temperature (radiation outside, the gaps of the windows, which lie between it and the
+  room as the resistances say) is tabulated every 10 K, and each step takes the nearest row: the step stays exact.
 - Windows by `cosim.core.glazing`, beam at its angle, sky and ground as isotropic diffuse, shades of windows
   and of the walls around them by tracing rays from points of both. Sun absorbed in the panes flows inwards by its
   share of the resistance.
@@ -248,7 +248,9 @@ class Suite:
         areas = np.array([[c.area] for c in exterior])
         u_area = 1 / (np.array([[c.resistance] for c in exterior]) + 1 / (outer * areas))
         films = self._outer_film("window", self._glazing.emissivity)
-        gap = (LEVELS + ROOM) / 2
+        pane = self._glazing.resistance()
+        share = (1 / films + pane / 2) / (1 / films + pane + 1 / (CONVECTION_IN["window"] + h_rad))
+        gap = LEVELS + share * (ROOM - LEVELS)
         glass_ua = np.array([1 / (1 / f + self._glazing.resistance(t)) for f, t in zip(films, gap, strict=True)])
         inward = np.array([self._glazing.inward(1 / f, 0.0, t) for f, t in zip(films, gap, strict=True)])
         ones = np.ones(len(LEVELS))
