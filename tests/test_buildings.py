@@ -18,7 +18,7 @@ from cosim.adapters.buildings import (
 )
 from cosim.core import Clock, CosimError, PortError, Step
 from cosim.core.adapter import outputs
-from cosim.core.heat_pump import HeatPumps, LiftCurve
+from cosim.core.heat_pump import FittedCurve, HeatPumps, LiftCurve
 from cosim.core.households import PERSON_GAIN
 from cosim.core.storage import WATER
 from cosim.scenarios.stock import make_stock
@@ -86,6 +86,16 @@ def test_heat_pump_draws_heat_over_cop_and_backup_draws_the_rest():
     expected = np.stack([pumps.power(heat, cop) for heat in by_pump]) + r["heating_heat"] - by_pump
     np.testing.assert_allclose(r["heat_pump_power"], expected, rtol=1e-12)
     assert (r["heating_heat"] > small.heat_pump_capacity).any()
+
+
+def test_a_fitted_curve_replaces_the_one_by_lift():
+    stock = stock_of(heat_pump_share=1.0)
+    steady = FittedCurve(0.0, 0.0, 5.0, 0.0)
+    r = run(Buildings(dataclasses.replace(stock, tank_volume=np.zeros(40)), CLOCK, cop_curve=steady), outdoor=10.0)
+    full = r["heating_heat"] > 0.5 * stock.heat_pump_capacity
+    alone = full & (r["heating_heat"] < stock.heat_pump_capacity)
+    np.testing.assert_allclose(r["heat_pump_power"][alone], r["heating_heat"][alone] / 5.0)
+    assert alone.any()
 
 
 def test_pumps_on_the_ground_need_less_in_the_cold():
