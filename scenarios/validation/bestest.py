@@ -22,10 +22,8 @@ One method turns any case of ``case_definitions.json`` into a zone; nothing is t
 
 from __future__ import annotations
 
-import csv
 import datetime as dt
 import math
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -34,12 +32,21 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from cosim.core import InputFileError
 from cosim.core.envelope import Component, Layer, parallel
 from cosim.core.glazing import Glazing
 from cosim.core.solar import Rays, irradiance, rays
 from cosim.core.weather import STEFAN_BOLTZMANN, Course, WeatherYear, interpolated, run_hours
 from cosim.core.zones import Array, ZoneParameters, Zones
+from cosim.scenarios.validation.bestest_file import (
+    AIR_CONSTANT,
+    METRICS,
+    Figure,
+    read_fan,
+    read_intervals,
+    read_points,
+    read_reference,
+    read_window,
+)
 from cosim.scenarios.validation.cases import Entry, read_json
 from cosim.scenarios.validation.shading import Window, diffuse_views, wall_share, window_share
 
@@ -52,50 +59,8 @@ CONVECTION_IN = {"wall": 2.2, "roof": 1.8, "floor": 2.2, "window": 2.4}
 """Outside and inside, ANSI/ASHRAE Standard 140-2020, Case 600, alternative constant coefficients. [W/(m² K)]"""
 LEVELS = np.arange(-30.0, 41.0, 10.0)
 """Outdoor temperatures at which the coefficients that depend on it are tabulated. [°C]"""
+AIR_HEAT = 1006.0  # J/(kg K)
 ROOM = 20.0  # °C, what the gaps of the windows and the surfaces of the room radiate at, with the outdoor temperature
-AIR_CONSTANT, AIR_HEAT = 287.05, 1006.0  # J/(kg K)
-SEA_LEVEL_DENSITY = 101325.0 / (AIR_CONSTANT * 293.15)
-METRICS = {
-    "annual_heating_MWh": "annual heating [MWh]",
-    "annual_cooling_MWh": "annual cooling [MWh]",
-    "peak_heating_kW": "peak heating [kW]",
-    "peak_cooling_kW": "peak cooling [kW]",
-    "Tmax_C": "highest temperature [°C]",
-    "Tmin_C": "lowest temperature [°C]",
-    "Tavg_C": "mean temperature [°C]",
-}
-
-
-@dataclass(frozen=True)
-class Figure:
-    """One figure of a case and the range of the reference programs; ``None`` where the file gives none."""
-
-    case: str
-    metric: str
-    value: float
-    low: float | None
-    high: float | None
-
-    @property
-    def inside(self) -> bool | None:
-        """Whether the value is in the range, its ends included."""
-        if self.low is None or self.high is None:
-            return None
-        return self.low <= self.value <= self.high
-
-
-def _window(entry: Entry, wall: Mapping[str, float], height: float) -> Window:
-    orientation = entry["orientation"].one_of(wall)
-    count = entry["count"].number(1, 100) if "count" in entry else 1.0
-    overhang, fins = entry.get("overhang"), entry.get("fins")
-    window = Window(
-        orientation, entry["width_m"].number(0.01, 1000), entry["height_m"].number(0.01, height), int(count),
-        None if overhang is None else (overhang["depth_m"].number(0, 100), overhang["above_m"].number(0, 100)),
-        None if fins is None else fins["depth_m"].number(0, 100),
-    )  # fmt: skip
-    if window.width * window.count > wall[orientation]:
-        entry.refuse(f"{count:g} windows {window.width:g} m wide do not fit a wall {wall[orientation]:g} m wide")
-    return window
 
 
 @dataclass(frozen=True)
@@ -176,7 +141,7 @@ class Suite:
 
     def __init__(self, folder: Path, year: WeatherYear) -> None:
         self._file = read_json(folder / "case_definitions.json")
-        self.reference = _reference(folder / "reference.csv")
+        self.reference = read_reference(folder / "reference.csv")
         geometry = self._file["geometry"]
         self._x, self._y, self._z = (geometry[name].number(0.1, 1000) for name in ("x_m", "y_m", "h_m"))
         self._floor = geometry["floor_m2"].number(0.1, 1e6)
@@ -226,7 +191,7 @@ class Suite:
 
     def _case(self, name: str, case: Entry) -> _Case:
         site = self._site
-        windows = [_window(entry, self._wall_width, self._z) for entry in case["windows"].items()]
+        windows = [read_window(entry, self._wall_width, self._z) for entry in case["windows"].items()]
         glass = {wall: sum(w.area for w in windows if w.orientation == wall) for wall in AZIMUTHS}
         walls, roof, floor = self._components(case["mass"], glass)
         wall_area, glass_area = sum(w.area for w in walls), sum(glass.values())
@@ -262,7 +227,7 @@ class Suite:
             h_exterior=h_ext, h_interior=CONVECTION_IN["floor"], h_radiation=h_rad,
             window_area=glass_area, window_conductance=glass_ua * glass_area, h_window=CONVECTION_IN["window"],
         )  # fmt: skip
-        flow, blows = self._fan(case.get("ventilation_fan"), site.hour_of_day)
+        flow, blows = read_fan(case.get("ventilation_fan"), site.hour_of_day, self._volume, site.density)
         fan = replace(zone, outdoor_conductance=zone.outdoor_conductance + site.density * AIR_HEAT * flow)
 
         level = site.level
@@ -289,8 +254,8 @@ class Suite:
             share * self._radiative + on_walls * transmitted,
             (1 - share) * self._radiative + on_floor * transmitted,
         )
-        heat_to = _points(case.get("heating_setpoint"), site.hour_of_day)
-        cool_to = _intervals(case.get("cooling_setpoint"), site.hour_of_day)
+        heat_to = read_points(case.get("heating_setpoint"), site.hour_of_day, STEP_S)
+        cool_to = read_intervals(case.get("cooling_setpoint"), site.hour_of_day)
         if not (heat_to <= cool_to).all():
             k = int(np.argmin(heat_to <= cool_to))
             case.refuse(
@@ -343,40 +308,6 @@ class Suite:
         falls = np.linalg.solve(np.eye(3) - (to * (1 - absorbs)[:, None]).T, first)
         return float(falls[0] * a), float(falls[1] * a), float(falls[2])
 
-    def _fan(self, entry: Entry | None, hour: Array) -> tuple[float, Array]:
-        """Air flow of the fan [m³/s] and whether it blows, shape (steps,)."""
-        if entry is None:
-            return 0.0, np.zeros(len(hour), bool)
-        parts = entry.items() if entry.is_list else [entry]
-        flows, blows = set(), np.zeros(len(hour), bool)
-        for part in parts:
-            spans = part["intervals"].items() if "intervals" in part else [part]
-            for span in spans:
-                blows |= _between(hour, span["from_h"].number(0, 24), span["to_h"].number(0, 24))
-            flows.add(self._flow(part))
-        if len(flows) != 1:
-            entry.refuse("give one air flow for all its intervals")
-        return flows.pop(), blows
-
-    def _flow(self, part: Entry) -> float:
-        """Air flow at local density; one that is adjusted for altitude is air of sea level, and used if alone."""
-        found: dict[bool, float] = {}
-        for name in part:
-            words = set(re.split(r"[^a-z0-9]+|(?<=m3)(?=[hs])", name.lower()))
-            unit = None
-            if "ach" in words:
-                unit = self._volume / 3600
-            elif "m3" in words and words & {"h", "s", "hour", "second"}:
-                unit = 1.0 if words & {"s", "second"} else 1 / 3600
-            if unit is not None and part.get(name) is not None:
-                adjusted = bool(words & {"adjusted", "altitude"})
-                if adjusted in found:
-                    part.refuse("give its air flow once, as …_m3_h, …_m3_s or …_ach")
-                found[adjusted] = part[name].number(0, 1e6) * unit
-        if not found:
-            part.refuse("give its air flow as …_m3_h, …_m3_s or …_ach")
-        return found[False] if False in found else found[True] * SEA_LEVEL_DENSITY / self._site.density
-
     def figures(self) -> list[Figure]:
         """Run a year of all cases together and return every figure of the reference, and of cases without one."""
         results = self._run()
@@ -428,49 +359,3 @@ class Suite:
             case.name: {metric: float(column[i]) for metric, column in zip(METRICS, columns, strict=True)}
             for i, case in enumerate(cases)
         }
-
-
-def _between(hour: Array, start: float, end: float) -> npt.NDArray[np.bool_]:
-    """Whether hours of the day lie in an interval, which may wrap midnight."""
-    after, before = hour >= start, hour < end
-    return np.asarray(after & before if start < end else after | before)
-
-
-def _points(entry: Entry | None, hour: Array) -> Array:
-    """Means over the steps of a piecewise linear day of [hour, value] points."""
-    if entry is None:
-        return np.full(len(hour), -np.inf)
-    rows = [row.items(2) for row in entry.items()]
-    times, values = [r[0].number(0, 24) for r in rows], [r[1].number(-100, 100) for r in rows]
-    if not rows or times[0] != 0 or times[-1] != 24 or (np.diff(times) < 0).any():
-        entry.refuse("its points must run from hour 0 to hour 24 in order")
-    result: Array = np.interp(hour + STEP_S / 7200, times, values)
-    return result
-
-
-def _intervals(entry: Entry | None, hour: Array) -> Array:
-    result = np.full(len(hour), np.inf)
-    for part in entry.items() if entry is not None else []:
-        inside = _between(hour, part["from_h"].number(0, 24), part["to_h"].number(0, 24))
-        result[inside] = part["C"].number(-100, 100)
-    return result
-
-
-def _reference(path: Path) -> dict[tuple[str, str], tuple[float, float]]:
-    try:
-        rows = list(csv.DictReader(path.read_text(encoding="utf-8-sig").splitlines()))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputFileError(f"cannot read {path}: {error}") from error
-    found = {}
-    for k, row in enumerate(rows, start=2):
-        case, metric = row.get("case"), row.get("metric")
-        if not case or metric not in METRICS:
-            raise InputFileError(f"{path}, row {k}, metric is {metric!r}: known are {', '.join(METRICS)}")
-        try:
-            low, high = float(row["ref_min"]), float(row["ref_max"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise InputFileError(f"{path}, row {k}: ref_min and ref_max must be numbers") from error
-        if not low <= high:
-            raise InputFileError(f"{path}, row {k} has the range {low} to {high}: ref_min must not be above ref_max")
-        found[case, metric] = low, high
-    return found
