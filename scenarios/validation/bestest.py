@@ -28,6 +28,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -123,6 +124,23 @@ class _Case:
     cool_to: Array
 
 
+class _Envelope(NamedTuple):
+    """A case's zone by level of the outdoor temperature, and what sun and sky act through."""
+
+    zone: ZoneParameters
+    area: float
+    """Of walls and roof without windows. [m²]"""
+    glass_area: float
+    outer: Array
+    """Outer films of the four walls and the roof, shape (5, n_levels). [W/(m² K)]"""
+    shares: Array
+    """Their shares of the heat that walls and roof lose, shape (5, n_levels)."""
+    films: Array
+    """Outer film of the windows, shape (n_levels,). [W/(m² K)]"""
+    inward: Array
+    """Share of the heat absorbed in each pane that flows inwards, shape (n_levels, n_panes)."""
+
+
 class Suite:
     """The cases of a folder, ready to run together.
 
@@ -192,68 +210,10 @@ class Suite:
     def _case(self, name: str, case: Entry) -> _Case:
         site = self._site
         windows = [read_window(entry, self._wall_width, self._z) for entry in case["windows"].items()]
-        glass = {wall: sum(w.area for w in windows if w.orientation == wall) for wall in AZIMUTHS}
-        walls, roof, floor = self._components(case["mass"], glass)
-        wall_area, glass_area = sum(w.area for w in walls), sum(glass.values())
-        exterior = [*walls, roof]
-        r_ext, c_ext = parallel(exterior)
-        r_int, c_int = parallel([floor])
-        # Two grey surfaces, the floor inside all others.
-        dull = 1 / self._emissivity - 1
-        exchange = 1 / (1 / self._emissivity + dull * self._floor / (wall_area + self._floor + glass_area))
-        h_rad = 4 * STEFAN_BOLTZMANN * (ROOM + 273.15) ** 3 * exchange
-        area = wall_area + self._floor
-        h_ext = (CONVECTION_IN["wall"] * wall_area + CONVECTION_IN["roof"] * self._floor) / area
-        under = self._outer_film("floor", self._emissivity)[:, None]
-        below = 1 / (floor.resistance + (1 / (CONVECTION_IN["floor"] + h_rad) + 1 / under) / self._floor)[:, 0]
-        air = site.density * AIR_HEAT * self._volume
-
-        # By level of the outdoor temperature: outer films, U·A of the opaque parts, and the windows.
-        outer = np.array([self._outer_film("roof" if c is roof else "wall", self._emissivity) for c in exterior])
-        areas = np.array([[c.area] for c in exterior])
-        u_area = 1 / (np.array([[c.resistance] for c in exterior]) + 1 / (outer * areas))
-        films = self._outer_film("window", self._glazing.emissivity)
-        pane = self._glazing.resistance()
-        share = (1 / films + pane / 2) / (1 / films + pane + 1 / (CONVECTION_IN["window"] + h_rad))
-        gap = LEVELS + share * (ROOM - LEVELS)
-        glass_ua = np.array([1 / (1 / f + self._glazing.resistance(t)) for f, t in zip(films, gap, strict=True)])
-        inward = np.array([self._glazing.inward(1 / f, 0.0, t) for f, t in zip(films, gap, strict=True)])
-        ones = np.ones(len(LEVELS))
-        zone = ZoneParameters(
-            air_capacity=ones * air, exterior_capacity=ones * c_ext, interior_capacity=ones * c_int,
-            r_exterior=ones * r_ext, r_interior=ones * r_int, r_rest=1 / u_area.sum(axis=0) - r_ext,
-            exterior_area=ones * area, interior_area=ones * self._floor,
-            outdoor_conductance=ones * (below + air * self._changes / 3600),
-            h_exterior=h_ext, h_interior=CONVECTION_IN["floor"], h_radiation=h_rad,
-            window_area=glass_area, window_conductance=glass_ua * glass_area, h_window=CONVECTION_IN["window"],
-        )  # fmt: skip
+        envelope = self._envelope(case["mass"], windows)
+        zone = envelope.zone
         flow, blows = read_fan(case.get("ventilation_fan"), site.hour_of_day, self._volume, site.density)
         fan = replace(zone, outdoor_conductance=zone.outdoor_conductance + site.density * AIR_HEAT * flow)
-
-        level = site.level
-        rise = np.zeros(site.steps)
-        for face, ua, film in zip([*AZIMUTHS, "roof"], u_area / u_area.sum(axis=0), outer, strict=True):
-            to_sky = SKY_SHARE["roof" if face == "roof" else "wall"] * self._emissivity * site.sky_deficit
-            sun = self._sun_on(face, [w for w in windows if w.orientation == face])
-            rise += (ua / film)[level] * (self._absorbs_out * sun - to_sky)
-        transmitted, absorbed = np.zeros(site.steps), np.zeros((site.steps, self._glazing.panes))
-        for window in windows:
-            through, caught = self._sun_through(window)
-            transmitted += window.area * through
-            absorbed += window.area * caught
-        on_floor, on_walls, on_glass = self._absorbed_in_room(area, glass_area)
-        absorbed += np.outer(on_glass * transmitted, self._glazing.diffuse[1][::-1])
-        # Heat absorbed in the panes lifts the temperature behind the inner surface as if it came from outdoors.
-        sky_fall = SKY_SHARE["wall"] * self._glazing.emissivity * site.sky_deficit / films[level]
-        behind = site.outdoor - sky_fall
-        if glass_area:
-            behind += (absorbed * inward[level]).sum(axis=1) / (glass_ua[level] * glass_area)
-        share = zone.exterior_share[0]
-        gains = (
-            np.full(site.steps, self._convective),
-            share * self._radiative + on_walls * transmitted,
-            (1 - share) * self._radiative + on_floor * transmitted,
-        )
         heat_to = read_points(case.get("heating_setpoint"), site.hour_of_day, STEP_S)
         cool_to = read_intervals(case.get("cooling_setpoint"), site.hour_of_day)
         if not (heat_to <= cool_to).all():
@@ -262,7 +222,78 @@ class Suite:
                 f"at {site.hour_of_day[k]:g} h it heats to {heat_to[k]:g} and cools to {cool_to[k]:g} °C: "
                 "the heating setpoint must not be above the cooling setpoint"
             )
-        return _Case(name, zone, fan, blows, site.outdoor + rise, behind, gains, heat_to, cool_to)
+        behind, gains = self._through_windows(envelope, windows)
+        return _Case(name, zone, fan, blows, self._behind_walls(envelope, windows), behind, gains, heat_to, cool_to)
+
+    def _envelope(self, mass: Entry, windows: Sequence[Window]) -> _Envelope:
+        """Reduce layers, films and panes to the zone's parameters, by level of the outdoor temperature."""
+        glass = {wall: sum(w.area for w in windows if w.orientation == wall) for wall in AZIMUTHS}
+        walls, roof, floor = self._components(mass, glass)
+        wall_area, glass_area = sum(w.area for w in walls), sum(glass.values())
+        exterior, area = [*walls, roof], wall_area + self._floor
+        r_ext, c_ext = parallel(exterior)
+        r_int, c_int = parallel([floor])
+        # Two grey surfaces, the floor inside all others.
+        dull = 1 / self._emissivity - 1
+        exchange = 1 / (1 / self._emissivity + dull * self._floor / (area + glass_area))
+        h_rad = 4 * STEFAN_BOLTZMANN * (ROOM + 273.15) ** 3 * exchange
+        h_ext = (CONVECTION_IN["wall"] * wall_area + CONVECTION_IN["roof"] * self._floor) / area
+
+        under = 1 / (CONVECTION_IN["floor"] + h_rad) + 1 / self._outer_film("floor", self._emissivity)
+        air = self._site.density * AIR_HEAT * self._volume
+        outdoor = 1 / (floor.resistance + under / self._floor) + air * self._changes / 3600
+        outer = np.array([self._outer_film("roof" if c is roof else "wall", self._emissivity) for c in exterior])
+        areas, resistances = (np.array([[getattr(c, name)] for c in exterior]) for name in ("area", "resistance"))
+        u_area = 1 / (resistances + 1 / (outer * areas))
+
+        films, pane = self._outer_film("window", self._glazing.emissivity), self._glazing.resistance()
+        share = (1 / films + pane / 2) / (1 / films + pane + 1 / (CONVECTION_IN["window"] + h_rad))
+        gaps = LEVELS + share * (ROOM - LEVELS)
+        glass_u = np.array([1 / (1 / f + self._glazing.resistance(t)) for f, t in zip(films, gaps, strict=True)])
+        inward = np.array([self._glazing.inward(1 / f, 0.0, t) for f, t in zip(films, gaps, strict=True)])
+        ones = np.ones(len(LEVELS))
+        zone = ZoneParameters(
+            air_capacity=ones * air, exterior_capacity=ones * c_ext, interior_capacity=ones * c_int,
+            r_exterior=ones * r_ext, r_interior=ones * r_int, r_rest=1 / u_area.sum(axis=0) - r_ext,
+            exterior_area=ones * area, interior_area=ones * self._floor, outdoor_conductance=outdoor,
+            h_exterior=h_ext, h_interior=CONVECTION_IN["floor"], h_radiation=h_rad,
+            window_area=glass_area, window_conductance=glass_u * glass_area, h_window=CONVECTION_IN["window"],
+        )  # fmt: skip
+        return _Envelope(zone, area, glass_area, outer, u_area / u_area.sum(axis=0), films, inward)
+
+    def _behind_walls(self, envelope: _Envelope, windows: Sequence[Window]) -> Array:
+        """Return the equivalent outdoor temperature of walls and roof, with sun and sky, in every step."""
+        site, found = self._site, self._site.outdoor.copy()
+        for face, share, film in zip([*AZIMUTHS, "roof"], envelope.shares, envelope.outer, strict=True):
+            to_sky = SKY_SHARE["roof" if face == "roof" else "wall"] * self._emissivity * site.sky_deficit
+            sun = self._sun_on(face, [w for w in windows if w.orientation == face])
+            found += (share / film)[site.level] * (self._absorbs_out * sun - to_sky)
+        return found
+
+    def _through_windows(
+        self, envelope: _Envelope, windows: Sequence[Window]
+    ) -> tuple[Array, tuple[Array, Array, Array]]:
+        """Return the equivalent temperature behind the windows, and all gains: convective, exterior and interior."""
+        site, zone, panes = self._site, envelope.zone, self._glazing.panes
+        transmitted, absorbed = np.zeros(site.steps), np.zeros((site.steps, panes))
+        for window in windows:
+            through, caught = self._sun_through(window)
+            transmitted += window.area * through
+            absorbed += window.area * caught
+        on_floor, on_walls, on_glass = self._absorbed_in_room(envelope.area, envelope.glass_area)
+        absorbed += np.outer(on_glass * transmitted, self._glazing.diffuse[1][::-1])
+        to_sky = SKY_SHARE["wall"] * self._glazing.emissivity * site.sky_deficit
+        behind = site.outdoor - to_sky / envelope.films[site.level]
+        if windows:
+            # Heat absorbed in the panes lifts the temperature behind the inner surface as if it came from outdoors.
+            inward = (absorbed * envelope.inward[site.level]).sum(axis=1)
+            behind += inward / np.asarray(zone.window_conductance)[site.level]
+        share = zone.exterior_share[0]
+        return behind, (
+            np.full(site.steps, self._convective),
+            share * self._radiative + on_walls * transmitted,
+            (1 - share) * self._radiative + on_floor * transmitted,
+        )
 
     def _shaded(self, windows: Sequence[Window], share: Callable[..., Array]) -> tuple[Array, Array]:
         """Direct and diffuse radiation past the shades of windows of one wall, `share` saying what sees a direction."""
