@@ -168,10 +168,11 @@ class Buildings(Adapter):
         self.outdoor_temperature = Input("degC", ["outdoor"])
         self.ground_temperature = Input("degC", ["ground"], default=12.0)
         self.irradiance = Input("W/m**2", SURFACES)
+        self.window_irradiance = Input("W/m**2", SURFACES)
         self.pv_yield = Input("1", ["roof"], default=0.0)
         self.heating_shift = Input("K", ids, default=0.0)
         self.cooling_shift = Input("K", ids, default=0.0)
-        self.price = Input("EUR/kWh", ["electricity"], default=0.0)
+        self.price = Input("EUR/J", ["electricity"], default=0.0)
         self.power_cap = Input("W", ids, default=NO_CAP)
         self.pv_curtailment = Input("1", ids, default=0.0)
         self.occupancy = Input("person", ids, default=0.0)
@@ -225,7 +226,7 @@ class Buildings(Adapter):
     def advance(self, step: Step) -> None:
         if self._zones is None:
             raise CosimError("buildings are not open: call open() before advance(step)")
-        outdoor, sun = self._weather()
+        outdoor = self._weather()
         self._check_controls()
         civil = self._clock.civil(step.start_s)
         homes = self._households.mean(civil, step.length_s)
@@ -235,7 +236,7 @@ class Buildings(Adapter):
         zone = self._zones.step(
             step.length_s,
             outdoor,
-            **self._gains(homes.appliances + PERSON_GAIN * persons, outdoor, sun),
+            **self._gains(homes.appliances + PERSON_GAIN * persons, outdoor),
             heating_setpoint=heat_to,
             cooling_setpoint=cool_to,
             heating_capacity=supply.heating_capacity,
@@ -265,16 +266,16 @@ class Buildings(Adapter):
             np.minimum(stock.cooling_capacity, spare * COOLING_EER),
         )  # fmt: skip
 
-    def _gains(self, inner: Array, outdoor: float, sun: Array) -> dict[str, Array]:
+    def _gains(self, inner: Array, outdoor: float) -> dict[str, Array]:
         """Return what heats the zones: the sun, and persons and appliances; windows are opened where it is warm."""
         assert self._zones is not None
-        stock, solar = self._stock, self._solar_area @ sun
+        stock, solar = self._stock, self._solar_area @ self.window_irradiance.value
         radiant = (1 - CONVECTIVE_GAIN) * inner + (1 - CONVECTIVE_SUN) * solar
         air = self._zones.state[0]
         aired = (air > AIRING_ABOVE) & (air - AIRING_GAP >= outdoor) & (outdoor >= AIRING_OUTDOOR)
         self._zones.archetype = stock.archetype + np.where(aired, len(stock.zones), 0).astype(np.int32)
         return {
-            "equivalent": outdoor + stock.sun_on_exterior @ sun - stock.sky_depression,
+            "equivalent": outdoor + stock.sun_on_exterior @ self.irradiance.value - stock.sky_depression,
             "gain_air": CONVECTIVE_GAIN * inner + CONVECTIVE_SUN * solar,
             "gain_exterior": self._exterior_share * radiant,
             "gain_interior": (1 - self._exterior_share) * radiant,
@@ -305,14 +306,16 @@ class Buildings(Adapter):
         )
         self.gas_power.value = boiler / BOILER_EFFICIENCY
 
-    def _weather(self) -> tuple[float, Array]:
-        outdoor, sun = float(self.outdoor_temperature.value[0]), self.irradiance.value
-        if (sun < 0).any():
-            first = int(np.argmax(sun < 0))
-            raise PortError(f"{self.irradiance.name}[{SURFACES[first]!r}] is {sun[first]}: it cannot be negative")
+    def _weather(self) -> float:
+        """Return the outdoor temperature after a look at all weather. [°C]"""
+        outdoor = float(self.outdoor_temperature.value[0])
+        for port in (self.irradiance, self.window_irradiance):
+            if (port.value < 0).any():
+                first = int(np.argmax(port.value < 0))
+                raise PortError(f"{port.name}[{SURFACES[first]!r}] is {port.value[first]}: it cannot be negative")
         if not -90 <= outdoor <= 60:
             raise PortError(f"{self.outdoor_temperature.name} is {outdoor} °C: no weather on Earth; is it in °C?")
-        return outdoor, sun
+        return outdoor
 
     def _check_controls(self) -> None:
         for port, top in ((self.power_cap, np.inf), (self.pv_curtailment, 1.0)):
@@ -340,7 +343,7 @@ class Buildings(Adapter):
 
     def _price_shift(self, length_s: float) -> float:
         """Return by how much setpoints give way to the price. [K]"""
-        price = float(self.price.value[0])
+        price = float(self.price.value[0]) * 3.6e6  # EUR/J -> EUR/kWh
         if self._mean_price is None:
             self._mean_price = price
         shift = float(np.clip(self._price_response * (price - self._mean_price), -PRICE_SHIFT, PRICE_SHIFT))

@@ -16,11 +16,15 @@ import pandas as pd
 import pvlib
 
 from .errors import CosimError
+from .glazing import Glazing
 from .ports import Vector
 from .weather import HOURS, MONTH, Course, WeatherYear, run_hours
 
 PARTS = 12
 """Intervals an hour is divided into."""
+
+CLEAR_DOUBLE = Glazing(2, 0.003048, 1.0, 0.834, 0.075)
+"""Clear double glazing, the panes of Standard 140: taken for how any window loses sun at slanting incidence."""
 
 SURFACES: dict[str, tuple[float, float]] = {
     "horizontal": (0.0, 180.0),
@@ -213,6 +217,43 @@ def irradiance(
     )
     times: Vector = np.arange(len(parts) + 1, dtype=np.float64) * (3600.0 / PARTS) - lead_s
     return Course(times, parts, parts)
+
+
+def window_irradiance(
+    year: WeatherYear,
+    surfaces: Mapping[str, tuple[float, float]],
+    glazing: Glazing,
+    start_utc: dt.datetime,
+    span_s: float,
+    albedo: float = 0.2,
+) -> Course:
+    """Return the irradiance at normal incidence that a window would pass as much of, along a run. [W/m²]
+
+    Times g at normal incidence it is the heat that the sun brings in: the loss at slanting incidence is in it, as the
+    glazing's transmittance at the direct radiation's angle, and for diffuse radiation, over that at normal incidence.
+
+    Parameters
+    ----------
+    glazing
+        Whose transmittance falls with the angle; only the shape of the fall counts.
+
+    Examples
+    --------
+    >>> from cosim.core.weather import synthetic_year
+    >>> noon = dt.datetime(2025, 6, 21, 12, tzinfo=dt.UTC)
+    >>> place = (synthetic_year("barcelona"), {"south": (90, 180)})
+    >>> seen = window_irradiance(*place, CLEAR_DOUBLE, noon, 3600).mean(0, 3600)
+    >>> bool(seen[0, 0] < 0.8 * irradiance(*place, noon, 3600).mean(0, 3600)[0, 0])  # the sun stands high
+    True
+    """
+    normal, diffuse = glazing.optics(1.0)[0][0], glazing.diffuse[0]
+    columns = []
+    for tilt, azimuth in surfaces.values():
+        ray = rays(year, tilt, azimuth, start_utc, span_s, albedo)
+        through = glazing.optics(ray.cosine)[0] * ray.direct + diffuse * (ray.sky + ray.ground)
+        columns.append(through / normal)
+    parts = np.stack(columns, axis=1)
+    return Course(ray.times, parts, parts)
 
 
 def surface_irradiance(
