@@ -13,7 +13,7 @@ import pvlib
 from cosim.core import Adapter, Clock, CosimError, InputFileError, Output, Step
 from cosim.core.photovoltaics import pv_yield
 from cosim.core.ports import Vector
-from cosim.core.solar import CLEAR_DOUBLE, SURFACES, irradiance, window_irradiance
+from cosim.core.solar import CLEAR_DOUBLE, SURFACES, irradiance
 from cosim.core.weather import HOURS, Course, WeatherYear, interpolated, read_epw, run_hours, synthetic_year
 
 _YEAR_S = HOURS * 3600.0
@@ -72,7 +72,7 @@ class Weather(Adapter):
 
     The calendar day and hour of the clock choose the records of the weather year, whatever year the clock is in;
     29 February repeats the 28th, and after December comes January. Irradiance is positive onto the surface; that of
-    windows is less by what glass reflects of slanting rays (`solar.window_irradiance`).
+    windows is less by what glass reflects of slanting rays (`solar.irradiance`).
 
     Parameters
     ----------
@@ -152,9 +152,7 @@ class Weather(Adapter):
         self._from_s, self._until_s = start_s, start_s + span_s
         self._air: Course = interpolated(self.year, _AIR, start, span_s)
         self._sun: Course = irradiance(self.year, self.surfaces, start, span_s, self.albedo)
-        self._windows: Course = window_irradiance(
-            self.year, self.surfaces, CLEAR_DOUBLE, start, span_s, self.albedo
-        )
+        self._windows: Course = irradiance(self.year, self.surfaces, start, span_s, self.albedo, CLEAR_DOUBLE)
         self._pv: Course = pv_yield(self.year, self.pv_roofs, start, span_s, self.albedo)
 
     def advance(self, step: Step) -> None:

@@ -105,12 +105,6 @@ def _parts(
     return direct, sky, ground, cosine
 
 
-def _tilted(sun: _Sun, dni: Vector, dhi: Vector, tilt: float, azimuth: float, albedo: float) -> Vector:
-    direct, sky, ground, _ = _parts(sun, dni, dhi, tilt, azimuth, albedo)
-    total: Vector = direct + sky + ground
-    return total
-
-
 @dataclass(frozen=True)
 class Rays:
     """Radiation on one surface by where it comes from, in five-minute intervals, shape (n_intervals,) each.
@@ -167,6 +161,7 @@ def irradiance(
     start_utc: dt.datetime,
     span_s: float,
     albedo: float = 0.2,
+    glazing: Glazing | None = None,
 ) -> Course:
     """Return the irradiance of surfaces along a run, with exact means over any step in it. [W/m²]
 
@@ -187,6 +182,9 @@ def irradiance(
         Length of the run. [s]
     albedo
         Reflectance of the ground. [1]
+    glazing
+        If given, the irradiance at normal incidence that this glazing would pass as much of: less by what it reflects
+        of slanting and diffuse radiation, so that g at normal incidence turns it into the heat that comes in.
 
     Returns
     -------
@@ -212,48 +210,17 @@ def irradiance(
                 "to 180 degrees, azimuth clockwise from north within 360"
             )
     lead_s, sun, dni, dhi = _radiation(year, start_utc, span_s)
-    parts = np.stack(
-        [_tilted(sun, dni, dhi, tilt, azimuth, albedo).ravel() for tilt, azimuth in surfaces.values()], axis=1
-    )
-    times: Vector = np.arange(len(parts) + 1, dtype=np.float64) * (3600.0 / PARTS) - lead_s
-    return Course(times, parts, parts)
-
-
-def window_irradiance(
-    year: WeatherYear,
-    surfaces: Mapping[str, tuple[float, float]],
-    glazing: Glazing,
-    start_utc: dt.datetime,
-    span_s: float,
-    albedo: float = 0.2,
-) -> Course:
-    """Return the irradiance at normal incidence that a window would pass as much of, along a run. [W/m²]
-
-    Times g at normal incidence it is the heat that the sun brings in: the loss at slanting incidence is in it, as the
-    glazing's transmittance at the direct radiation's angle, and for diffuse radiation, over that at normal incidence.
-
-    Parameters
-    ----------
-    glazing
-        Whose transmittance falls with the angle; only the shape of the fall counts.
-
-    Examples
-    --------
-    >>> from cosim.core.weather import synthetic_year
-    >>> noon = dt.datetime(2025, 6, 21, 12, tzinfo=dt.UTC)
-    >>> place = (synthetic_year("barcelona"), {"south": (90, 180)})
-    >>> seen = window_irradiance(*place, CLEAR_DOUBLE, noon, 3600).mean(0, 3600)
-    >>> bool(seen[0, 0] < 0.8 * irradiance(*place, noon, 3600).mean(0, 3600)[0, 0])  # the sun stands high
-    True
-    """
-    normal, diffuse = glazing.optics(1.0)[0][0], glazing.diffuse[0]
     columns = []
     for tilt, azimuth in surfaces.values():
-        ray = rays(year, tilt, azimuth, start_utc, span_s, albedo)
-        through = glazing.optics(ray.cosine)[0] * ray.direct + diffuse * (ray.sky + ray.ground)
-        columns.append(through / normal)
+        direct, sky, ground, cosine = _parts(sun, dni, dhi, tilt, azimuth, albedo)
+        if glazing is not None:
+            normal = glazing.optics(1.0)[0][0]
+            direct = direct * glazing.optics(cosine.ravel())[0].reshape(cosine.shape) / normal
+            sky, ground = (part * (glazing.diffuse[0] / normal) for part in (sky, ground))
+        columns.append((direct + sky + ground).ravel())
     parts = np.stack(columns, axis=1)
-    return Course(ray.times, parts, parts)
+    times: Vector = np.arange(len(parts) + 1, dtype=np.float64) * (3600.0 / PARTS) - lead_s
+    return Course(times, parts, parts)
 
 
 def surface_irradiance(

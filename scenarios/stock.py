@@ -268,7 +268,7 @@ class Stock:
     window_area : shape (n_buildings, 9)
         Window area by surface, in the order of `SURFACES`. [m²]
     solar_transmittance
-        Sun behind the window per irradiance of windows (`solar.window_irradiance`).
+        Sun behind the window per irradiance of windows (`Weather.window_irradiance`).
     sun_on_exterior : shape (n_buildings, 9)
         Rise of the equivalent outdoor temperature by irradiance on each surface. [K m²/W]
     sky_depression
