@@ -10,14 +10,14 @@ import dataclasses
 import datetime as dt
 from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar, Protocol
+from typing import ClassVar, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from cosim.core import Adapter, Clock, CosimError, Input, InputFileError, Output, Placement, PortError, Step
-from cosim.core.heat_pump import HeatPumps, LiftCurve, sources
-from cosim.core.households import PERSON_GAIN, Households
+from cosim.core.heat_pump import CopCurve, HeatPumps, LiftCurve, sources
+from cosim.core.households import PERSON_GAIN, Households, HouseholdStep
 from cosim.core.random import uniform
 from cosim.core.storage import Batteries, Tanks
 from cosim.core.zones import Array, ZoneParameters, Zones
@@ -103,6 +103,19 @@ def radiator_temperature(outdoor: npt.ArrayLike) -> Array:
     return np.asarray(40.0 - np.asarray(outdoor, float))
 
 
+class _Supply(NamedTuple):
+    """What systems can give in a step, shape (n_buildings,) each. [W] unless said"""
+
+    water: Array
+    """Electricity that charges the tanks."""
+    cop: Array
+    """Of heating. [1]"""
+    by_pump: Array
+    """Most heat of the heat pumps for rooms."""
+    heating_capacity: Array
+    cooling_capacity: Array
+
+
 class Buildings(Adapter):
     """Residential buildings: zones, households, heat pumps with tanks, boilers, coolers, panels and batteries.
 
@@ -127,6 +140,8 @@ class Buildings(Adapter):
         Initial temperature of all buildings. [°C]
     price_response
         By how much setpoints give way per difference of the price to its mean over a day. [K/(EUR/kWh)]
+    cop_curve
+        COP of all heat pumps, e.g. a measured model's by `heat_pump.read_hplib`; by default by lift and source.
 
     Raises
     ------
@@ -144,6 +159,7 @@ class Buildings(Adapter):
         seed: int = 0,
         start_temperature: float = 20.0,
         price_response: float = 0.0,
+        cop_curve: CopCurve | None = None,
     ) -> None:
         ids = tuple(stock.ids)
         _check(stock, len(ids))
@@ -152,10 +168,11 @@ class Buildings(Adapter):
         self.outdoor_temperature = Input("degC", ["outdoor"])
         self.ground_temperature = Input("degC", ["ground"], default=12.0)
         self.irradiance = Input("W/m**2", SURFACES)
+        self.window_irradiance = Input("W/m**2", SURFACES)
         self.pv_yield = Input("1", ["roof"], default=0.0)
         self.heating_shift = Input("K", ids, default=0.0)
         self.cooling_shift = Input("K", ids, default=0.0)
-        self.price = Input("EUR/kWh", ["electricity"], default=0.0)
+        self.price = Input("EUR/J", ["electricity"], default=0.0)
         self.power_cap = Input("W", ids, default=NO_CAP)
         self.pv_curtailment = Input("1", ids, default=0.0)
         self.occupancy = Input("person", ids, default=0.0)
@@ -179,7 +196,8 @@ class Buildings(Adapter):
         self._start_temperature, self._price_response = start_temperature, price_response
         self._has_heat_pump = np.array([system == "heat_pump" for system in stock.heating], dtype=bool)
         ground = sources(stock.heat_pump_source)
-        self._pumps = HeatPumps(np.where(self._has_heat_pump, stock.heat_pump_capacity, 0.0), LiftCurve(ground), ground)
+        capacity = np.where(self._has_heat_pump, stock.heat_pump_capacity, 0.0)
+        self._pumps = HeatPumps(capacity, cop_curve or LiftCurve(ground), ground)
         self._households = Households(ids, stock.dwellings, stock.hot_water_need, seed)
         # Dwellings of one building even out: the spread of their mean falls with the square root of their number.
         self._shift_h = TIMING_SPREAD_H / np.sqrt(stock.dwellings) * (2 * uniform(seed, "timing", ids) - 1)
@@ -208,78 +226,96 @@ class Buildings(Adapter):
     def advance(self, step: Step) -> None:
         if self._zones is None:
             raise CosimError("buildings are not open: call open() before advance(step)")
-        stock, length_s = self._stock, step.length_s
-        outdoor, sun = self._weather()
+        outdoor = self._weather()
         self._check_controls()
         civil = self._clock.civil(step.start_s)
-        homes = self._households.mean(civil, length_s)
+        homes = self._households.mean(civil, step.length_s)
+        supply = self._supply(homes, outdoor, step.length_s)
         persons = np.maximum(homes.persons + self.occupancy.value, 0.0)
+        comfort, heat_to, cool_to = self._setpoints(civil, step.length_s)
+        zone = self._zones.step(
+            step.length_s,
+            outdoor,
+            **self._gains(homes.appliances + PERSON_GAIN * persons, outdoor),
+            heating_setpoint=heat_to,
+            cooling_setpoint=cool_to,
+            heating_capacity=supply.heating_capacity,
+            cooling_capacity=supply.cooling_capacity,
+        )
+        self._tell(homes, supply, zone.power, step.length_s)
+        self.persons.value = persons
+        self.unmet_degree.value = np.maximum(comfort - zone.air, 0) + np.maximum(zone.air - COOLING_SETPOINT, 0)
+        self._tell_state()
 
-        source = np.where(self._pumps.ground, self.ground_temperature.value[0], outdoor)
-        water_cop = self._pumps.cop(self._tanks.setpoint, source, outdoor)
-        heating_cop = self._pumps.cop(radiator_temperature(outdoor), source, outdoor)
+    def _supply(self, homes: HouseholdStep, outdoor: float, length_s: float) -> _Supply:
+        """Charge the tanks, and return what the power cap and the heat pumps leave for rooms."""
+        stock, pumps = self._stock, self._pumps
+        source = np.where(pumps.ground, self.ground_temperature.value[0], outdoor)
+        water_cop = pumps.cop(self._tanks.setpoint, source, outdoor)
+        cop = pumps.cop(radiator_temperature(outdoor), source, outdoor)
         spare = np.maximum(self.power_cap.value - homes.appliances, 0.0)
         charge, _, _ = self._tanks.step(length_s, homes.hot_water, WATER_TEMPERATURE, spare * water_cop)
         water = charge / water_cop
         spare = np.maximum(spare - water, 0.0)
         # While it charges the tank, that much less of the heat pump is there for the rooms.
-        free = np.maximum(self._pumps.capacity - charge, 0.0)
-        by_pump = np.minimum(self._pumps.heat(spare, heating_cop), free)
-        backup = np.maximum(spare - self._pumps.power(by_pump, heating_cop), 0.0)
+        by_pump = np.minimum(pumps.heat(spare, cop), np.maximum(pumps.capacity - charge, 0.0))
+        backup = np.maximum(spare - pumps.power(by_pump, cop), 0.0)
         warm = np.where(self._has_heat_pump, by_pump + backup, np.inf)
+        return _Supply(
+            water, cop, by_pump, np.minimum(stock.heating_capacity, warm),
+            np.minimum(stock.cooling_capacity, spare * COOLING_EER),
+        )  # fmt: skip
 
-        comfort, heat_to, cool_to = self._setpoints(civil, length_s)
-        inner, solar = homes.appliances + PERSON_GAIN * persons, self._solar_area @ sun
+    def _gains(self, inner: Array, outdoor: float) -> dict[str, Array]:
+        """Return what heats the zones: the sun, and persons and appliances; windows are opened where it is warm."""
+        assert self._zones is not None
+        stock, solar = self._stock, self._solar_area @ self.window_irradiance.value
         radiant = (1 - CONVECTIVE_GAIN) * inner + (1 - CONVECTIVE_SUN) * solar
         air = self._zones.state[0]
         aired = (air > AIRING_ABOVE) & (air - AIRING_GAP >= outdoor) & (outdoor >= AIRING_OUTDOOR)
         self._zones.archetype = stock.archetype + np.where(aired, len(stock.zones), 0).astype(np.int32)
-        zone = self._zones.step(
-            length_s,
-            outdoor,
-            equivalent=outdoor + stock.sun_on_exterior @ sun - stock.sky_depression,
-            gain_air=CONVECTIVE_GAIN * inner + CONVECTIVE_SUN * solar,
-            gain_exterior=self._exterior_share * radiant,
-            gain_interior=(1 - self._exterior_share) * radiant,
-            heating_setpoint=heat_to,
-            cooling_setpoint=cool_to,
-            heating_capacity=np.minimum(stock.heating_capacity, warm),
-            cooling_capacity=np.minimum(stock.cooling_capacity, spare * COOLING_EER),
-        )
-        heat, cooling = np.maximum(zone.power, 0.0), np.maximum(-zone.power, 0.0) / COOLING_EER
-        by_pump = np.where(self._has_heat_pump, np.minimum(heat, by_pump), 0.0)
-        compressor = self._pumps.power(by_pump, heating_cop)
-        backup = np.where(self._has_heat_pump, heat - by_pump, 0.0)
-        water = np.where(self._has_heat_pump, water, 0.0)
-        boiler = np.where(self._has_heat_pump, 0.0, heat + homes.hot_water)
-        load = compressor + backup + cooling + homes.appliances + water
-        pv = stock.pv_capacity * self.pv_yield.value[0] * (1 - self.pv_curtailment.value)
-        battery = self._batteries.step(length_s, pv - load)
+        return {
+            "equivalent": outdoor + stock.sun_on_exterior @ self.irradiance.value - stock.sky_depression,
+            "gain_air": CONVECTIVE_GAIN * inner + CONVECTIVE_SUN * solar,
+            "gain_exterior": self._exterior_share * radiant,
+            "gain_interior": (1 - self._exterior_share) * radiant,
+        }
 
+    def _tell(self, homes: HouseholdStep, supply: _Supply, power: Array, length_s: float) -> None:
+        """Turn heat into electricity and gas, balance it with panels and batteries, and assign the outputs."""
+        heat, cooling = np.maximum(power, 0.0), np.maximum(-power, 0.0) / COOLING_EER
+        by_pump = np.where(self._has_heat_pump, np.minimum(heat, supply.by_pump), 0.0)
+        compressor = self._pumps.power(by_pump, supply.cop)
+        backup = np.where(self._has_heat_pump, heat - by_pump, 0.0)
+        boiler = np.where(self._has_heat_pump, 0.0, heat + homes.hot_water)
+        load = compressor + backup + cooling + homes.appliances + supply.water
+        pv = self._stock.pv_capacity * self.pv_yield.value[0] * (1 - self.pv_curtailment.value)
+        battery = self._batteries.step(length_s, pv - load)
         self.heating_heat.value = heat
         self.heat_pump_power.value = compressor + backup
         self.cooling_power.value = cooling
         self.appliance_power.value = homes.appliances
-        self.hot_water_power.value = water
+        self.hot_water_power.value = supply.water
         self.pv_power.value = pv
         self.battery_power.value = battery
         self.electric_power.value = load - pv + battery
         self.reactive_power.value = (
-            _TAN["heat pump"] * (compressor + water) + _TAN["cooling"] * cooling + _TAN["appliances"] * homes.appliances
+            _TAN["heat pump"] * (compressor + supply.water)
+            + _TAN["cooling"] * cooling
+            + _TAN["appliances"] * homes.appliances
         )
         self.gas_power.value = boiler / BOILER_EFFICIENCY
-        self.persons.value = persons
-        self.unmet_degree.value = np.maximum(comfort - zone.air, 0) + np.maximum(zone.air - COOLING_SETPOINT, 0)
-        self._tell_state()
 
-    def _weather(self) -> tuple[float, Array]:
-        outdoor, sun = float(self.outdoor_temperature.value[0]), self.irradiance.value
-        if (sun < 0).any():
-            first = int(np.argmax(sun < 0))
-            raise PortError(f"{self.irradiance.name}[{SURFACES[first]!r}] is {sun[first]}: it cannot be negative")
+    def _weather(self) -> float:
+        """Return the outdoor temperature after a look at all weather. [°C]"""
+        outdoor = float(self.outdoor_temperature.value[0])
+        for port in (self.irradiance, self.window_irradiance):
+            if (port.value < 0).any():
+                first = int(np.argmax(port.value < 0))
+                raise PortError(f"{port.name}[{SURFACES[first]!r}] is {port.value[first]}: it cannot be negative")
         if not -90 <= outdoor <= 60:
             raise PortError(f"{self.outdoor_temperature.name} is {outdoor} °C: no weather on Earth; is it in °C?")
-        return outdoor, sun
+        return outdoor
 
     def _check_controls(self) -> None:
         for port, top in ((self.power_cap, np.inf), (self.pv_curtailment, 1.0)):
@@ -307,7 +343,7 @@ class Buildings(Adapter):
 
     def _price_shift(self, length_s: float) -> float:
         """Return by how much setpoints give way to the price. [K]"""
-        price = float(self.price.value[0])
+        price = float(self.price.value[0]) * 3.6e6  # EUR/J -> EUR/kWh
         if self._mean_price is None:
             self._mean_price = price
         shift = float(np.clip(self._price_response * (price - self._mean_price), -PRICE_SHIFT, PRICE_SHIFT))

@@ -13,7 +13,7 @@ import pvlib
 from cosim.core import Adapter, Clock, CosimError, InputFileError, Output, Step
 from cosim.core.photovoltaics import pv_yield
 from cosim.core.ports import Vector
-from cosim.core.solar import SURFACES, irradiance
+from cosim.core.solar import CLEAR_DOUBLE, SURFACES, irradiance
 from cosim.core.weather import HOURS, Course, WeatherYear, interpolated, read_epw, run_hours, synthetic_year
 
 _YEAR_S = HOURS * 3600.0
@@ -71,7 +71,8 @@ class Weather(Adapter):
     """Weather of one place, as true means over every step, whatever its length.
 
     The calendar day and hour of the clock choose the records of the weather year, whatever year the clock is in;
-    29 February repeats the 28th, and after December comes January. Irradiance is positive onto the surface.
+    29 February repeats the 28th, and after December comes January. Irradiance is positive onto the surface; that of
+    windows is less by what glass reflects of slanting rays (`solar.irradiance`).
 
     Parameters
     ----------
@@ -133,6 +134,7 @@ class Weather(Adapter):
         self.files = [] if year.path is None else [year.path]
         self.temperature = Output("degC", labels=["outdoor"], kind="mean")
         self.irradiance = Output("W/m**2", labels=self.surfaces, kind="mean")
+        self.window_irradiance = Output("W/m**2", labels=self.surfaces, kind="mean")
         self.wind_speed = Output("m/s", labels=["outdoor"], kind="mean")
         self.humidity = Output("1", labels=["outdoor"], kind="mean")
         self.ground_temperature = Output("degC", labels=["ground"], kind="mean")
@@ -150,6 +152,7 @@ class Weather(Adapter):
         self._from_s, self._until_s = start_s, start_s + span_s
         self._air: Course = interpolated(self.year, _AIR, start, span_s)
         self._sun: Course = irradiance(self.year, self.surfaces, start, span_s, self.albedo)
+        self._windows: Course = irradiance(self.year, self.surfaces, start, span_s, self.albedo, CLEAR_DOUBLE)
         self._pv: Course = pv_yield(self.year, self.pv_roofs, start, span_s, self.albedo)
 
     def advance(self, step: Step) -> None:
@@ -162,6 +165,7 @@ class Weather(Adapter):
         self.wind_speed.value = air[1]
         self.humidity.value = air[2]
         self.irradiance.value = np.maximum(self._sun.mean(start_s, end_s)[0], 0.0)  # rounding may leave -1e-9
+        self.window_irradiance.value = np.maximum(self._windows.mean(start_s, end_s)[0], 0.0)
         self.pv_yield.value = np.maximum(self._pv.mean(start_s, end_s)[0], 0.0)
         self.ground_temperature.value = self._ground_mean(self.clock.utc(step.start_s), step.length_s)
 

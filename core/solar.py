@@ -16,11 +16,15 @@ import pandas as pd
 import pvlib
 
 from .errors import CosimError
+from .glazing import Glazing
 from .ports import Vector
 from .weather import HOURS, MONTH, Course, WeatherYear, run_hours
 
 PARTS = 12
 """Intervals an hour is divided into."""
+
+CLEAR_DOUBLE = Glazing(2, 0.003048, 1.0, 0.834, 0.075)
+"""Clear double glazing, the panes of Standard 140: taken for how any window loses sun at slanting incidence."""
 
 SURFACES: dict[str, tuple[float, float]] = {
     "horizontal": (0.0, 180.0),
@@ -101,12 +105,6 @@ def _parts(
     return direct, sky, ground, cosine
 
 
-def _tilted(sun: _Sun, dni: Vector, dhi: Vector, tilt: float, azimuth: float, albedo: float) -> Vector:
-    direct, sky, ground, _ = _parts(sun, dni, dhi, tilt, azimuth, albedo)
-    total: Vector = direct + sky + ground
-    return total
-
-
 @dataclass(frozen=True)
 class Rays:
     """Radiation on one surface by where it comes from, in five-minute intervals, shape (n_intervals,) each.
@@ -163,6 +161,7 @@ def irradiance(
     start_utc: dt.datetime,
     span_s: float,
     albedo: float = 0.2,
+    glazing: Glazing | None = None,
 ) -> Course:
     """Return the irradiance of surfaces along a run, with exact means over any step in it. [W/m²]
 
@@ -183,6 +182,9 @@ def irradiance(
         Length of the run. [s]
     albedo
         Reflectance of the ground. [1]
+    glazing
+        If given, the irradiance at normal incidence that this glazing would pass as much of: less by what it reflects
+        of slanting and diffuse radiation, so that g at normal incidence turns it into the heat that comes in.
 
     Returns
     -------
@@ -208,9 +210,15 @@ def irradiance(
                 "to 180 degrees, azimuth clockwise from north within 360"
             )
     lead_s, sun, dni, dhi = _radiation(year, start_utc, span_s)
-    parts = np.stack(
-        [_tilted(sun, dni, dhi, tilt, azimuth, albedo).ravel() for tilt, azimuth in surfaces.values()], axis=1
-    )
+    columns = []
+    for tilt, azimuth in surfaces.values():
+        direct, sky, ground, cosine = _parts(sun, dni, dhi, tilt, azimuth, albedo)
+        if glazing is not None:
+            normal = glazing.optics(1.0)[0][0]
+            direct = direct * glazing.optics(cosine.ravel())[0].reshape(cosine.shape) / normal
+            sky, ground = (part * (glazing.diffuse[0] / normal) for part in (sky, ground))
+        columns.append((direct + sky + ground).ravel())
+    parts = np.stack(columns, axis=1)
     times: Vector = np.arange(len(parts) + 1, dtype=np.float64) * (3600.0 / PARTS) - lead_s
     return Course(times, parts, parts)
 

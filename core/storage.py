@@ -91,13 +91,13 @@ class Tanks:
         # Users mix to their temperature: the hotter the tank, the less of it they take.
         flow = np.where(self.exists, draw / np.maximum(self.temperature - self.cold, at - self.cold), 0.0)
         conductance = np.where(self.exists, flow + self._loss, 1.0)
-        decay = np.exp(-conductance * step_s / self._store)
+        change = -np.expm1(-conductance * step_s / self._store)
         rest = (flow * self.cold + self._loss * self.room) / conductance
-        idle = rest + (self.temperature - rest) * decay
-        wanted = (self.setpoint - idle) * conductance / np.maximum(1 - decay, 1e-300)
+        idle = self.temperature + (rest - self.temperature) * change
+        wanted = (self.setpoint - idle) * conductance / change
         most = np.minimum(self.capacity, allowed)
         charge = np.where(self.charging, np.clip(wanted, 0.0, most), 0.0)
-        end = idle + charge / conductance * (1 - decay)
+        end = idle + charge / conductance * change
         # The mean temperature follows from the heat balance of the step.
         gone = charge - self._store * (end - self.temperature) / step_s
         mean = np.where(self.exists, (gone + flow * self.cold + self._loss * self.room) / conductance, self.cold)

@@ -50,4 +50,5 @@ class Thermostats:
         air, target = zones.state[0], np.asarray(setpoint, dtype=np.float64)
         self.on = (air < target - self.band / 2) | (self.on & (air < target + self.band / 2))
         heat = np.asarray(np.where(self.on, capacity, 0.0), dtype=np.float64)
-        return zones.step(step_s, outdoor, gain_air=heat + np.asarray(gain_air, dtype=np.float64), heating_capacity=0.0, **drives), heat
+        gains = heat + np.asarray(gain_air, dtype=np.float64)
+        return zones.step(step_s, outdoor, gain_air=gains, heating_capacity=0.0, **drives), heat

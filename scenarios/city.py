@@ -212,6 +212,7 @@ def couple(
     )
     scenario.connect("weather.temperature", "buildings.outdoor_temperature")
     scenario.connect("weather.irradiance", "buildings.irradiance")
+    scenario.connect("weather.window_irradiance", "buildings.window_irradiance")
     scenario.connect("weather.ground_temperature", "buildings.ground_temperature")
     scenario.connect("weather.pv_yield", "buildings.pv_yield")
     home = {site: site for site in city.stock.ids}

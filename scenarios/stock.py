@@ -35,7 +35,7 @@ ABSORPTANCE = 0.6  # assumption: façades and roofs of medium colour
 SKY_LOSS = 5 * 0.9 * 11.0  # W/m²: 5 ε times 11 K between air and sky, ISO 13790:2008, 11.4.6
 TANK = 0.15  # m³ per dwelling with a heat pump, assumption
 SLAB = 0.3  # m, assumption: what a storey is higher than its rooms
-SHADING = 0.6 * (1 - 0.3) * 0.9  # vertical windows: shading, frame, angle of incidence; TABULA standard values
+SHADING = 0.6 * (1 - 0.3)  # vertical windows: shading, frame; TABULA standard values
 FREE_SIDES = {0: (0, 90, 180, 270), 1: (0, 90, 180), 2: (0, 180), 3: (0,)}  # degrees from the street façade
 
 
@@ -268,7 +268,7 @@ class Stock:
     window_area : shape (n_buildings, 9)
         Window area by surface, in the order of `SURFACES`. [m²]
     solar_transmittance
-        Sun behind the window per sun on the façade.
+        Sun behind the window per irradiance of windows (`Weather.window_irradiance`).
     sun_on_exterior : shape (n_buildings, 9)
         Rise of the equivalent outdoor temperature by irradiance on each surface. [K m²/W]
     sky_depression

@@ -18,7 +18,7 @@ from cosim.adapters.buildings import (
 )
 from cosim.core import Clock, CosimError, PortError, Step
 from cosim.core.adapter import outputs
-from cosim.core.heat_pump import HeatPumps, LiftCurve
+from cosim.core.heat_pump import FittedCurve, HeatPumps, LiftCurve
 from cosim.core.households import PERSON_GAIN
 from cosim.core.storage import WATER
 from cosim.scenarios.stock import make_stock
@@ -40,6 +40,7 @@ def run(buildings, hours=24.0, step_s=900.0, outdoor=5.0, sun=DARK, shift=None, 
         now = start_s + k * step_s
         buildings.outdoor_temperature.deliver([outdoor(now) if callable(outdoor) else outdoor])
         buildings.irradiance.deliver(sun)
+        buildings.window_irradiance.deliver(sun)
         if shift is not None:
             buildings.heating_shift.deliver(shift(now))
         for name, control in controls.items():
@@ -86,6 +87,16 @@ def test_heat_pump_draws_heat_over_cop_and_backup_draws_the_rest():
     expected = np.stack([pumps.power(heat, cop) for heat in by_pump]) + r["heating_heat"] - by_pump
     np.testing.assert_allclose(r["heat_pump_power"], expected, rtol=1e-12)
     assert (r["heating_heat"] > small.heat_pump_capacity).any()
+
+
+def test_a_fitted_curve_replaces_the_one_by_lift():
+    stock = stock_of(heat_pump_share=1.0)
+    steady = FittedCurve(0.0, 0.0, 5.0, 0.0)
+    r = run(Buildings(dataclasses.replace(stock, tank_volume=np.zeros(40)), CLOCK, cop_curve=steady), outdoor=10.0)
+    full = r["heating_heat"] > 0.5 * stock.heat_pump_capacity
+    alone = full & (r["heating_heat"] < stock.heat_pump_capacity)
+    np.testing.assert_allclose(r["heat_pump_power"][alone], r["heating_heat"][alone] / 5.0)
+    assert alone.any()
 
 
 def test_pumps_on_the_ground_need_less_in_the_cold():
@@ -231,7 +242,7 @@ def test_a_dear_hour_moves_heating_out_of_it_and_demand_rebounds():
     stock = stock_of(heat_pump_share=1.0)
 
     def price(now):
-        return [0.5 if 18 * 3600 <= now < 20 * 3600 else 0.2]
+        return [(0.5 if 18 * 3600 <= now < 20 * 3600 else 0.2) / 3.6e6]
 
     flat, priced = (run(Buildings(stock, CLOCK, price_response=r), price=price) for r in (0.0, 6.0))
     during, after = slice(72, 80), slice(80, 84)
@@ -275,13 +286,16 @@ def test_tanks_give_warm_water_and_the_heat_pump_makes_it():
 
 def test_a_saved_state_goes_on_bit_for_bit(tmp_path):
     stock = stock_of(heat_pump_share=0.5).with_photovoltaics(0.5, battery_hours=1.0)
-    drive = {"pv_yield": lambda t: [0.5 if t > 1800 else 0.0], "price": lambda t: [0.1 + t * 1e-6]}
+    drive = {"pv_yield": lambda t: [0.5 if t > 1800 else 0.0], "price": lambda t: [(0.1 + t * 1e-6) / 3.6e6]}
+
+    dark = {name: lambda t: DARK for name in ("irradiance", "window_irradiance")}
+    constant = {"outdoor_temperature": lambda t: [5.0], **dark}
 
     def go(buildings, start, hours):
         rows = []
         for k in range(round(hours * 4)):
             now = start + 900.0 * k
-            for name, value in {**drive, "outdoor_temperature": lambda t: [5.0], "irradiance": lambda t: DARK}.items():
+            for name, value in {**drive, **constant}.items():
                 getattr(buildings, name).deliver(value(now))
             buildings.advance(Step(now, 900.0))
             rows.append({name: port.value.tobytes() for name, port in outputs(buildings).items()})

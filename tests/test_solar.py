@@ -9,7 +9,13 @@ import numpy as np
 import pytest
 
 from cosim.core import CosimError
-from cosim.core.solar import SURFACES, radiation_from_sunshine, surface_irradiance
+from cosim.core.solar import (
+    CLEAR_DOUBLE,
+    SURFACES,
+    irradiance,
+    radiation_from_sunshine,
+    surface_irradiance,
+)
 from cosim.core.weather import HOURS, MONTH, _normals, read_epw, synthetic_year
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
@@ -131,3 +137,13 @@ def test_impossible_surface_is_refused_by_name():
         surface_irradiance(BARCELONA, {"roof": (200, 0)}, NEW_YEAR, 3600, 1)
     with pytest.raises(CosimError, match="0 surfaces"):
         surface_irradiance(BARCELONA, {}, NEW_YEAR, 3600, 1)
+
+
+def test_window_irradiance_times_normal_transmittance_is_what_the_reference_programs_transmit(denver):
+    year, start, span = denver[0], dt.datetime(2001, 1, 1, 7, tzinfo=dt.UTC), 8760 * 3600.0
+    surfaces = {"south": (90.0, 180.0), "west": (90.0, 270.0)}
+    passed = irradiance(year, surfaces, start, span, glazing=CLEAR_DOUBLE).mean(0.0, span)[0]
+    annual = passed * CLEAR_DOUBLE.optics(1.0)[0] * 8.76
+    # Standard 140-2020, table B8-14, kWh/m2 of 600 South and 620 West.
+    assert 804.0 <= annual[0] <= 825.6
+    assert 569.3 <= annual[1] <= 623.8

@@ -8,8 +8,8 @@ One method turns any case of ``case_definitions.json`` into a zone; nothing is t
 - Convection at all surfaces by the constant coefficients that Standard 140-2020 gives with Case 600 for programs
   that compute none; long-wave radiation is computed: linear at 20 °C between grey surfaces inside, linear at the
   outdoor temperature outside. The floor sees outdoor air without sun, wind and sky.
-- What depends on the outdoor temperature (radiation outside, the gaps of the windows, which lie halfway between it and
-  the room) is tabulated every 10 K, and each step takes the nearest row: the step stays exact.
+- What depends on the outdoor temperature (radiation outside, the gaps of the windows, which lie between it and the
+  room as the resistances say) is tabulated every 10 K, and each step takes the nearest row: the step stays exact.
 - Windows by `cosim.core.glazing`, beam at its angle, sky and ground as isotropic diffuse, shades of windows
   and of the walls around them by tracing rays from points of both. Sun absorbed in the panes flows inwards by its
   share of the resistance.
@@ -22,24 +22,32 @@ One method turns any case of ``case_definitions.json`` into a zone; nothing is t
 
 from __future__ import annotations
 
-import csv
 import datetime as dt
 import math
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from cosim.core import InputFileError
 from cosim.core.envelope import Component, Layer, parallel
 from cosim.core.glazing import Glazing
 from cosim.core.solar import Rays, irradiance, rays
 from cosim.core.weather import STEFAN_BOLTZMANN, Course, WeatherYear, interpolated, run_hours
 from cosim.core.zones import Array, ZoneParameters, Zones
+from cosim.scenarios.validation.bestest_file import (
+    AIR_CONSTANT,
+    METRICS,
+    Figure,
+    read_fan,
+    read_intervals,
+    read_points,
+    read_reference,
+    read_window,
+)
 from cosim.scenarios.validation.cases import Entry, read_json
 from cosim.scenarios.validation.shading import Window, diffuse_views, wall_share, window_share
 
@@ -52,50 +60,8 @@ CONVECTION_IN = {"wall": 2.2, "roof": 1.8, "floor": 2.2, "window": 2.4}
 """Outside and inside, ANSI/ASHRAE Standard 140-2020, Case 600, alternative constant coefficients. [W/(m² K)]"""
 LEVELS = np.arange(-30.0, 41.0, 10.0)
 """Outdoor temperatures at which the coefficients that depend on it are tabulated. [°C]"""
+AIR_HEAT = 1006.0  # J/(kg K)
 ROOM = 20.0  # °C, what the gaps of the windows and the surfaces of the room radiate at, with the outdoor temperature
-AIR_CONSTANT, AIR_HEAT = 287.05, 1006.0  # J/(kg K)
-SEA_LEVEL_DENSITY = 101325.0 / (AIR_CONSTANT * 293.15)
-METRICS = {
-    "annual_heating_MWh": "annual heating [MWh]",
-    "annual_cooling_MWh": "annual cooling [MWh]",
-    "peak_heating_kW": "peak heating [kW]",
-    "peak_cooling_kW": "peak cooling [kW]",
-    "Tmax_C": "highest temperature [°C]",
-    "Tmin_C": "lowest temperature [°C]",
-    "Tavg_C": "mean temperature [°C]",
-}
-
-
-@dataclass(frozen=True)
-class Figure:
-    """One figure of a case and the range of the reference programs; ``None`` where the file gives none."""
-
-    case: str
-    metric: str
-    value: float
-    low: float | None
-    high: float | None
-
-    @property
-    def inside(self) -> bool | None:
-        """Whether the value is in the range, its ends included."""
-        if self.low is None or self.high is None:
-            return None
-        return self.low <= self.value <= self.high
-
-
-def _window(entry: Entry, wall: Mapping[str, float], height: float) -> Window:
-    orientation = entry["orientation"].one_of(wall)
-    count = entry["count"].number(1, 100) if "count" in entry else 1.0
-    overhang, fins = entry.get("overhang"), entry.get("fins")
-    window = Window(
-        orientation, entry["width_m"].number(0.01, 1000), entry["height_m"].number(0.01, height), int(count),
-        None if overhang is None else (overhang["depth_m"].number(0, 100), overhang["above_m"].number(0, 100)),
-        None if fins is None else fins["depth_m"].number(0, 100),
-    )  # fmt: skip
-    if window.width * window.count > wall[orientation]:
-        entry.refuse(f"{count:g} windows {window.width:g} m wide do not fit a wall {wall[orientation]:g} m wide")
-    return window
 
 
 @dataclass(frozen=True)
@@ -158,6 +124,23 @@ class _Case:
     cool_to: Array
 
 
+class _Envelope(NamedTuple):
+    """A case's zone by level of the outdoor temperature, and what sun and sky act through."""
+
+    zone: ZoneParameters
+    area: float
+    """Of walls and roof without windows. [m²]"""
+    glass_area: float
+    outer: Array
+    """Outer films of the four walls and the roof, shape (5, n_levels). [W/(m² K)]"""
+    shares: Array
+    """Their shares of the heat that walls and roof lose, shape (5, n_levels)."""
+    films: Array
+    """Outer film of the windows, shape (n_levels,). [W/(m² K)]"""
+    inward: Array
+    """Share of the heat absorbed in each pane that flows inwards, shape (n_levels, n_panes)."""
+
+
 class Suite:
     """The cases of a folder, ready to run together.
 
@@ -176,7 +159,7 @@ class Suite:
 
     def __init__(self, folder: Path, year: WeatherYear) -> None:
         self._file = read_json(folder / "case_definitions.json")
-        self.reference = _reference(folder / "reference.csv")
+        self.reference = read_reference(folder / "reference.csv")
         geometry = self._file["geometry"]
         self._x, self._y, self._z = (geometry[name].number(0.1, 1000) for name in ("x_m", "y_m", "h_m"))
         self._floor = geometry["floor_m2"].number(0.1, 1e6)
@@ -226,76 +209,91 @@ class Suite:
 
     def _case(self, name: str, case: Entry) -> _Case:
         site = self._site
-        windows = [_window(entry, self._wall_width, self._z) for entry in case["windows"].items()]
-        glass = {wall: sum(w.area for w in windows if w.orientation == wall) for wall in AZIMUTHS}
-        walls, roof, floor = self._components(case["mass"], glass)
-        wall_area, glass_area = sum(w.area for w in walls), sum(glass.values())
-        exterior = [*walls, roof]
-        r_ext, c_ext = parallel(exterior)
-        r_int, c_int = parallel([floor])
-        # Two grey surfaces, the floor inside all others.
-        dull = 1 / self._emissivity - 1
-        exchange = 1 / (1 / self._emissivity + dull * self._floor / (wall_area + self._floor + glass_area))
-        h_rad = 4 * STEFAN_BOLTZMANN * (ROOM + 273.15) ** 3 * exchange
-        area = wall_area + self._floor
-        h_ext = (CONVECTION_IN["wall"] * wall_area + CONVECTION_IN["roof"] * self._floor) / area
-        under = self._outer_film("floor", self._emissivity)[:, None]
-        below = 1 / (floor.resistance + (1 / (CONVECTION_IN["floor"] + h_rad) + 1 / under) / self._floor)[:, 0]
-        air = site.density * AIR_HEAT * self._volume
-
-        # By level of the outdoor temperature: outer films, U·A of the opaque parts, and the windows.
-        outer = np.array([self._outer_film("roof" if c is roof else "wall", self._emissivity) for c in exterior])
-        areas = np.array([[c.area] for c in exterior])
-        u_area = 1 / (np.array([[c.resistance] for c in exterior]) + 1 / (outer * areas))
-        films = self._outer_film("window", self._glazing.emissivity)
-        gap = (LEVELS + ROOM) / 2
-        glass_ua = np.array([1 / (1 / f + self._glazing.resistance(t)) for f, t in zip(films, gap, strict=True)])
-        inward = np.array([self._glazing.inward(1 / f, 0.0, t) for f, t in zip(films, gap, strict=True)])
-        ones = np.ones(len(LEVELS))
-        zone = ZoneParameters(
-            air_capacity=ones * air, exterior_capacity=ones * c_ext, interior_capacity=ones * c_int,
-            r_exterior=ones * r_ext, r_interior=ones * r_int, r_rest=1 / u_area.sum(axis=0) - r_ext,
-            exterior_area=ones * area, interior_area=ones * self._floor,
-            outdoor_conductance=ones * (below + air * self._changes / 3600),
-            h_exterior=h_ext, h_interior=CONVECTION_IN["floor"], h_radiation=h_rad,
-            window_area=glass_area, window_conductance=glass_ua * glass_area, h_window=CONVECTION_IN["window"],
-        )  # fmt: skip
-        flow, blows = self._fan(case.get("ventilation_fan"), site.hour_of_day)
+        windows = [read_window(entry, self._wall_width, self._z) for entry in case["windows"].items()]
+        envelope = self._envelope(case["mass"], windows)
+        zone = envelope.zone
+        flow, blows = read_fan(case.get("ventilation_fan"), site.hour_of_day, self._volume, site.density)
         fan = replace(zone, outdoor_conductance=zone.outdoor_conductance + site.density * AIR_HEAT * flow)
-
-        level = site.level
-        rise = np.zeros(site.steps)
-        for face, ua, film in zip([*AZIMUTHS, "roof"], u_area / u_area.sum(axis=0), outer, strict=True):
-            to_sky = SKY_SHARE["roof" if face == "roof" else "wall"] * self._emissivity * site.sky_deficit
-            sun = self._sun_on(face, [w for w in windows if w.orientation == face])
-            rise += (ua / film)[level] * (self._absorbs_out * sun - to_sky)
-        transmitted, absorbed = np.zeros(site.steps), np.zeros((site.steps, self._glazing.panes))
-        for window in windows:
-            through, caught = self._sun_through(window)
-            transmitted += window.area * through
-            absorbed += window.area * caught
-        on_floor, on_walls, on_glass = self._absorbed_in_room(area, glass_area)
-        absorbed += np.outer(on_glass * transmitted, self._glazing.diffuse[1][::-1])
-        # Heat absorbed in the panes lifts the temperature behind the inner surface as if it came from outdoors.
-        sky_fall = SKY_SHARE["wall"] * self._glazing.emissivity * site.sky_deficit / films[level]
-        behind = site.outdoor - sky_fall
-        if glass_area:
-            behind += (absorbed * inward[level]).sum(axis=1) / (glass_ua[level] * glass_area)
-        share = zone.exterior_share[0]
-        gains = (
-            np.full(site.steps, self._convective),
-            share * self._radiative + on_walls * transmitted,
-            (1 - share) * self._radiative + on_floor * transmitted,
-        )
-        heat_to = _points(case.get("heating_setpoint"), site.hour_of_day)
-        cool_to = _intervals(case.get("cooling_setpoint"), site.hour_of_day)
+        heat_to = read_points(case.get("heating_setpoint"), site.hour_of_day, STEP_S)
+        cool_to = read_intervals(case.get("cooling_setpoint"), site.hour_of_day)
         if not (heat_to <= cool_to).all():
             k = int(np.argmin(heat_to <= cool_to))
             case.refuse(
                 f"at {site.hour_of_day[k]:g} h it heats to {heat_to[k]:g} and cools to {cool_to[k]:g} °C: "
                 "the heating setpoint must not be above the cooling setpoint"
             )
-        return _Case(name, zone, fan, blows, site.outdoor + rise, behind, gains, heat_to, cool_to)
+        behind, gains = self._through_windows(envelope, windows)
+        return _Case(name, zone, fan, blows, self._behind_walls(envelope, windows), behind, gains, heat_to, cool_to)
+
+    def _envelope(self, mass: Entry, windows: Sequence[Window]) -> _Envelope:
+        """Reduce layers, films and panes to the zone's parameters, by level of the outdoor temperature."""
+        glass = {wall: sum(w.area for w in windows if w.orientation == wall) for wall in AZIMUTHS}
+        walls, roof, floor = self._components(mass, glass)
+        wall_area, glass_area = sum(w.area for w in walls), sum(glass.values())
+        exterior, area = [*walls, roof], wall_area + self._floor
+        r_ext, c_ext = parallel(exterior)
+        r_int, c_int = parallel([floor])
+        # Two grey surfaces, the floor inside all others.
+        dull = 1 / self._emissivity - 1
+        exchange = 1 / (1 / self._emissivity + dull * self._floor / (area + glass_area))
+        h_rad = 4 * STEFAN_BOLTZMANN * (ROOM + 273.15) ** 3 * exchange
+        h_ext = (CONVECTION_IN["wall"] * wall_area + CONVECTION_IN["roof"] * self._floor) / area
+
+        under = 1 / (CONVECTION_IN["floor"] + h_rad) + 1 / self._outer_film("floor", self._emissivity)
+        air = self._site.density * AIR_HEAT * self._volume
+        outdoor = 1 / (floor.resistance + under / self._floor) + air * self._changes / 3600
+        outer = np.array([self._outer_film("roof" if c is roof else "wall", self._emissivity) for c in exterior])
+        areas, resistances = (np.array([[getattr(c, name)] for c in exterior]) for name in ("area", "resistance"))
+        u_area = 1 / (resistances + 1 / (outer * areas))
+
+        films, pane = self._outer_film("window", self._glazing.emissivity), self._glazing.resistance()
+        share = (1 / films + pane / 2) / (1 / films + pane + 1 / (CONVECTION_IN["window"] + h_rad))
+        gaps = LEVELS + share * (ROOM - LEVELS)
+        glass_u = np.array([1 / (1 / f + self._glazing.resistance(t)) for f, t in zip(films, gaps, strict=True)])
+        inward = np.array([self._glazing.inward(1 / f, 0.0, t) for f, t in zip(films, gaps, strict=True)])
+        ones = np.ones(len(LEVELS))
+        zone = ZoneParameters(
+            air_capacity=ones * air, exterior_capacity=ones * c_ext, interior_capacity=ones * c_int,
+            r_exterior=ones * r_ext, r_interior=ones * r_int, r_rest=1 / u_area.sum(axis=0) - r_ext,
+            exterior_area=ones * area, interior_area=ones * self._floor, outdoor_conductance=outdoor,
+            h_exterior=h_ext, h_interior=CONVECTION_IN["floor"], h_radiation=h_rad,
+            window_area=glass_area, window_conductance=glass_u * glass_area, h_window=CONVECTION_IN["window"],
+        )  # fmt: skip
+        return _Envelope(zone, area, glass_area, outer, u_area / u_area.sum(axis=0), films, inward)
+
+    def _behind_walls(self, envelope: _Envelope, windows: Sequence[Window]) -> Array:
+        """Return the equivalent outdoor temperature of walls and roof, with sun and sky, in every step."""
+        site, found = self._site, self._site.outdoor.copy()
+        for face, share, film in zip([*AZIMUTHS, "roof"], envelope.shares, envelope.outer, strict=True):
+            to_sky = SKY_SHARE["roof" if face == "roof" else "wall"] * self._emissivity * site.sky_deficit
+            sun = self._sun_on(face, [w for w in windows if w.orientation == face])
+            found += (share / film)[site.level] * (self._absorbs_out * sun - to_sky)
+        return found
+
+    def _through_windows(
+        self, envelope: _Envelope, windows: Sequence[Window]
+    ) -> tuple[Array, tuple[Array, Array, Array]]:
+        """Return the equivalent temperature behind the windows, and all gains: convective, exterior and interior."""
+        site, zone, panes = self._site, envelope.zone, self._glazing.panes
+        transmitted, absorbed = np.zeros(site.steps), np.zeros((site.steps, panes))
+        for window in windows:
+            through, caught = self._sun_through(window)
+            transmitted += window.area * through
+            absorbed += window.area * caught
+        on_floor, on_walls, on_glass = self._absorbed_in_room(envelope.area, envelope.glass_area)
+        absorbed += np.outer(on_glass * transmitted, self._glazing.diffuse[1][::-1])
+        to_sky = SKY_SHARE["wall"] * self._glazing.emissivity * site.sky_deficit
+        behind = site.outdoor - to_sky / envelope.films[site.level]
+        if windows:
+            # Heat absorbed in the panes lifts the temperature behind the inner surface as if it came from outdoors.
+            inward = (absorbed * envelope.inward[site.level]).sum(axis=1)
+            behind += inward / np.asarray(zone.window_conductance)[site.level]
+        share = zone.exterior_share[0]
+        return behind, (
+            np.full(site.steps, self._convective),
+            share * self._radiative + on_walls * transmitted,
+            (1 - share) * self._radiative + on_floor * transmitted,
+        )
 
     def _shaded(self, windows: Sequence[Window], share: Callable[..., Array]) -> tuple[Array, Array]:
         """Direct and diffuse radiation past the shades of windows of one wall, `share` saying what sees a direction."""
@@ -340,40 +338,6 @@ class Suite:
         first = np.array([1.0, 0.0, 0.0])
         falls = np.linalg.solve(np.eye(3) - (to * (1 - absorbs)[:, None]).T, first)
         return float(falls[0] * a), float(falls[1] * a), float(falls[2])
-
-    def _fan(self, entry: Entry | None, hour: Array) -> tuple[float, Array]:
-        """Air flow of the fan [m³/s] and whether it blows, shape (steps,)."""
-        if entry is None:
-            return 0.0, np.zeros(len(hour), bool)
-        parts = entry.items() if entry.is_list else [entry]
-        flows, blows = set(), np.zeros(len(hour), bool)
-        for part in parts:
-            spans = part["intervals"].items() if "intervals" in part else [part]
-            for span in spans:
-                blows |= _between(hour, span["from_h"].number(0, 24), span["to_h"].number(0, 24))
-            flows.add(self._flow(part))
-        if len(flows) != 1:
-            entry.refuse("give one air flow for all its intervals")
-        return flows.pop(), blows
-
-    def _flow(self, part: Entry) -> float:
-        """Air flow at local density; one that is adjusted for altitude is air of sea level, and used if alone."""
-        found: dict[bool, float] = {}
-        for name in part:
-            words = set(re.split(r"[^a-z0-9]+|(?<=m3)(?=[hs])", name.lower()))
-            unit = None
-            if "ach" in words:
-                unit = self._volume / 3600
-            elif "m3" in words and words & {"h", "s", "hour", "second"}:
-                unit = 1.0 if words & {"s", "second"} else 1 / 3600
-            if unit is not None and part.get(name) is not None:
-                adjusted = bool(words & {"adjusted", "altitude"})
-                if adjusted in found:
-                    part.refuse("give its air flow once, as …_m3_h, …_m3_s or …_ach")
-                found[adjusted] = part[name].number(0, 1e6) * unit
-        if not found:
-            part.refuse("give its air flow as …_m3_h, …_m3_s or …_ach")
-        return found[False] if False in found else found[True] * SEA_LEVEL_DENSITY / self._site.density
 
     def figures(self) -> list[Figure]:
         """Run a year of all cases together and return every figure of the reference, and of cases without one."""
@@ -426,49 +390,3 @@ class Suite:
             case.name: {metric: float(column[i]) for metric, column in zip(METRICS, columns, strict=True)}
             for i, case in enumerate(cases)
         }
-
-
-def _between(hour: Array, start: float, end: float) -> npt.NDArray[np.bool_]:
-    """Whether hours of the day lie in an interval, which may wrap midnight."""
-    after, before = hour >= start, hour < end
-    return np.asarray(after & before if start < end else after | before)
-
-
-def _points(entry: Entry | None, hour: Array) -> Array:
-    """Means over the steps of a piecewise linear day of [hour, value] points."""
-    if entry is None:
-        return np.full(len(hour), -np.inf)
-    rows = [row.items(2) for row in entry.items()]
-    times, values = [r[0].number(0, 24) for r in rows], [r[1].number(-100, 100) for r in rows]
-    if not rows or times[0] != 0 or times[-1] != 24 or (np.diff(times) < 0).any():
-        entry.refuse("its points must run from hour 0 to hour 24 in order")
-    result: Array = np.interp(hour + STEP_S / 7200, times, values)
-    return result
-
-
-def _intervals(entry: Entry | None, hour: Array) -> Array:
-    result = np.full(len(hour), np.inf)
-    for part in entry.items() if entry is not None else []:
-        inside = _between(hour, part["from_h"].number(0, 24), part["to_h"].number(0, 24))
-        result[inside] = part["C"].number(-100, 100)
-    return result
-
-
-def _reference(path: Path) -> dict[tuple[str, str], tuple[float, float]]:
-    try:
-        rows = list(csv.DictReader(path.read_text(encoding="utf-8-sig").splitlines()))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputFileError(f"cannot read {path}: {error}") from error
-    found = {}
-    for k, row in enumerate(rows, start=2):
-        case, metric = row.get("case"), row.get("metric")
-        if not case or metric not in METRICS:
-            raise InputFileError(f"{path}, row {k}, metric is {metric!r}: known are {', '.join(METRICS)}")
-        try:
-            low, high = float(row["ref_min"]), float(row["ref_max"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise InputFileError(f"{path}, row {k}: ref_min and ref_max must be numbers") from error
-        if not low <= high:
-            raise InputFileError(f"{path}, row {k} has the range {low} to {high}: ref_min must not be above ref_max")
-        found[case, metric] = low, high
-    return found

@@ -60,7 +60,8 @@ def bestest_command(
 ) -> None:
     """Loads and temperatures of the Standard 140 cases, with the range of the reference programs."""
     from cosim.core.weather import read_epw
-    from cosim.scenarios.validation.bestest import METRICS, Suite
+    from cosim.scenarios.validation.bestest import Suite
+    from cosim.scenarios.validation.bestest_file import METRICS
 
     with one_line(debug):
         suite = Suite(cases, read_epw(weather))

@@ -9,6 +9,7 @@ from pathlib import Path
 from cosim.core import CosimError
 from cosim.core.weather import read_epw
 from cosim.scenarios.validation import bestest, vdi6007
+from cosim.scenarios.validation.bestest_file import METRICS
 
 
 def document(vdi_folder: Path, bestest_folder: Path, weather: Path) -> str:
@@ -26,7 +27,7 @@ def document(vdi_folder: Path, bestest_folder: Path, weather: Path) -> str:
     for f in figures:
         span = " | ".join("" if x is None else f"{x:.3f}" for x in (f.low, f.high))
         verdict = {True: "inside", False: "**outside**", None: ""}[f.inside]
-        rows.append(f"| {f.case} | {bestest.METRICS[f.metric]} | {f.value:.3f} | {span} | {verdict} |")
+        rows.append(f"| {f.case} | {METRICS[f.metric]} | {f.value:.3f} | {span} | {verdict} |")
     inside = sum(bool(f.inside) for f in figures)
     text = text.replace("@VDI@", "\n".join(lines)).replace("@BESTEST@", "\n".join(rows))
     return text.replace("@METHOD@", str(bestest.__doc__).split("\n\n", 1)[1].strip()).replace(

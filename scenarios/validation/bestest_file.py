@@ -1,0 +1,146 @@
+"""What do the files of Standard 140 cases say of windows, schedules and fans, and of the reference programs?"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from cosim.core import InputFileError
+from cosim.core.zones import Array
+from cosim.scenarios.validation.cases import Entry
+from cosim.scenarios.validation.shading import Window
+
+AIR_CONSTANT = 287.05  # J/(kg K)
+SEA_LEVEL_DENSITY = 101325.0 / (AIR_CONSTANT * 293.15)
+METRICS = {
+    "annual_heating_MWh": "annual heating [MWh]",
+    "annual_cooling_MWh": "annual cooling [MWh]",
+    "peak_heating_kW": "peak heating [kW]",
+    "peak_cooling_kW": "peak cooling [kW]",
+    "Tmax_C": "highest temperature [°C]",
+    "Tmin_C": "lowest temperature [°C]",
+    "Tavg_C": "mean temperature [°C]",
+}
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One figure of a case and the range of the reference programs; ``None`` where the file gives none."""
+
+    case: str
+    metric: str
+    value: float
+    low: float | None
+    high: float | None
+
+    @property
+    def inside(self) -> bool | None:
+        """Whether the value is in the range, its ends included."""
+        if self.low is None or self.high is None:
+            return None
+        return self.low <= self.value <= self.high
+
+
+def read_window(entry: Entry, wall: Mapping[str, float], height: float) -> Window:
+    """Read windows of a wall, whose widths by orientation and height are given. [m]"""
+    orientation = entry["orientation"].one_of(wall)
+    count = entry["count"].number(1, 100) if "count" in entry else 1.0
+    overhang, fins = entry.get("overhang"), entry.get("fins")
+    window = Window(
+        orientation, entry["width_m"].number(0.01, 1000), entry["height_m"].number(0.01, height), int(count),
+        None if overhang is None else (overhang["depth_m"].number(0, 100), overhang["above_m"].number(0, 100)),
+        None if fins is None else fins["depth_m"].number(0, 100),
+    )  # fmt: skip
+    if window.width * window.count > wall[orientation]:
+        entry.refuse(f"{count:g} windows {window.width:g} m wide do not fit a wall {wall[orientation]:g} m wide")
+    return window
+
+
+def read_fan(entry: Entry | None, hour: Array, volume: float, density: float) -> tuple[float, Array]:
+    """Air flow of the fan [m³/s] and whether it blows, shape (steps,)."""
+    if entry is None:
+        return 0.0, np.zeros(len(hour), bool)
+    parts = entry.items() if entry.is_list else [entry]
+    flows, blows = set(), np.zeros(len(hour), bool)
+    for part in parts:
+        spans = part["intervals"].items() if "intervals" in part else [part]
+        for span in spans:
+            blows |= _between(hour, span["from_h"].number(0, 24), span["to_h"].number(0, 24))
+        flows.add(_flow(part, volume, density))
+    if len(flows) != 1:
+        entry.refuse("give one air flow for all its intervals")
+    return flows.pop(), blows
+
+
+def _flow(part: Entry, volume: float, density: float) -> float:
+    """Air flow at local density; one that is adjusted for altitude is air of sea level, and used if alone."""
+    found: dict[bool, float] = {}
+    for name in part:
+        words = set(re.split(r"[^a-z0-9]+|(?<=m3)(?=[hs])", name.lower()))
+        unit = None
+        if "ach" in words:
+            unit = volume / 3600
+        elif "m3" in words and words & {"h", "s", "hour", "second"}:
+            unit = 1.0 if words & {"s", "second"} else 1 / 3600
+        if unit is not None and part.get(name) is not None:
+            adjusted = bool(words & {"adjusted", "altitude"})
+            if adjusted in found:
+                part.refuse("give its air flow once, as …_m3_h, …_m3_s or …_ach")
+            found[adjusted] = part[name].number(0, 1e6) * unit
+    if not found:
+        part.refuse("give its air flow as …_m3_h, …_m3_s or …_ach")
+    return found[False] if False in found else found[True] * SEA_LEVEL_DENSITY / density
+
+
+def _between(hour: Array, start: float, end: float) -> npt.NDArray[np.bool_]:
+    """Whether hours of the day lie in an interval, which may wrap midnight."""
+    after, before = hour >= start, hour < end
+    return np.asarray(after & before if start < end else after | before)
+
+
+def read_points(entry: Entry | None, hour: Array, step_s: float) -> Array:
+    """Means over the steps of a piecewise linear day of [hour, value] points."""
+    if entry is None:
+        return np.full(len(hour), -np.inf)
+    rows = [row.items(2) for row in entry.items()]
+    times, values = [r[0].number(0, 24) for r in rows], [r[1].number(-100, 100) for r in rows]
+    if not rows or times[0] != 0 or times[-1] != 24 or (np.diff(times) < 0).any():
+        entry.refuse("its points must run from hour 0 to hour 24 in order")
+    result: Array = np.interp(hour + step_s / 7200, times, values)
+    return result
+
+
+def read_intervals(entry: Entry | None, hour: Array) -> Array:
+    """Values of a day's intervals at hours of the day, ``inf`` outside of them."""
+    result = np.full(len(hour), np.inf)
+    for part in entry.items() if entry is not None else []:
+        inside = _between(hour, part["from_h"].number(0, 24), part["to_h"].number(0, 24))
+        result[inside] = part["C"].number(-100, 100)
+    return result
+
+
+def read_reference(path: Path) -> dict[tuple[str, str], tuple[float, float]]:
+    """Read the lowest and highest figure of the reference programs by case and metric."""
+    try:
+        rows = list(csv.DictReader(path.read_text(encoding="utf-8-sig").splitlines()))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputFileError(f"cannot read {path}: {error}") from error
+    found = {}
+    for k, row in enumerate(rows, start=2):
+        case, metric = row.get("case"), row.get("metric")
+        if not case or metric not in METRICS:
+            raise InputFileError(f"{path}, row {k}, metric is {metric!r}: known are {', '.join(METRICS)}")
+        try:
+            low, high = float(row["ref_min"]), float(row["ref_max"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputFileError(f"{path}, row {k}: ref_min and ref_max must be numbers") from error
+        if not low <= high:
+            raise InputFileError(f"{path}, row {k} has the range {low} to {high}: ref_min must not be above ref_max")
+        found[case, metric] = low, high
+    return found
