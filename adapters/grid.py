@@ -12,7 +12,8 @@ References
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sized
 from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeAlias
 
@@ -24,11 +25,22 @@ from cosim.core import Adapter, CosimError, Input, Output, Placement, ScenarioEr
 from cosim.core.adapter import outputs
 from cosim.core.powerflow import carried
 
-from .grid_control import Control, Fuse, Fuses, Inverter, Inverters, PowerCap, Shedding, Storages, TapChangers, TapControl
+from .grid_control import (
+    Control,
+    Fuse,
+    Fuses,
+    Inverter,
+    Inverters,
+    PowerCap,
+    Shedding,
+    Storages,
+    TapChangers,
+    TapControl,
+)
 from .grid_files import read_cgmes, read_matpower, read_net, read_simbench
 from .grid_input import NetElements, notes_on, problems_of, repair
 from .grid_reference import NewtonRaphson
-from .grid_solvers import Fast, Flow, Solver
+from .grid_solvers import Fast, Flow, NoBranchesError, Solver
 from .grid_supply import Supply, free_power
 
 __all__ = [
@@ -196,7 +208,8 @@ class Grid(Adapter):
             setpoint = (table.p_mw * table.scaling).to_numpy(float) * 1e6
             self.storage_setpoint = Input("W", storages, default=setpoint)
             self.stored_energy = Output("J", storages, kind="end")
-        self.voltage = Output("pu", [elements.bus_names[b] for b in self._buses], kind="end", may_be_missing=lost or cuts)
+        buses = [elements.bus_names[bus] for bus in self._buses]
+        self.voltage = Output("pu", buses, kind="end", may_be_missing=lost or cuts)
         if rated:
             self.line_loading = Output("1", rated, kind="mean", may_be_missing=lost)
         if lines:
@@ -224,8 +237,9 @@ class Grid(Adapter):
         def of(kind: type[Any], element: str, known: Mapping[str, int], what: str) -> tuple[list[Any], list[int]]:
             some = [control for control in controls if isinstance(control, kind)]
             named = [getattr(control, element) for control in some]
-            problems.extend(f"{kind.__name__} names {name!r}, which is no {what}" for name in named if name not in known)
-            twice = {name for name in named if named.count(name) > 1} if len(set(named)) < len(named) else ()
+            lost = [name for name in named if name not in known]
+            problems.extend(f"{kind.__name__} names {name!r}, which is no {what}" for name in lost)
+            twice = [name for name, count in Counter(named).items() if count > 1]
             problems.extend(f"{kind.__name__} of {name!r} is given twice: give it once" for name in twice)
             some = [control for control, name in zip(some, named) if name in known]
             return some, [known[getattr(control, element)] for control in some]
@@ -304,7 +318,7 @@ class Grid(Adapter):
 
     def save(self, folder: Path) -> None:
         """Write positions, timers, charges and damages; solutions do not depend on the ones before them."""
-        state = {f"output.{name}": port.value for name, port in outputs(self).items() if port.has_value}
+        state: dict[str, Any] = {f"output.{name}": port.value for name, port in outputs(self).items() if port.has_value}
         state |= {f"beyond.{name}": flags for name, flags in self._beyond.items()}
         state |= {"closed": self._closed, "damage": self._damage.damage, "blown": self._damage.blown}
         if self._taps is not None:
@@ -358,8 +372,11 @@ class Grid(Adapter):
         if key not in self._solvers:
             while len(self._solvers) >= _REMEMBERED:
                 del self._solvers[next(iter(self._solvers))]
-            build = self.engines[self._engine]
-            self._solvers[key] = build(self._changed_net(), self._at, self._buses, self._tolerance_mva)
+            given = self._at, self._buses, self._tolerance_mva
+            try:
+                self._solvers[key] = self.engines[self._engine](self._changed_net(), *given)
+            except NoBranchesError:
+                self._solvers[key] = self.engines["pandapower"](self._changed_net(), *given)
         return self._solvers[key]
 
     @property
@@ -445,7 +462,7 @@ class Grid(Adapter):
             before = self._beyond.get(name, np.zeros_like(now))
             kind = "voltage limit" if name == "voltage" else "overload"
             unit = f"{name.replace('_', ' ')} "
-            for k in np.flatnonzero(now != before):
+            for k in np.flatnonzero(now != before).tolist():
                 value = values[name][k]
                 text = f"{value:.4f} pu" if name == "voltage" else f"{value:.1%}"
                 self.report(kind if now[k] else f"{kind} ended", names[name][k], unit + text)
@@ -466,7 +483,8 @@ class Grid(Adapter):
                 current[k] = flow.transformer_loading[-1 - row] * full_a
         opens = self._damage.heat(np.nan_to_num(current), seconds)
         for k in np.flatnonzero(opens):
-            self.report("fuse opened", self._fuses[k].element, f"after {current[k]:.0f} A, {self._fuses[k].rated_a:g} A rated")
+            fuse = self._fuses[k]
+            self.report("fuse opened", fuse.element, f"at {current[k]:.0f} A, rated {fuse.rated_a:g} A")
         if opens.any():
             self._solver = self._assembled()
             self._report_method("topology")
@@ -559,7 +577,8 @@ class Grid(Adapter):
         solver = self._solver
         assert solver is not None
         share, weakest = carried(lambda share: solver.solve(*supplied(share)).voltage_pu)
-        worst = int(np.argmax(np.hypot(power, reactive)[: len(self._points)]))
+        apparent = np.hypot(power, reactive)
+        worst = int(np.argmax(apparent[: len(self._points)]))
         bus = self.voltage.labels[weakest] if weakest >= 0 else ""
         edge = (
             f"{share:.1%} of it can be supplied, with the lowest voltage at bus {bus!r}"
@@ -569,7 +588,7 @@ class Grid(Adapter):
         text = (
             f"the grid's power flow has no solution: {power.sum() / 1e6:.6g} MW and {reactive.sum() / 1e6:.6g} Mvar "
             f"are drawn beside its own {self.own_load_w / 1e6:.6g} MW, most of it at {self.power.labels[worst]!r} "
-            f"({np.hypot(power, reactive)[worst] / 1e6:.6g} MVA); {edge}"
+            f"({apparent[worst] / 1e6:.6g} MVA); {edge}"
         )
         self.report("no solution", bus, text)
         self._curtailed = np.zeros(len(power))
@@ -586,17 +605,11 @@ class Grid(Adapter):
         raise CosimError(f"{text}: lower the demand, check its units, reinforce the grid, or pass on_divergence")
 
     def _missing(self) -> Flow:
-        lines, trafos, grids = len(self._rated_lines), len(self._rating_va), len(self.grid_import)
-        return Flow(
-            *(np.full(n, np.nan) for n in (len(self._buses), lines, trafos)),
-            transformer_w=np.full(trafos, np.nan),
-            line_losses_w=np.full(lines, np.nan),
-            transformer_losses_w=np.full(trafos, np.nan),
-            import_w=np.full(grids, np.nan),
-            import_var=np.full(grids, np.nan),
-            own_w=np.zeros(0),
-            method="none",
-        )
+        def nothing(like: Sized) -> Vector:
+            return np.full(len(like), np.nan)
+
+        trafos, lines, grids = nothing(self._rating_va), nothing(self._rated_lines), nothing(self._net.ext_grid.index)
+        return Flow(nothing(self._buses), lines, trafos, trafos, lines, trafos, grids, grids, np.zeros(0), "none")
 
     def _checked(self, flow: Flow, power_w: Vector) -> Flow:
         """Assert import = demand + own consumption − own generation + losses, to 1e-6 of what flows.

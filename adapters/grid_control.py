@@ -81,16 +81,16 @@ class Inverter:
         _positive(self, "rating_va")
         if self.cos_phi is not None and (self.reactive_curve or not 0 < abs(self.cos_phi) <= 1):
             raise ScenarioError(
-                f"{_named(self)} has cos_phi = {self.cos_phi}: it must lie in [-1, 1], not be 0, and stand alone or with "
-                "a power_curve"
+                f"{_named(self)} has cos_phi = {self.cos_phi}: it must lie in [-1, 1], not be 0, and stand alone or "
+                "with a power_curve"
             )
         for name, low in (("reactive_curve", -1.0), ("power_curve", 0.0)):
             curve = np.array(getattr(self, name), float).reshape(-1, 2)
             inside = (curve[:, 1] >= low) & (curve[:, 1] <= 1)
             if not (np.isfinite(curve).all() and (np.diff(curve[:, 0]) > 0).all() and inside.all()):
                 raise ScenarioError(
-                    f"{_named(self)} has {name} = {list(map(tuple, curve.tolist()))}: voltages must rise and values lie "
-                    f"between {low:g} and 1"
+                    f"{_named(self)} has {name} = {list(map(tuple, curve.tolist()))}: voltages must rise and values "
+                    f"lie between {low:g} and 1"
                 )
 
 

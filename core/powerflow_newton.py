@@ -37,7 +37,8 @@ class Newton:
     generators, loads
         Buses with known magnitude and buses with known power; all others are slack.
     start : shape (n,)
-        Known voltages at slack buses, known magnitudes at generators, guesses elsewhere; the angles carry the base. [pu]
+        Known voltages at slack buses, known magnitudes at generators, guesses elsewhere; the angles carry the base.
+        [pu]
     drop : shape (n,)
         Power injected in proportion to the voltage's magnitude. [pu]
     base : shape (n,)
