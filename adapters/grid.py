@@ -482,7 +482,7 @@ class Grid(Adapter):
                 full_a = self._rating_va[-1 - row] / (np.sqrt(3) * trafo.vn_hv_kv * 1e3)
                 current[k] = flow.transformer_loading[-1 - row] * full_a
         opens = self._damage.heat(np.nan_to_num(current), seconds)
-        for k in np.flatnonzero(opens):
+        for k in np.flatnonzero(opens).tolist():
             fuse = self._fuses[k]
             self.report("fuse opened", fuse.element, f"at {current[k]:.0f} A, rated {fuse.rated_a:g} A")
         if opens.any():

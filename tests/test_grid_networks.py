@@ -109,7 +109,8 @@ def power_grid_model(net):
         "source": {"id": ids(grid, 2), "node": at(grid.bus), "status": grid.in_service.astype(int),
                    "u_ref": grid.vm_pu, "u_ref_angle": np.radians(grid.va_degree), "sk": np.full(len(grid), 1e20)},
         "sym_load": {"id": ids(bus, 3), "node": [node[b] for b in bus], "status": np.ones(len(bus)),
-                     "type": np.full(len(bus), LoadGenType.const_power), "p_specified": p * 1e6, "q_specified": q * 1e6},
+                     "type": np.full(len(bus), LoadGenType.const_power), "p_specified": p * 1e6,
+                     "q_specified": q * 1e6},
     }  # fmt: skip
     base = (u2.to_numpy() * 1e-3) ** 2  # ohm per pu of 1 MVA on the low side
     rated = trafo.sn_mva.to_numpy()
