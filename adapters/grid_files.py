@@ -125,7 +125,7 @@ def read_cgmes(*paths: str | Path) -> Any:
     for path in files:
         _forbid_declarations(path)
     try:
-        from pandapower.converter.cim.cim2pp import from_cim
+        from pandapower.converter.cim.cim2pp.from_cim import from_cim
     except ImportError as error:
         raise InputFileError(f"cannot read {files[0]}: CGMES needs lxml: pip install cosim[grids]") from error
 

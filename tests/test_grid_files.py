@@ -149,3 +149,83 @@ def test_cgmes_with_a_document_type_is_refused_before_it_is_parsed(tmp_path):
         read_cgmes(archive)
     with pytest.raises(InputFileError, match="was given no file"):
         read_cgmes()
+
+
+NAMESPACES = {
+    "rdf": "http://www.w3.org/1999/02/22-rdf-syntax-ns#",
+    "cim": "http://iec.ch/TC57/2013/CIM-schema-cim16#",
+    "md": "http://iec.ch/TC57/61970-552/ModelDescription/1#",
+}
+PROFILES = {
+    "EQ": "http://entsoe.eu/CIM/EquipmentCore/3/1",
+    "SSH": "http://entsoe.eu/CIM/SteadyStateHypothesis/1/1",
+    "TP": "http://entsoe.eu/CIM/Topology/4/1",
+    "SV": "http://entsoe.eu/CIM/StateVariables/4/1",
+}
+# One 20 kV cable from an external network at 1.02 pu to a load; "@" refers to another object.
+MODEL = {
+    "EQ": """
+        BaseVoltage bv nominalVoltage=20
+        GeographicalRegion region
+        SubGeographicalRegion district Region=@region
+        Substation yard Region=@district
+        VoltageLevel level Substation=@yard BaseVoltage=@bv
+        ExternalNetworkInjection up Equipment.EquipmentContainer=@level RegulatingCondEq.RegulatingControl=@control
+        RegulatingControl control Terminal=@t1 mode=@RegulatingControlModeKind.voltage
+        ACLineSegment cable Conductor.length=2 ConductingEquipment.BaseVoltage=@bv r=0.8 x=0.6 bch=0 gch=0
+        EnergyConsumer town Equipment.EquipmentContainer=@level
+        Terminal t1 ConductingEquipment=@up ACDCTerminal.sequenceNumber=1
+        Terminal t2 ConductingEquipment=@cable ACDCTerminal.sequenceNumber=1
+        Terminal t3 ConductingEquipment=@cable ACDCTerminal.sequenceNumber=2
+        Terminal t4 ConductingEquipment=@town ACDCTerminal.sequenceNumber=1""",
+    "SSH": """
+        ExternalNetworkInjection up p=0 q=0 referencePriority=1 RegulatingCondEq.controlEnabled=true
+        RegulatingControl control targetValue=20.4 enabled=true discrete=false
+        EnergyConsumer town p=4 q=1
+        Terminal t1 ACDCTerminal.connected=true
+        Terminal t2 ACDCTerminal.connected=true
+        Terminal t3 ACDCTerminal.connected=true
+        Terminal t4 ACDCTerminal.connected=true""",
+    "TP": """
+        TopologicalNode a BaseVoltage=@bv ConnectivityNodeContainer=@level
+        TopologicalNode b BaseVoltage=@bv ConnectivityNodeContainer=@level
+        Terminal t1 TopologicalNode=@a
+        Terminal t2 TopologicalNode=@a
+        Terminal t3 TopologicalNode=@b
+        Terminal t4 TopologicalNode=@b""",
+    "SV": """
+        SvVoltage va v=20.4 angle=0 TopologicalNode=@a
+        SvVoltage vb v=20.3 angle=0 TopologicalNode=@b""",
+}
+
+
+def write_profile(folder, name):
+    """Write one profile of the model as CIM XML."""
+    lines = ["<rdf:RDF " + " ".join(f'xmlns:{short}="{uri}"' for short, uri in NAMESPACES.items()) + ">"]
+    lines.append(f'<md:FullModel rdf:about="urn:uuid:{name}"><md:Model.profile>{PROFILES[name]}</md:Model.profile>')
+    lines.append("</md:FullModel>")
+    for line in MODEL[name].split("\n")[1:]:
+        kind, key, *values = line.split()
+        new = name in ("EQ", "SV") or kind == "TopologicalNode"
+        lines.append(f'<cim:{kind} rdf:ID="_{key}">' if new else f'<cim:{kind} rdf:about="#_{key}">')
+        if new:
+            lines.append(f"<cim:IdentifiedObject.name>{key}</cim:IdentifiedObject.name>")
+        for value in values:
+            attribute, text = value.split("=")
+            attribute = attribute if "." in attribute else f"{kind}.{attribute}"
+            uri = NAMESPACES["cim"] + text[1:] if "Kind." in text else f"#_{text[1:]}"
+            full = f"<cim:{attribute}>{text}</cim:{attribute}>"
+            lines.append(f'<cim:{attribute} rdf:resource="{uri}"/>' if text[0] == "@" else full)
+        lines.append(f"</cim:{kind}>")
+    path = folder / f"{name}.xml"
+    path.write_text("\n".join([*lines, "</rdf:RDF>"]))
+    return path
+
+
+def test_a_cgmes_model_meets_its_closed_form(tmp_path):
+    pytest.importorskip("lxml", reason="the extra grids is not installed")
+    grid = opened(read_cgmes(*(write_profile(tmp_path, name) for name in MODEL)))
+    volts = dict(zip(grid.voltage.labels, grid.voltage.value))
+    per_ohm = 1 / 400 / 1.02**2  # per unit of 1 MVA at the voltage of the external network
+    assert volts["a"] == pytest.approx(1.02)
+    assert volts["b"] == pytest.approx(1.02 * two_bus_voltage(0.8 * per_ohm, 0.6 * per_ohm, 4, 1), abs=1e-9)

@@ -257,7 +257,7 @@ def ours(net: Any, demand: np.ndarray) -> dict[str, Any]:
     grid = Grid(net, connection_points={f"load {k}": bus for k, bus in zip(net.load.index, net.load.bus)})
     grid.open()
     engine, step, voltages = [], [], []
-    solver: Any = grid._solver
+    solver = grid._states.solver
     for power, reactive in demand:
         start = time.perf_counter()
         solver.solve(power, reactive)
