@@ -12,7 +12,8 @@ References
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sized
 from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeAlias
 
@@ -24,12 +25,24 @@ from cosim.core import Adapter, CosimError, Input, Output, Placement, ScenarioEr
 from cosim.core.adapter import outputs
 from cosim.core.powerflow import carried
 
-from .grid_control import Control, Fuse, Fuses, Inverter, Inverters, PowerCap, Shedding, Storages, TapChangers, TapControl
+from .grid_control import (
+    Control,
+    Fuse,
+    Fuses,
+    Inverter,
+    Inverters,
+    PowerCap,
+    Shedding,
+    Storages,
+    TapChangers,
+    TapControl,
+)
 from .grid_files import read_cgmes, read_matpower, read_net, read_simbench
 from .grid_input import NetElements, notes_on, problems_of, repair
 from .grid_reference import NewtonRaphson
-from .grid_solvers import Fast, Flow, Solver
-from .grid_supply import Supply, free_power
+from .grid_solvers import Fast, Flow, NoBranchesError, Solver
+from .grid_states import GridStates
+from .grid_supply import free_power
 
 __all__ = [
     "Fuse", "Grid", "Inverter", "PowerCap", "Shedding", "TapControl",
@@ -39,10 +52,7 @@ __all__ = [
 Vector: TypeAlias = npt.NDArray[np.float64]
 OnDivergence: TypeAlias = Literal["stop", "shed", "hold"]
 
-_REMEMBERED = 64
-"""Switch states and tap positions whose admittances are kept."""
-_ROUNDS = 60
-"""Solutions after which inverters that still answer each other are left as they are, and shedding ends."""
+_SHED_ROUNDS = 60
 _SHED_TO = 0.95
 """Share of the last demand that had a solution that is supplied after shedding: the edge itself is not stable."""
 _METHODS = {
@@ -196,7 +206,8 @@ class Grid(Adapter):
             setpoint = (table.p_mw * table.scaling).to_numpy(float) * 1e6
             self.storage_setpoint = Input("W", storages, default=setpoint)
             self.stored_energy = Output("J", storages, kind="end")
-        self.voltage = Output("pu", [elements.bus_names[b] for b in self._buses], kind="end", may_be_missing=lost or cuts)
+        buses = [elements.bus_names[bus] for bus in self._buses]
+        self.voltage = Output("pu", buses, kind="end", may_be_missing=lost or cuts)
         if rated:
             self.line_loading = Output("1", rated, kind="mean", may_be_missing=lost)
         if lines:
@@ -224,8 +235,9 @@ class Grid(Adapter):
         def of(kind: type[Any], element: str, known: Mapping[str, int], what: str) -> tuple[list[Any], list[int]]:
             some = [control for control in controls if isinstance(control, kind)]
             named = [getattr(control, element) for control in some]
-            problems.extend(f"{kind.__name__} names {name!r}, which is no {what}" for name in named if name not in known)
-            twice = {name for name in named if named.count(name) > 1} if len(set(named)) < len(named) else ()
+            lost = [name for name in named if name not in known]
+            problems.extend(f"{kind.__name__} names {name!r}, which is no {what}" for name in lost)
+            twice = [name for name, count in Counter(named).items() if count > 1]
             problems.extend(f"{kind.__name__} of {name!r} is given twice: give it once" for name in twice)
             some = [control for control, name in zip(some, named) if name in known]
             return some, [known[getattr(control, element)] for control in some]
@@ -260,14 +272,20 @@ class Grid(Adapter):
         return float((load.p_mw * load.scaling).sum() * 1e6)
 
     def _forget(self) -> None:
-        self._solvers: dict[tuple[bytes, ...], Solver] = {}
-        self._supplies: dict[tuple[bytes, ...], Supply] = {}
-        self._solver: Solver | None = None
+        self._states = GridStates(self._net, self._at, self._tap_rows, self._build)
         self._taps: TapChangers | None = None
         self._storages: Storages | None = None
         self._beyond: dict[str, npt.NDArray[np.bool_]] = {}
         self._closed = self._net.switch["closed"].to_numpy(bool, copy=True)
         self._damage = Fuses(self._fuses)
+
+    def _build(self, net: Any) -> Solver:
+        """Return an engine for one state of the net."""
+        given = net, self._at, self._buses, self._tolerance_mva
+        try:
+            return self.engines[self._engine](*given)
+        except NoBranchesError:
+            return self.engines["pandapower"](*given)
 
     def open(self) -> None:
         """Solve the net with nothing drawn at the connection points, for the initial voltages."""
@@ -286,13 +304,12 @@ class Grid(Adapter):
             rows = {bus: k for k, bus in enumerate(self._buses)}
             self._tap_bus_rows = np.array([rows[bus] for bus in trafo.lv_bus], np.int64)
             self.tap_position.value = self._taps.position
-        self._solver = self._assembled()
-        self._report_method("engine")
+        self._change("engine")
         if self._caps:
             self.power_cap.value = [cap.rating_w for cap in self._caps]
         nothing = np.zeros(len(self._at))
         try:
-            flow = self._checked(self._solver.solve(nothing, nothing), nothing)
+            flow = self._checked(self._states.solver.solve(nothing, nothing), nothing)
         except ArithmeticError:  # full generation without demand may have none; the first step will tell
             self.report("no solution", "", "with nothing drawn at the connection points: no initial voltages")
         else:
@@ -304,7 +321,7 @@ class Grid(Adapter):
 
     def save(self, folder: Path) -> None:
         """Write positions, timers, charges and damages; solutions do not depend on the ones before them."""
-        state = {f"output.{name}": port.value for name, port in outputs(self).items() if port.has_value}
+        state: dict[str, Any] = {f"output.{name}": port.value for name, port in outputs(self).items() if port.has_value}
         state |= {f"beyond.{name}": flags for name, flags in self._beyond.items()}
         state |= {"closed": self._closed, "damage": self._damage.damage, "blown": self._damage.blown}
         if self._taps is not None:
@@ -327,56 +344,27 @@ class Grid(Adapter):
         for name, port in outputs(self).items():
             if f"output.{name}" in state:
                 port.value = state[f"output.{name}"]
-        self._solver = self._assembled()
+        self._change()
 
     def versions(self) -> dict[str, str]:
         """Return the version of pandapower."""
         return {"pandapower": pp.__version__}
 
     def __getstate__(self) -> dict[str, object]:
-        return self.__dict__ | {"_solver": None, "_taps": None, "_storages": None, "_solvers": {}, "_supplies": {}}
+        return self.__dict__ | {"_states": None, "_taps": None, "_storages": None}
 
-    def _switched(self) -> tuple[bytes, ...]:
-        return self._closed.tobytes(), self._damage.blown.tobytes()
-
-    def _changed_net(self) -> Any:
-        """Return a copy of the net with the present switches, taps and blown fuses."""
-        net = copy.deepcopy(self._net)
-        net.switch["closed"] = self._closed
-        if self._taps is not None:
-            net.trafo["tap_pos"] = net.trafo["tap_pos"].astype(float)
-            net.trafo.iloc[self._tap_rows, net.trafo.columns.get_loc("tap_pos")] = self._taps.position
-        for row, blown in zip(self._fused, self._damage.blown):
-            if blown:
-                table, at = (net.line, row) if row >= 0 else (net.trafo, -1 - row)
-                table.iloc[at, table.columns.get_loc("in_service")] = False
-        return net
-
-    def _assembled(self) -> Solver:
-        """Return the engine for the present switches, taps and fuses, built where it is not remembered."""
-        key = (*self._switched(), b"" if self._taps is None else self._taps.position.tobytes())
-        if key not in self._solvers:
-            while len(self._solvers) >= _REMEMBERED:
-                del self._solvers[next(iter(self._solvers))]
-            build = self.engines[self._engine]
-            self._solvers[key] = build(self._changed_net(), self._at, self._buses, self._tolerance_mva)
-        return self._solvers[key]
-
-    @property
-    def _supply(self) -> Supply:
-        """Which transformers feed which points under the present switches and fuses."""
-        key = self._switched()
-        if key not in self._supplies:
-            self._supplies = {key: Supply(self._changed_net(), self._at)}
-        return self._supplies[key]
-
-    def _report_method(self, kind: str) -> None:
-        assert self._solver is not None
-        self.report(kind, self._solver.method, _METHODS.get(self._solver.method, ""))
+    def _change(self, kind: str = "") -> None:
+        """Go over to the present switches, taps and blown fuses, and report how they are solved."""
+        taps = None if self._taps is None else self._taps.position
+        fused = [row for row, blown in zip(self._fused, self._damage.blown) if blown]
+        self._states.change(self._closed, taps, fused)
+        if kind:
+            method = self._states.solver.method
+            self.report(kind, method, _METHODS.get(method, ""))
 
     def advance(self, step: Step) -> None:
         """Solve the net for the demand of the step, let its controls act, and check its balance."""
-        if self._solver is None:
+        if self._states is None or not self._states.ready:
             raise CosimError("the grid is not open: call open() before advance(step)")
         self._operate()
         power, reactive = self.power.value, self.reactive_power.value
@@ -425,9 +413,9 @@ class Grid(Adapter):
             weight[:] = 0.0
             limit[self._cap_places] = [cap.loading for cap in self._caps]
             weight[self._cap_places] = rating = [cap.rating_w for cap in self._caps]
-            room = self._supply.room(flow.transformer_w, flow.transformer_loading, self._rating_va, limit)
-            drawn = self._supply.drawn(np.where(weight > 0, np.maximum(served, 0.0), 0.0))
-            most = self._supply.least(np.maximum(room + drawn, 0.0), weight)[self._cap_places]
+            room = self._states.supply.room(flow.transformer_w, flow.transformer_loading, self._rating_va, limit)
+            drawn = self._states.supply.drawn(np.where(weight > 0, np.maximum(served, 0.0), 0.0))
+            most = self._states.supply.least(np.maximum(room + drawn, 0.0), weight)[self._cap_places]
             dead = np.isnan(flow.voltage_pu[self._rows[self._cap_places]])
             # Without a solution nothing is known of the room: nobody draws.
             self.power_cap.value = np.where(dead, 0.0, np.minimum(np.nan_to_num(most, nan=0.0, posinf=np.inf), rating))
@@ -445,7 +433,7 @@ class Grid(Adapter):
             before = self._beyond.get(name, np.zeros_like(now))
             kind = "voltage limit" if name == "voltage" else "overload"
             unit = f"{name.replace('_', ' ')} "
-            for k in np.flatnonzero(now != before):
+            for k in np.flatnonzero(now != before).tolist():
                 value = values[name][k]
                 text = f"{value:.4f} pu" if name == "voltage" else f"{value:.1%}"
                 self.report(kind if now[k] else f"{kind} ended", names[name][k], unit + text)
@@ -465,11 +453,11 @@ class Grid(Adapter):
                 full_a = self._rating_va[-1 - row] / (np.sqrt(3) * trafo.vn_hv_kv * 1e3)
                 current[k] = flow.transformer_loading[-1 - row] * full_a
         opens = self._damage.heat(np.nan_to_num(current), seconds)
-        for k in np.flatnonzero(opens):
-            self.report("fuse opened", self._fuses[k].element, f"after {current[k]:.0f} A, {self._fuses[k].rated_a:g} A rated")
+        for k in np.flatnonzero(opens).tolist():
+            fuse = self._fuses[k]
+            self.report("fuse opened", fuse.element, f"at {current[k]:.0f} A, rated {fuse.rated_a:g} A")
         if opens.any():
-            self._solver = self._assembled()
-            self._report_method("topology")
+            self._change("topology")
 
     def _operate(self) -> None:
         """Let the switches follow their input."""
@@ -482,8 +470,7 @@ class Grid(Adapter):
         self._closed[self._switch_rows] = wanted
         for k in np.flatnonzero(changed):
             self.report("switched", self.switch_closed.labels[k], "closed" if wanted[k] else "opened")
-        self._solver = self._assembled()
-        self._report_method("topology")
+        self._change("topology")
 
     def _controlled(self, power: Vector, reactive: Vector, step: Step) -> Flow:
         """Solve, shed what is to be shed, and let tap changers move as long as their time has come."""
@@ -494,7 +481,7 @@ class Grid(Adapter):
         while (moved := self._taps.move(flow.voltage_pu[self._tap_bus_rows])).any():
             for k in np.flatnonzero(moved):
                 self.report("tap moved", self.tap_position.labels[k], f"to {self._taps.position[k]:g}")
-            self._solver = self._assembled()
+            self._change()
             flow = self._answered(share * power, share * reactive)
         return flow
 
@@ -505,11 +492,12 @@ class Grid(Adapter):
         if not self._sheds:
             return flow, share
         sheddable = np.isfinite(self._shed_limit) & (power > 0)
-        for _ in range(_ROUNDS):
-            room = self._supply.room(flow.transformer_w, flow.transformer_loading, self._rating_va, self._shed_limit)
+        for _ in range(_SHED_ROUNDS):
+            through = flow.transformer_w, flow.transformer_loading, self._rating_va
+            room = self._states.supply.room(*through, self._shed_limit)
             # A little more than is missing, or the last thousandth would take many rounds.
             over = np.where(room < 0, 1.001 * room - 1.0, np.inf)
-            cut = -self._supply.least(over, np.where(sheddable, share * power, 0.0))
+            cut = -self._states.supply.least(over, np.where(sheddable, share * power, 0.0))
             if not (cut > 0).any():
                 break
             here = cut > 0
@@ -521,31 +509,15 @@ class Grid(Adapter):
 
     def _answered(self, power: Vector, reactive: Vector) -> Flow:
         """Solve for what the inverters make of their setpoints, which depends on the voltages that come out."""
-        assert self._solver is not None
+        solver = self._states.solver
         if self._inverters is None:
-            return self._checked(self._solver.solve(power, reactive), power)
-        at, rating = self._inverters.at, self._inverters.rating_va
-        used = np.stack([power, reactive])
-        used[:, at] = self._inverters.answer(power[at], reactive[at], np.ones(len(at)))
-        share, before = np.ones((2, len(at))), np.zeros((2, len(at)))
-        for turn in range(_ROUNDS):
-            flow = self._solver.solve(*used)
-            voltage = np.nan_to_num(flow.voltage_pu[self._rows[at]], nan=1.0)
-            away = np.stack(self._inverters.answer(power[at], reactive[at], voltage)) - used[:, at]
-            left = float(np.abs(away / rating).max())
-            if left <= 1e-7:
-                break
-            if turn == _ROUNDS - 1:
-                self.report("inverters", "", f"still {left:.2g} of a rating from their curves after {_ROUNDS} rounds")
-                break
-            # Steep curves overshoot: then go half as far, and further again where it is slow.
-            share[(away * before < 0) & (np.abs(away) > 0.3 * np.abs(before))] *= 0.5
-            slow = (away * before > 0) & (np.abs(away) > 0.5 * np.abs(before))
-            share[slow] = np.minimum(1.5 * share[slow], 1.0)
-            before = away
-            used[:, at] += share * away
-        self._curtailed[at] = np.maximum(used[0, at] - power[at], 0.0)
-        return self._checked(flow, used[0])
+            return self._checked(solver.solve(power, reactive), power)
+        flow, used, left = self._inverters.settle(solver.solve, power, reactive, self._rows)
+        if left:
+            self.report("inverters", "", f"still {left:.2g} of a rating from their curves")
+        at = self._inverters.at
+        self._curtailed[at] = np.maximum(used[at] - power[at], 0.0)
+        return self._checked(flow, used)
 
     def _divergent(self, power: Vector, reactive: Vector) -> Flow:
         """Say what has no solution, and do what the modeller chose."""
@@ -556,10 +528,10 @@ class Grid(Adapter):
             part = np.where(cuttable, share, 1.0)
             return part * power, part * reactive
 
-        solver = self._solver
-        assert solver is not None
+        solver = self._states.solver
         share, weakest = carried(lambda share: solver.solve(*supplied(share)).voltage_pu)
-        worst = int(np.argmax(np.hypot(power, reactive)[: len(self._points)]))
+        apparent = np.hypot(power, reactive)
+        worst = int(np.argmax(apparent[: len(self._points)]))
         bus = self.voltage.labels[weakest] if weakest >= 0 else ""
         edge = (
             f"{share:.1%} of it can be supplied, with the lowest voltage at bus {bus!r}"
@@ -569,7 +541,7 @@ class Grid(Adapter):
         text = (
             f"the grid's power flow has no solution: {power.sum() / 1e6:.6g} MW and {reactive.sum() / 1e6:.6g} Mvar "
             f"are drawn beside its own {self.own_load_w / 1e6:.6g} MW, most of it at {self.power.labels[worst]!r} "
-            f"({np.hypot(power, reactive)[worst] / 1e6:.6g} MVA); {edge}"
+            f"({apparent[worst] / 1e6:.6g} MVA); {edge}"
         )
         self.report("no solution", bus, text)
         self._curtailed = np.zeros(len(power))
@@ -586,28 +558,21 @@ class Grid(Adapter):
         raise CosimError(f"{text}: lower the demand, check its units, reinforce the grid, or pass on_divergence")
 
     def _missing(self) -> Flow:
-        lines, trafos, grids = len(self._rated_lines), len(self._rating_va), len(self.grid_import)
-        return Flow(
-            *(np.full(n, np.nan) for n in (len(self._buses), lines, trafos)),
-            transformer_w=np.full(trafos, np.nan),
-            line_losses_w=np.full(lines, np.nan),
-            transformer_losses_w=np.full(trafos, np.nan),
-            import_w=np.full(grids, np.nan),
-            import_var=np.full(grids, np.nan),
-            own_w=np.zeros(0),
-            method="none",
-        )
+        def nothing(like: Sized) -> Vector:
+            return np.full(len(like), np.nan)
+
+        trafos, lines, grids = nothing(self._rating_va), nothing(self._rated_lines), nothing(self._net.ext_grid.index)
+        return Flow(nothing(self._buses), lines, trafos, trafos, lines, trafos, grids, grids, np.zeros(0), "none")
 
     def _checked(self, flow: Flow, power_w: Vector) -> Flow:
         """Assert import = demand + own consumption − own generation + losses, to 1e-6 of what flows.
 
         Both engines stop at some mismatch per bus, which is the floor of the check.
         """
-        assert self._solver is not None
         self._served = np.where(np.isnan(flow.voltage_pu[self._rows]), 0.0, power_w)
         losses_w = flow.line_losses_w.sum() + flow.transformer_losses_w.sum()
         residual_w = flow.import_w.sum() - self._served.sum() - flow.own_w.sum() - losses_w
-        floor_w = len(self._buses) * self._solver.mismatch_w
+        floor_w = len(self._buses) * self._states.solver.mismatch_w
         allowed_w = 1e-6 * (np.abs(self._served).sum() + np.abs(flow.own_w).sum()) + floor_w
         if not abs(residual_w) <= allowed_w:
             raise CosimError(

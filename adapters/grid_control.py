@@ -6,7 +6,7 @@ Every control is a dataclass that names its element; `cosim.adapters.grid.Grid` 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -16,9 +16,14 @@ import pandas as pd
 
 from cosim.core import ScenarioError
 
+from .grid_solvers import Flow
+
 Vector: TypeAlias = npt.NDArray[np.float64]
 Flags: TypeAlias = npt.NDArray[np.bool_]
 Curve: TypeAlias = Sequence[tuple[float, float]]
+
+_ROUNDS, _ON_CURVE = 60, 1e-7
+"""Solutions after which inverters that still answer each other are left as they are, and what counts as settled."""
 
 
 @dataclass(frozen=True)
@@ -81,16 +86,16 @@ class Inverter:
         _positive(self, "rating_va")
         if self.cos_phi is not None and (self.reactive_curve or not 0 < abs(self.cos_phi) <= 1):
             raise ScenarioError(
-                f"{_named(self)} has cos_phi = {self.cos_phi}: it must lie in [-1, 1], not be 0, and stand alone or with "
-                "a power_curve"
+                f"{_named(self)} has cos_phi = {self.cos_phi}: it must lie in [-1, 1], not be 0, and stand alone or "
+                "with a power_curve"
             )
         for name, low in (("reactive_curve", -1.0), ("power_curve", 0.0)):
             curve = np.array(getattr(self, name), float).reshape(-1, 2)
             inside = (curve[:, 1] >= low) & (curve[:, 1] <= 1)
             if not (np.isfinite(curve).all() and (np.diff(curve[:, 0]) > 0).all() and inside.all()):
                 raise ScenarioError(
-                    f"{_named(self)} has {name} = {list(map(tuple, curve.tolist()))}: voltages must rise and values lie "
-                    f"between {low:g} and 1"
+                    f"{_named(self)} has {name} = {list(map(tuple, curve.tolist()))}: voltages must rise and values "
+                    f"lie between {low:g} and 1"
                 )
 
 
@@ -226,6 +231,45 @@ class Inverters:
         room = np.sqrt(np.maximum(self.rating_va**2 - feed**2, 0.0))
         reactive = np.where(power_w > 0, reactive_var, np.clip(reactive, -room, room))
         return np.where(power_w > 0, power_w, -feed), reactive
+
+    def settle(
+        self, solve: Callable[[Vector, Vector], Flow], power: Vector, reactive: Vector, rows: npt.NDArray[np.int64]
+    ) -> tuple[Flow, Vector, float]:
+        """Solve until all inverters stand on their curves at the voltages that come of it.
+
+        Parameters
+        ----------
+        solve
+            Solves for active and reactive power at the connection points.
+        power, reactive
+            Setpoints at all connection points. [W, var]
+        rows
+            Row of every connection point's voltage.
+
+        Returns
+        -------
+        The solution, the active power at all connection points, and 0 or how far from their curves the inverters are
+        left, over their rating.
+        """
+        at, rating = self.at, self.rating_va
+        used = np.stack([power, reactive])
+        used[:, at] = self.answer(power[at], reactive[at], np.ones(len(at)))
+        share, before = np.ones((2, len(at))), np.zeros((2, len(at)))
+        for _ in range(_ROUNDS):
+            flow = solve(used[0], used[1])
+            voltage = np.nan_to_num(flow.voltage_pu[rows[at]], nan=1.0)
+            away = np.stack(self.answer(power[at], reactive[at], voltage)) - used[:, at]
+            left = float(np.abs(away / rating).max())
+            if left <= _ON_CURVE:
+                return flow, used[0], 0.0
+            # Steep curves overshoot: then go half as far, and further again where it is slow.
+            share[(away * before < 0) & (np.abs(away) > 0.3 * np.abs(before))] *= 0.5
+            slow = (away * before > 0) & (np.abs(away) > 0.5 * np.abs(before))
+            share[slow] = np.minimum(1.5 * share[slow], 1.0)
+            before = away
+            solved = used[0].copy()
+            used[:, at] += share * away
+        return flow, solved, left
 
 
 def _curves(curves: Sequence[Curve]) -> list[tuple[npt.NDArray[np.int64], Vector]]:

@@ -15,6 +15,7 @@ from defusedxml import ElementTree
 
 from cosim.core import InputFileError
 
+
 def read_net(path: str | Path) -> Any:
     """Read a net from pandapower's JSON, after checking what the file would make pandapower import.
 
@@ -124,7 +125,7 @@ def read_cgmes(*paths: str | Path) -> Any:
     for path in files:
         _forbid_declarations(path)
     try:
-        from pandapower.converter.cim.cim2pp import from_cim
+        from pandapower.converter.cim.cim2pp.from_cim import from_cim
     except ImportError as error:
         raise InputFileError(f"cannot read {files[0]}: CGMES needs lxml: pip install cosim[grids]") from error
 
@@ -188,7 +189,7 @@ def _forbid_declarations(path: Path) -> None:
         with zipfile.ZipFile(path) as archive:
             for name in archive.namelist():
                 if name.lower().endswith(".xml"):
-                    with archive.open(name) as file:
-                        check(file)
+                    with archive.open(name) as member:
+                        check(member)
     except (ValueError, OSError, ElementTree.ParseError, zipfile.BadZipFile) as error:
         raise InputFileError(f"cannot read the CGMES profile {path}: {type(error).__name__}: {error}") from error

@@ -30,19 +30,21 @@ _UNKNOWN = (
 _OPTIONS = ("distributed_slack", "tdpf", "enforce_q_lims", "enforce_p_lims")
 
 _SIDES = ("hv", "mv", "lv")
+_POWER: dict[str, Sequence[str]] = {"finite": ["p_mw", "q_mvar", "scaling"]}
 _RULES: dict[str, dict[str, Sequence[str]]] = {
     "bus": {"positive": ["vn_kv"]},
     "line": {"positive": ["length_km", "parallel", "df"], "positive or empty": ["max_i_ka"],
              "zero or positive": ["r_ohm_per_km", "x_ohm_per_km", "c_nf_per_km"]},
     "trafo": {"positive": ["sn_mva", "vn_hv_kv", "vn_lv_kv", "vk_percent", "parallel", "df"],
               "zero or positive": ["vkr_percent", "pfe_kw"]},
-    "trafo3w": {"positive": [name.format(side) for name in ("sn_{}_mva", "vn_{}_kv", "vk_{}_percent") for side in _SIDES],
+    "trafo3w": {"positive": [f"{name}_{side}_{unit}" for side in _SIDES
+                             for name, unit in (("sn", "mva"), ("vn", "kv"), ("vk", "percent"))],
                 "zero or positive": [*(f"vkr_{side}_percent" for side in _SIDES), "pfe_kw"]},
     "impedance": {"positive": ["sn_mva"], "zero or positive": ["rft_pu", "xft_pu", "rtf_pu", "xtf_pu"]},
     "xward": {"zero or positive": ["r_ohm"], "positive": ["x_ohm", "vm_pu"], "finite": ["ps_mw", "qs_mvar", "pz_mw"]},
     "ext_grid": {"positive": ["vm_pu"], "finite": ["va_degree"]},
     "gen": {"positive": ["vm_pu"], "finite": ["p_mw", "scaling"]},
-    **dict.fromkeys(("load", "sgen", "storage"), {"finite": ["p_mw", "q_mvar", "scaling"]}),
+    "load": _POWER, "sgen": _POWER, "storage": _POWER,
     "shunt": {"finite": ["p_mw", "q_mvar"]},
     "ward": {"finite": ["ps_mw", "qs_mvar", "pz_mw", "qz_mvar"]},
 }  # fmt: skip

@@ -74,7 +74,8 @@ class NewtonRaphson:
         try:
             self._tightest = self._reach(nothing, nothing)
             ppc = net["_ppc"]
-            self._start = ppc["bus"][:, (VM, VA)], ppc["internal"]["bus"][:, (VM, VA)]
+            if "bus" in ppc["internal"]:  # else there is no branch, and nothing to start from
+                self._start = ppc["bus"][:, (VM, VA)], ppc["internal"]["bus"][:, (VM, VA)]
         except ArithmeticError:
             pass  # then every step starts flat
 

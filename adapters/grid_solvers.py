@@ -28,8 +28,9 @@ class Flow:
     """One solved power flow; arrays follow the net's lines, transformers and external grids and the solver's buses.
 
     Transformers are the two-winding ones, then the three-winding ones; ``transformer_w`` is the power that
-    enters at their high-voltage sides. A line without rating has no loading (NaN). ``own_w`` is what the net's own elements draw
-    and (negative) feed in, in any order. [W] What is dead has no loading and no losses; a dead bus's voltage is NaN.
+    enters at their high-voltage sides. A line without rating has no loading (NaN). ``own_w`` is what the net's own
+    elements draw and (negative) feed in, in any order. [W] What is dead has no loading and no losses; a dead bus's
+    voltage is NaN.
     """
 
     voltage_pu: Vector
@@ -62,6 +63,10 @@ class Solver(Protocol):
         """
 
 
+class NoBranchesError(Exception):
+    """Nothing but buses is left: pandapower itself adds up what stands there, and has no admittances."""
+
+
 class Fast:
     """The net's admittances, read once, and `cosim.core.powerflow` on them.
 
@@ -83,6 +88,8 @@ class Fast:
         pp.runpp(net, numba=False, lightsim2grid=False, tolerance_mva=1e30, trafo_loading="current", max_iteration=1)
         ppc = net["_ppc"]
         inner = ppc["internal"]
+        if "bus" not in inner:
+            raise NoBranchesError
         bus, gen, branch = inner["bus"].real, inner["gen"].real, inner["branch"]
         self._base_va = float(inner["baseMVA"]) * 1e6
         self._lookup, self._n = net["_pd2ppc_lookups"]["bus"], len(bus)

@@ -115,6 +115,10 @@ def _transformers(net: Any) -> list[tuple[int | None, list[int]]]:
     return found
 
 
+_IDLE = 0.02
+"""Loading below which the no-load current makes the power factor; it is then taken as 1. [1]"""
+
+
 def free_power(power_w: Vector, loading: Vector, rating_va: Vector, limit: float) -> Vector:
     """Return the active power that transformers can take beyond the present, at the present power factor. [W]
 
@@ -127,6 +131,6 @@ def free_power(power_w: Vector, loading: Vector, rating_va: Vector, limit: float
     limit
         Loading up to which there is room.
     """
-    busy = loading > 1e-6
+    busy = loading > _IDLE
     most = np.where(busy, np.abs(power_w) * limit / np.where(busy, loading, 1.0), rating_va * limit)
     return np.asarray(most - power_w)

@@ -189,7 +189,7 @@ def rate(
     double[::1] losses,
     double[::1] sent,
 ):
-    """Compute loading (the larger current over its limit), active losses and active power in at the from-end of every branch.
+    """Compute loading (the larger current over its limit), losses and power in at the from-end of every branch.
 
     A row of ``admittance`` is (ff, ft, tf, tt), each re and im; a row of ``limit`` the current limits at both ends.
     """

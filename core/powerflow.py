@@ -18,6 +18,7 @@ References
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
@@ -209,7 +210,7 @@ class PowerFlow:
 
 
 def carried(voltage_at: Callable[[float], Vector]) -> tuple[float, int]:
-    """Find the largest share in [0, 1] for which there are voltages, to 1/256, and the bus with the lowest one there.
+    """Find the largest share in [0, 1] for which there are voltages, to 1/256 of it, and the bus with the lowest there.
 
     Parameters
     ----------
@@ -220,17 +221,19 @@ def carried(voltage_at: Callable[[float], Vector]) -> tuple[float, int]:
     -------
     Share and bus; 0 and -1 if there are no voltages even at share 0.
     """
-    share, weakest = 0.0, -1
-    for further in (0.0, *(0.5**k for k in range(9))):
-        try:
-            voltage = voltage_at(share + further)
-        except ArithmeticError:
-            if further == 0.0:
-                break
-            continue
-        share, weakest = share + further, int(np.nanargmin(voltage))
+    try:
+        share, weakest = 0.0, int(np.nanargmin(voltage_at(0.0)))
+    except ArithmeticError:
+        return 0.0, -1
+    step, refined = 1.0, 0
+    while refined < 9 and step > 1e-9:
+        with contextlib.suppress(ArithmeticError):
+            weakest = int(np.nanargmin(voltage_at(share + step)))
+            share += step
         if share == 1.0:
             break
+        step /= 2
+        refined += share > 0
     return share, weakest
 
 

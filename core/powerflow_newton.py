@@ -11,6 +11,8 @@ References
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any, TypeAlias
 
 import nbklu
@@ -37,7 +39,8 @@ class Newton:
     generators, loads
         Buses with known magnitude and buses with known power; all others are slack.
     start : shape (n,)
-        Known voltages at slack buses, known magnitudes at generators, guesses elsewhere; the angles carry the base. [pu]
+        Known voltages at slack buses, known magnitudes at generators, guesses elsewhere; the angles carry the base.
+        [pu]
     drop : shape (n,)
         Power injected in proportion to the voltage's magnitude. [pu]
     base : shape (n,)
@@ -59,9 +62,9 @@ class Newton:
         self._y, self._start, self._drop, self._base = admittance, start, drop, base
         self._turns, self._loads = np.concatenate([generators, loads]), loads
         self._tolerance = tolerance
-        self._slope: Any = None
+        self._slope: _Factors | None = None
         self._jacobian: _Jacobian | None = None
-        self._anchor: tuple[Complex, Any] | None = None
+        self._anchor: Complex | None = None
 
     def solve(self, power: Complex) -> tuple[Complex, int]:
         """Return voltages and number of steps.
@@ -72,23 +75,21 @@ class Newton:
             If neither the base's solution nor a linear guess leads to one.
         """
         with np.errstate(all="ignore"):  # a diverging iteration overflows before it is given up
-            if self._anchor is None:
-                self._anchor = self._anchored()
+            if self._jacobian is None:
+                self._settle()
             try:
-                return self._iterate(power, *self._anchor)
+                return self._iterate(power, self._guess(power) if self._anchor is None else self._anchor, self._kept)
             except ArithmeticError:
                 return self._iterate(power, self._guess(power))
 
-    def _anchored(self) -> tuple[Complex, Any]:
-        """Return the base's solution, or a guess of it, with the Jacobian's pivots there."""
-        voltage = self._guess(self._base)
+    def _settle(self) -> None:
+        """Solve for the base, to start from there, and choose the pivots that are kept there or at the start."""
         self._jacobian = _Jacobian(self._y, self._turns, self._loads, self._drop)
-        try:
-            voltage, _ = self._iterate(self._base, voltage)
-            injected = voltage * np.conj(self._y @ voltage)
-            return voltage, _factorised(self._jacobian.at(voltage, np.abs(voltage), injected))
-        except ArithmeticError:
-            return voltage, None
+        self._fresh, self._kept = _Factors(self._jacobian.matrix), _Factors(self._jacobian.matrix)
+        with contextlib.suppress(ArithmeticError):
+            self._anchor, _ = self._iterate(self._base, self._guess(self._base))
+        voltage = self._start if self._anchor is None else self._anchor
+        self._kept.choose(self._jacobian.at(voltage, np.abs(voltage), voltage * np.conj(self._y @ voltage)))
 
     def _guess(self, power: Complex) -> Complex:
         """Return the start, its angles moved so that they carry the active power to first order (a DC power flow)."""
@@ -99,13 +100,15 @@ class Newton:
             n = len(self._start)
             total = np.bincount(row, stiffness, n)
             slope = sparse.coo_matrix((-stiffness, (row, column)), (n, n)) + sparse.diags(total)
-            self._slope = _factorised(slope.tocsr()[self._turns][:, self._turns].tocsc())
+            matrix = slope.tocsr()[self._turns][:, self._turns].tocsc()
+            self._slope = _Factors(matrix)
+            self._slope.choose(matrix)
         turn = np.angle(self._start)
         turn[self._turns] += self._slope.solve((power - self._base).real[self._turns])
         voltage: Complex = np.abs(self._start) * np.exp(1j * turn)
         return voltage
 
-    def _iterate(self, power: Complex, voltage: Complex, pivots: Any = None) -> tuple[Complex, int]:
+    def _iterate(self, power: Complex, voltage: Complex, kept: _Factors | None = None) -> tuple[Complex, int]:
         assert self._jacobian is not None
         n_turns = len(self._turns)
         turn, size = np.angle(voltage), np.abs(voltage)
@@ -113,9 +116,12 @@ class Newton:
         for step in range(1, _MAX_ITERATIONS + 1):
             injected = voltage * np.conj(self._y @ voltage)
             matrix = self._jacobian.at(voltage, size, injected)
-            factors = _factorised(matrix) if pivots is None else _refactorised(pivots, matrix)
+            if kept is None:
+                self._fresh.choose(matrix)
+            else:
+                kept.renew(matrix)
             miss = injected - power - self._drop * size
-            way = factors.solve(np.concatenate([miss.real[self._turns], miss.imag[self._loads]]))
+            way = (kept or self._fresh).solve(np.concatenate([miss.real[self._turns], miss.imag[self._loads]]))
             turn[self._turns] -= way[:n_turns]
             size[self._loads] -= way[n_turns:]
             voltage = size * np.exp(1j * turn)
@@ -129,24 +135,35 @@ class Newton:
         raise ArithmeticError("Newton's method found no voltages")
 
 
-def _factorised(matrix: Any) -> Any:
-    """Return KLU's factors of a matrix in sorted columns, pivots chosen for it."""
-    factors = nbklu.KLUSolver32Real(singular_as_error=True)
-    try:
-        factors.analyze(matrix.shape[0], matrix.indptr, matrix.indices)
-        factors.factor(matrix.data)
-    except nbklu.KLUException as error:
-        raise ArithmeticError(f"the power flow's equations are singular: {error}") from error
-    return factors
+class _Factors:
+    """KLU's factors of matrices of one pattern, given in sorted columns."""
+
+    def __init__(self, matrix: Any) -> None:
+        self._klu = nbklu.KLUSolver32Real(singular_as_error=True)
+        with _singular():
+            self._klu.analyze(matrix.shape[0], matrix.indptr, matrix.indices)
+
+    def choose(self, matrix: Any) -> None:
+        """Factorise with pivots chosen for this matrix."""
+        with _singular():
+            self._klu.factor(matrix.data)
+
+    def renew(self, matrix: Any) -> None:
+        """Factorise with the pivots chosen before."""
+        with _singular():
+            self._klu.refactor(matrix.data)
+
+    def solve(self, right: Vector) -> Vector:
+        """Solve for one right-hand side."""
+        return self._klu.solve(right)  # type: ignore[no-any-return]
 
 
-def _refactorised(factors: Any, matrix: Any) -> Any:
-    """Put the factors of a matrix of the same pattern into the place of others, with their pivots."""
+@contextlib.contextmanager
+def _singular() -> Iterator[None]:
     try:
-        factors.refactor(matrix.data)
+        yield
     except nbklu.KLUException as error:
         raise ArithmeticError(f"the power flow's equations are singular: {error}") from error
-    return factors
 
 
 class _Jacobian:
@@ -177,7 +194,7 @@ class _Jacobian:
         )
         self._source = np.concatenate(sources)[numbered.data - 1]
         empty = np.zeros(len(numbered.data))
-        self._matrix = sparse.csc_matrix((empty, numbered.indices, numbered.indptr), (size, size))
+        self.matrix = sparse.csc_matrix((empty, numbered.indices, numbered.indptr), (size, size))
 
     def at(self, voltage: Complex, size: Vector, injected: Complex) -> Any:
         """Return the matrix at given voltages, their magnitudes and injections; the next call overwrites it."""
@@ -187,5 +204,5 @@ class _Jacobian:
         by_size = mutual / size[self._column]
         by_size[self._diagonal] += injected / size - self._drop
         entries = np.concatenate([by_turn.real, by_size.real, by_turn.imag, by_size.imag])
-        self._matrix.data = entries[self._source]
-        return self._matrix
+        self.matrix.data = entries[self._source]
+        return self.matrix

@@ -51,7 +51,7 @@ def build(
     refurbishment: Annotated[int, Field(ge=1, le=3)] = 1,
     weather: str = "bologna",
     step_s: Annotated[float, Field(gt=0)] = 60.0,
-    grid_step_s: Annotated[float, Field(gt=0)] = 300.0,
+    grid_step_s: Annotated[float, Field(gt=0)] = 60.0,
 ) -> Scenario:
     """Build the scenario.
 

@@ -64,7 +64,7 @@ def build(
     building_charger_share: Share = 0.1,
     weather: str = "barcelona",
     step_s: Annotated[float, Field(gt=0)] = 60.0,
-    grid_step_s: Annotated[float, Field(gt=0)] = 300.0,
+    grid_step_s: Annotated[float, Field(gt=0)] = 60.0,
 ) -> Scenario:
     """Build the scenario.
 

@@ -156,6 +156,43 @@ def test_cables_follow_streets_from_bus_to_bus(case):
     assert 0.3 * total < grid.report.length_m < 8 * total
 
 
+def test_every_low_voltage_cable_carries_the_coincident_load_beyond_it(case):
+    _, services, options, grid = case
+    net, known = grid.net, {s.label: s for s in services}
+    at_bus: dict[int, list[Any]] = {}
+    for label, bus in grid.bus_of.items():
+        at_bus.setdefault(bus, []).append(known[label])
+    low = nx.Graph((line.from_bus, line.to_bus) for line in net.line.itertuples() if net.bus.vn_kv[line.from_bus] < 1)
+    roots = {station.lv_bus for station in grid.stations}
+    order = list(nx.dfs_edges(nx.Graph([*low.edges, *(("above", root) for root in roots)]), "above"))
+    beyond = {bus: [0, 0.0] for _, bus in order} | {"above": [0, 0.0]}
+    for bus, members in at_bus.items():
+        beyond[bus] = [sum(s.dwellings for s in members),
+                       sum(max(s.shop_m2 * 100, 3450) if s.shop_m2 else 0 for s in members)]  # fmt: skip
+    for above, bus in reversed(order):
+        beyond[above] = [a + b for a, b in zip(beyond[above], beyond[bus])]
+    depth = {bus: k for k, (_, bus) in enumerate(order)}
+    for line in net.line[net.bus.vn_kv.loc[net.line.from_bus].to_numpy() < 1].itertuples():
+        end = max(line.from_bus, line.to_bus, key=lambda bus: depth[bus])
+        n, fixed = beyond[end]
+        load = coincident_load(n, options["country"], fixed, options.get("dwelling_w", 5750.0))
+        most = math.sqrt(3) * 0.95 * 400 * 0.95 * line.max_i_ka * 1e3 * line.parallel
+        assert load <= most * (1 + 1e-9), line.name
+
+
+def test_the_report_counts_what_was_built(case):
+    *_, grid = case
+    net, report = grid.net, grid.report
+    assert report.n_stations == len(grid.stations) == len(net.trafo)
+    assert report.n_buses == len(net.bus)
+    assert report.design_load_w == pytest.approx(sum(grid.design_load_w.values()))
+    high = net.bus.vn_kv.loc[net.line.from_bus].to_numpy() > 1
+    assert report.mv_length_m == pytest.approx(net.line.length_km[high].sum() * 1e3)
+    assert report.lv_length_m == pytest.approx(net.line.length_km[~high].sum() * 1e3)
+    assert report.bound["stations by transformer"] + report.bound["stations by voltage"] == report.n_stations
+    assert set(report.transformer_loading) == {station.label for station in grid.stations}
+
+
 def test_the_same_input_gives_the_same_grid(case):
     streets, services, options, grid = case
     again = synthesize_grid(streets, services, **options)

@@ -3,13 +3,16 @@
 Both set every load and compute voltages, loadings, losses and imports for the same random demands. pandapower runs in
 a process of its own, with numba if that interpreter has it (``--rival``); medians over both orders. ``engine_ms`` is
 the engine alone, ``step_ms`` a whole step of the adapter. Grids with generators, which need Newton's method, stand
-apart. With mosaik-pandapower-2 beside the rival, a step of that simulator is timed too, all loads set and all voltages
-and loadings read, without mosaik's own cost on its side. The last line is JSON.
+apart. With mosaik-pandapower-2 beside the rival, two whole scenarios are timed as well: loads that change at every
+step, the grid, and somebody who reads all voltages and loadings; there as mosaik simulators with one entity an element,
+here as a `Scenario` that records what it reads. A step's cost is the difference of a long and a short run over the
+difference of their steps, which leaves building and opening out. The last line is JSON.
 """
 
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import logging
 import statistics
@@ -24,24 +27,29 @@ from typing import Any
 import numpy as np
 import pandapower as pp
 
+COUPLED = ("mv_oberrhein", "city_10")
+"""Grids on which two whole scenarios are compared."""
+
 warnings.simplefilter("ignore")
 logging.disable(logging.WARNING)
 
 
 def serve() -> None:
     """Time pandapower on the nets named on standard input; imports nothing of ours."""
+    answers, sys.stdout = sys.stdout, sys.stderr  # mosaik prints
     try:
         import numba
 
-        print(json.dumps({"numba": numba.__version__, "pandapower": pp.__version__}), flush=True)
+        version = numba.__version__
     except ImportError:
-        print(json.dumps({"numba": None, "pandapower": pp.__version__}), flush=True)
+        version = None
+    print(json.dumps({"numba": version, "pandapower": pp.__version__}), flush=True, file=answers)
     for line in sys.stdin:
         task = json.loads(line)
         net = pp.from_json(task["net"])
         demand = np.load(task["demand"])
         answer = mosaik_steps(net, demand) if task["what"] == "mosaik" else runpp_steps(net, demand, task["exact"])
-        print(json.dumps(answer), flush=True)
+        print(json.dumps(answer), flush=True, file=answers)
 
 
 def runpp_steps(net: Any, demand: np.ndarray, exact: str) -> dict[str, Any]:
@@ -63,30 +71,109 @@ def runpp_steps(net: Any, demand: np.ndarray, exact: str) -> dict[str, Any]:
 
 
 def mosaik_steps(net: Any, demand: np.ndarray) -> dict[str, Any]:
-    """Return the seconds of each step of mosaik-pandapower-2; empty if it is not installed."""
+    """Return the seconds of a step in a mosaik scenario around mosaik-pandapower-2; none if it is not installed."""
     try:
+        import mosaik
+        import mosaik_api_v3
         from mosaik_components.pandapower import Simulator
     except ImportError:
-        return {"seconds": []}
+        return {"seconds": None}
+
+    class Loads(mosaik_api_v3.Simulator):
+        """One entity a load, following the demand."""
+
+        def __init__(self) -> None:
+            attributes = ["P[MW]", "Q[MVar]"]
+            model = {"public": True, "params": [], "attrs": attributes}
+            super().__init__({"api_version": "3.0", "type": "time-based", "models": {"Load": model}})
+
+        def create(self, num: int, model: str) -> list[dict[str, str]]:
+            return [{"eid": str(k), "type": model} for k in range(num)]
+
+        def step(self, time: int, inputs: Any, max_advance: int) -> int:
+            self.now = (demand[time // 60 % len(demand)] * 1e-6).tolist()
+            return time + 60
+
+        def get_data(self, asked: Any) -> Any:
+            p, q = self.now
+            return {eid: {"P[MW]": p[int(eid)], "Q[MVar]": q[int(eid)]} for eid in asked}
+
+    class Reader(mosaik_api_v3.Simulator):
+        """Reads everything that it is connected to."""
+
+        def __init__(self) -> None:
+            model = {"public": True, "params": [], "attrs": ["voltage", "loading"]}
+            super().__init__({"api_version": "3.0", "type": "time-based", "models": {"Reader": model}})
+
+        def create(self, num: int, model: str) -> list[dict[str, str]]:
+            return [{"eid": "reader", "type": model}]
+
+        def step(self, time: int, inputs: Any, max_advance: int) -> int:
+            self.read = [list(sources.values()) for sources in inputs.get("reader", {}).values()]
+            return time + 60
+
+        def get_data(self, asked: Any) -> Any:
+            return {}
+
     net.load["p_mw"], net.load["q_mvar"] = 0.0, 0.0  # its inputs come on top
-    sim = Simulator()
-    sim.init("grid", time_resolution=1.0, step_size=60)
-    (root,) = sim.create(1, "Grid", net=net)
-    sim.setup_done()
-    children = {kind: [c["eid"] for c in root["children"] if c["type"] == kind] for kind in ("Bus", "Line", "Trafo")}
-    ask = {eid: ["Vm[pu]"] for eid in children["Bus"]}
-    ask |= {eid: ["loading[%]"] for kind in ("Line", "Trafo") for eid in children[kind]}
-    seconds = []
-    for k, (power, reactive) in enumerate(demand):
-        inputs = {
-            f"Bus-{bus}": {"P_load[MW]": {"source": p * 1e-6}, "Q_load[MVar]": {"source": q * 1e-6}}
-            for bus, p, q in zip(net.load.bus.tolist(), power.tolist(), reactive.tolist())
-        }
+
+    def run(steps: int) -> float:
+        here = {name: {"python": f"rival_here:{name}"} for name in ("Loads", "Grid", "Reader")}
+        module = type(sys)("rival_here")
+        module.Loads, module.Grid, module.Reader = Loads, Simulator, Reader  # type: ignore[attr-defined]
+        sys.modules["rival_here"] = module
+        world = mosaik.World(here)
+        loads = world.start("Loads").Load.create(len(net.load))
+        grid = world.start("Grid", step_size=60).Grid(net=copy.deepcopy(net))
+        reader = world.start("Reader").Reader()
+        child = {entity.eid: entity for entity in grid.children}
+        for load, bus in zip(loads, net.load.bus):
+            world.connect(load, child[f"Bus-{bus}"], ("P[MW]", "P_load[MW]"), ("Q[MVar]", "Q_load[MVar]"))
+        for eid, entity in child.items():
+            if eid.startswith("Bus-"):
+                world.connect(entity, reader, ("Vm[pu]", "voltage"))
+            elif eid.startswith(("Line-", "Trafo-")):
+                world.connect(entity, reader, ("loading[%]", "loading"))
         start = time.perf_counter()
-        sim.step(60 * k, inputs, 60)
-        sim.get_data(ask)
-        seconds.append(time.perf_counter() - start)
-    return {"seconds": seconds}
+        world.run(until=60 * steps, print_progress=False)
+        return time.perf_counter() - start
+
+    few, many = 2, 2 + len(demand)
+    return {"seconds": (run(many) - run(few)) / (many - few)}
+
+
+def scenario_step(net: Any, demand: np.ndarray) -> float:
+    """Return the seconds of a step in a scenario of ours around the same loads."""
+    from cosim import Clock, Scenario
+    from cosim.adapters.grid import Grid
+    from cosim.core import Adapter, Output, Step
+
+    labels = [f"load {k}" for k in net.load.index]
+
+    class Loads(Adapter):
+        def __init__(self) -> None:
+            self.power = Output("W", labels, kind="mean")
+            self.reactive_power = Output("var", labels, kind="mean")
+
+        def advance(self, step: Step) -> None:
+            self.power.value, self.reactive_power.value = demand[int(step.start_s) // 60 % len(demand)]
+
+    net = pp.from_json_string(pp.to_json(net))
+    net.load["p_mw"], net.load["q_mvar"] = 0.0, 0.0
+
+    def run(steps: int) -> float:
+        grid = Grid(net, connection_points=dict(zip(labels, net.load.bus)), voltage_band_pu=(0.01, 10.0))
+        scenario = Scenario(Clock("2025-01-01", hours=steps / 60, step_s=60), loads=Loads(), grid=grid)
+        for name in ("power", "reactive_power"):
+            scenario.connect(f"loads.{name}", f"grid.{name}")
+        scenario.record("grid.voltage", "grid.line_loading", "grid.transformer_loading")
+        with tempfile.TemporaryDirectory() as folder:
+            start = time.perf_counter()
+            scenario.run(Path(folder, "run"))
+            return time.perf_counter() - start
+
+    few, many = 60, 660
+    return (run(many) - run(few)) / (many - few)
 
 
 def city(side: int) -> Any:
@@ -170,7 +257,7 @@ def ours(net: Any, demand: np.ndarray) -> dict[str, Any]:
     grid = Grid(net, connection_points={f"load {k}": bus for k, bus in zip(net.load.index, net.load.bus)})
     grid.open()
     engine, step, voltages = [], [], []
-    solver: Any = grid._solver
+    solver = grid._states.solver
     for power, reactive in demand:
         start = time.perf_counter()
         solver.solve(power, reactive)
@@ -190,6 +277,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rival", default=sys.executable, help="interpreter that runs pandapower, best with numba")
     parser.add_argument("--steps", type=int, default=12)
+    parser.add_argument("--only", nargs="*", help="names of some of the grids")
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.serve:
@@ -199,6 +287,8 @@ def main() -> None:
     table: dict[str, dict[str, Any]] = {"plain": {}, "meshed": {}, "held": {}}
     with tempfile.TemporaryDirectory() as folder:
         for name, (net, kind) in nets().items():
+            if args.only and name not in args.only:
+                continue
             if "tap_dependency_table" not in net.trafo:
                 net.trafo["tap_dependency_table"] = False
             net.load["scaling"] = 1.0
@@ -219,7 +309,14 @@ def main() -> None:
             theirs = rival.ask(what="runpp", **files)["seconds"]
             theirs += rival.ask(what="runpp", **files)["seconds"]
             second = ours(net, demand)
-            mosaik = rival.ask(what="mosaik", **files)["seconds"] if kind != "held" else []
+            coupled, theirs_coupled = [], []
+            if name in COUPLED:
+                for _ in range(2):
+                    coupled.append(scenario_step(net, demand))
+                    theirs_coupled.append(rival.ask(what="mosaik", **files)["seconds"])
+                    theirs_coupled.append(rival.ask(what="mosaik", **files)["seconds"])
+                    coupled.append(scenario_step(net, demand))
+            compared = coupled and theirs_coupled[0] is not None
             exact = np.load(files["exact"])
             live = ~np.isnan(exact[0])
             engine = statistics.median(first["engine"] + second["engine"])
@@ -229,8 +326,9 @@ def main() -> None:
                 "runpp_ms": 1e3 * statistics.median(theirs), "engine_ms": 1e3 * engine, "step_ms": 1e3 * step,
                 "speedup": statistics.median(theirs) / engine, "speedup_step": statistics.median(theirs) / step,
                 "max_dv_pu": float(np.abs(exact[:, live] - first["voltages"]).max()),
-                "mosaik_ms": 1e3 * statistics.median(mosaik) if mosaik else None,
-                "speedup_mosaik": statistics.median(mosaik) / step if mosaik else None,
+                "mosaik_ms": 1e3 * statistics.median(theirs_coupled) if compared else None,
+                "scenario_ms": 1e3 * statistics.median(coupled) if coupled else None,
+                "speedup_mosaik": statistics.median(theirs_coupled) / statistics.median(coupled) if compared else None,
             }  # fmt: skip
             table[kind][str(len(net.bus))] = row
             print(json.dumps(row), flush=True)
@@ -243,7 +341,7 @@ def main() -> None:
         "speedup_over_runpp_meshed": {n: round(row["speedup"], 1) for n, row in meshed.items()},
         "speedup_over_runpp_with_generators": {n: round(row["speedup"], 1) for n, row in generators.items()},
         "speedup_over_mosaik_pandapower": {
-            n: round(row["speedup_mosaik"], 1) for n, row in plain.items() if row["speedup_mosaik"]
+            n: round(row["speedup_mosaik"], 1) for n, row in plain.items() if row["speedup_mosaik"] is not None
         },
         "max_dv_pu": {n: row["max_dv_pu"] for n, row in (plain | generators).items()},
         "detail": [*plain.values(), *meshed.values(), *generators.values()],
