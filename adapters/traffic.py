@@ -57,8 +57,8 @@ class Traffic(Adapter):
     extra_options
         Further options as on SUMO's command line, e.g. ``("--scale", "0.5")``; they win over the configuration.
     fidelity
-        ``"micro"``: every vehicle second by second; ``"meso"``: queues, some ten times faster; as the configuration
-        says if None.
+        ``"micro"``: every vehicle second by second; ``"meso"``: SUMO's queue model, with junctions and lights, much
+        faster and coarser; as the configuration says if None.
     connection
         How SUMO runs: see `Session`.
     electric
@@ -218,6 +218,8 @@ class Traffic(Adapter):
             options |= {"seed": str(self.seed), "random": "false"}
         if self.fidelity:
             options["mesosim"] = "true" if self.fidelity == "meso" else "false"
+            # SUMO's default is queues without junctions, in which no light is ever red.
+            options["meso-junction-control"] = given.get("meso-junction-control", "true")
         staged = stage(
             self.configuration, folder, options=options | dict(further or {}),
             additionals=[self._measures.define(period_s)],

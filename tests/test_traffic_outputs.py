@@ -54,7 +54,8 @@ def test_emissions_by_class_add_up_to_those_by_edge_and_equal_sumos(mixed, tmp_p
         '<additional><edgeData id="b" type="emissions" withInternal="true" vTypes="bus" file="buses.xml"/></additional>'
     )
     mesosim = "true" if fidelity == "meso" else "false"
-    tool("sumo", "-c", mixed, "-a", extra, "--no-step-log", "--mesosim", mesosim, "--emission-output.precision", 6)
+    tool("sumo", "-c", mixed, "-a", extra, "--no-step-log", "--mesosim", mesosim, "--emission-output.precision", 6,
+         "--meso-junction-control", "true")  # fmt: skip
     buses = total(tmp_path / "buses.xml", "CO2_abs")
     assert run.integral("co2_by_class")[2] * 1e6 == pytest.approx(buses, rel=1e-6)
 
@@ -93,7 +94,7 @@ def test_density_is_vehicles_over_length_and_noise_is_harmonoise(town, tmp_path)
 def test_the_mesoscopic_run_equals_the_sumo_programs_own(town, tmp_path):
     run = Run(Traffic(town / "run.sumocfg", fidelity="meso"), tmp_path / "ours", MINUTES)
     assert run.error is None
-    reference = bare(town / "run.sumocfg", tmp_path / "bare", "--mesosim", "true")
+    reference = bare(town / "run.sumocfg", tmp_path / "bare", "--mesosim", "true", "--meso-junction-control", "true")
     assert rows(run.trips) == rows(reference / "tripinfos.xml")
     n_rows = len(list(ET.parse(reference / "emissions.xml").iter("edge")))
     expected = total(reference / "emissions.xml", "CO2_abs")
