@@ -208,7 +208,7 @@ class Traffic(Adapter):
         }
         if self._may_bar:
             options["ignore-route-errors"] = "true"  # else whoever cannot reach a closed street would end the run
-        if float(given.get("route-steps") or _ROUTE_AHEAD_S) < 2 * period_s:
+        if 0 < float(given.get("route-steps") or _ROUTE_AHEAD_S) < 2 * period_s:
             options["route-steps"] = str(round(2 * period_s))  # who departs in a step must be known when it begins
         if follows:
             options["tripinfo-output"] = str(self._measures.file)

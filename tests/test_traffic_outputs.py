@@ -102,9 +102,8 @@ def test_the_mesoscopic_run_equals_the_sumo_programs_own(town, tmp_path):
     assert run["arrived"][-1] == 30
 
 
-def test_traci_says_the_same_as_libsumo_and_warns_of_its_port(town, tmp_path):
-    given = {1: {"speed_limit": np.full(24, 8.0), "demand_factor": [0.7]}}
-
+@pytest.mark.parametrize("given", [{}, {1: {"speed_limit": np.full(24, 8.0), "demand_factor": [0.7]}}])
+def test_traci_says_the_same_as_libsumo(town, tmp_path, given):
     def run(connection: str) -> Run:
         adapter = Traffic(town / "run.sumocfg", seed=5, connection=connection, zones={"A0A1": "a"}, noise=True)
         return Run(adapter, tmp_path / connection, MINUTES, given)
@@ -114,6 +113,9 @@ def test_traci_says_the_same_as_libsumo_and_warns_of_its_port(town, tmp_path):
     for name in one.series:
         assert one[name].tobytes() == two[name].tobytes()
     assert rows(one.trips) == rows(two.trips)
+
+
+def test_traci_warns_of_its_port(town, tmp_path):
     code = textwrap.dedent(f"""
         from pathlib import Path
         from cosim.adapters.traffic import Traffic
