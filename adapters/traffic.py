@@ -201,29 +201,10 @@ class Traffic(Adapter):
         self._measures = EdgeMeasures(
             self.network, self.emission_classes, folder, noise=self._hears, trips=trips if follows else None
         )
-        options = {
-            "error-log": str(session.error_log),
-            "no-step-log": "true",
-            "emission-output.precision": str(max(EMISSION_DIGITS, int(given.get("emission-output.precision", 0)))),
-        }
-        if self._may_bar:
-            options["ignore-route-errors"] = "true"  # else whoever cannot reach a closed street would end the run
-        if 0 < float(given.get("route-steps") or _ROUTE_AHEAD_S) < 2 * period_s:
-            options["route-steps"] = str(round(2 * period_s))  # who departs in a step must be known when it begins
-        if follows:
-            options["tripinfo-output"] = str(self._measures.file)
-        elif not given.get("tripinfo-output"):
-            options["tripinfo-output"] = str(trips)
-        if self.seed is not None:
-            options |= {"seed": str(self.seed), "random": "false"}
-        if self.fidelity:
-            options["mesosim"] = "true" if self.fidelity == "meso" else "false"
-            # SUMO's default is queues without junctions, in which no light is ever red.
-            options["meso-junction-control"] = given.get("meso-junction-control", "true")
-        staged = stage(
-            self.configuration, folder, options=options | dict(further or {}),
-            additionals=[self._measures.define(period_s)],
-        )  # fmt: skip
+        options = {"error-log": str(session.error_log), **self._options(period_s), **(further or {})}
+        if follows or not given.get("tripinfo-output"):  # else they go where the configuration says, in the folder
+            options["tripinfo-output"] = str(self._measures.file if follows else trips)
+        staged = stage(self.configuration, folder, options=options, additionals=[self._measures.define(period_s)])
         session.start(staged)
         self._session, self._period_s, self._time_s = session, period_s, self.configuration.begin_s
         with session.speaking("cannot load"):
@@ -233,6 +214,25 @@ class Traffic(Adapter):
                 session.api, self.network, self.programs, toll_s_per_eur=_S_PER_H / self.value_of_time,
                 seed=self.seed or 0, failures=session.failures,
             )  # fmt: skip
+
+    def _options(self, period_s: float) -> dict[str, str]:
+        """Return the options that win over the configuration's."""
+        given = self.configuration.options
+        options = {
+            "no-step-log": "true",
+            "emission-output.precision": str(max(EMISSION_DIGITS, int(given.get("emission-output.precision", 0)))),
+        }
+        if self._may_bar:
+            options["ignore-route-errors"] = "true"  # else whoever cannot reach a closed street would end the run
+        if 0 < float(given.get("route-steps") or _ROUTE_AHEAD_S) < 2 * period_s:
+            options["route-steps"] = str(round(2 * period_s))  # who departs in a step must be known when it begins
+        if self.seed is not None:
+            options |= {"seed": str(self.seed), "random": "false"}
+        if self.fidelity:
+            options["mesosim"] = "true" if self.fidelity == "meso" else "false"
+            # SUMO's default is queues without junctions, in which no light is ever red.
+            options["meso-junction-control"] = given.get("meso-junction-control", "true")
+        return options
 
     def advance(self, step: Step) -> None:
         """Simulate one exchange step.
@@ -248,8 +248,8 @@ class Traffic(Adapter):
             return
         session = self._prepare(step.length_s)
         end_s, until_s = self.configuration.end_s, self._time_s + step.length_s
-        partial = end_s is not None and until_s > end_s
-        stop_s = end_s if partial and end_s is not None else until_s
+        stop_s = until_s if end_s is None else min(until_s, end_s)
+        partial = stop_s < until_s
         with session.speaking("stopped"):
             self._apply(stop_s)
             departed = self._simulate(session, stop_s)
