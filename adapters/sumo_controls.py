@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from cosim.core import Input
     from cosim.core.ports import Vector
 
+_ENDLESS_S = 1e6
 _TIMETABLED = frozenset({"bus", "coach", "tram", "rail", "rail_urban", "rail_electric", "rail_fast", "subway", "ship"})
 
 
@@ -114,10 +115,13 @@ class Controls:
                 light = signal_program.labels[row]
                 self._api.trafficlight.setProgram(light, self._programs[light][number])
         self._demand = float(demand_factor.value[0])
-        self._bar(closed, permission)
+        barred = self._bar(closed, permission)
         charged = np.flatnonzero(toll.value)
         self._toll_s = {toll.labels[row]: float(toll.value[row]) * self._toll_s_per_eur for row in charged}
         self._weigh()
+        if barred:
+            for v in self._api.vehicle.getLoadedIDList():
+                self._turn_away(v)
         if self.every_second:
             self.second([v for v in self._api.vehicle.getLoadedIDList() if not self._has_departed(v)], ())
 
@@ -146,8 +150,8 @@ class Controls:
         for number, own in enumerate(self._network.lane_speeds[row]):
             self._api.lane.setMaxSpeed(f"{edge}_{number}", own)
 
-    def _bar(self, closed: Input, permission: Input) -> None:
-        """Set the permissions of the lanes whose edge was closed, opened, or changed for a class."""
+    def _bar(self, closed: Input, permission: Input) -> bool:
+        """Set the permissions of lanes whose edge was closed, opened, or changed for a class; tell whether any was."""
         classes = list(dict.fromkeys(label.rpartition("|")[2] for label in permission.labels))
         width = max(len(classes), 1)
         rows = {*self._changed(closed), *(at // width for at in self._changed(permission))}
@@ -167,13 +171,12 @@ class Controls:
             everyone = set().union(*own)
             left = set() if closed.value[row] else (everyone | granted) - denied
             if lost := everyone - left:
-                self._forbidden[edge] = frozenset(lost)
+                # Vehicles of the class "ignoring" do not see permissions: a closed edge costs them time without end.
+                self._forbidden[edge] = frozenset(lost | ({"ignoring"} if closed.value[row] else set()))
                 self.barred = True
             else:
                 self._forbidden.pop(edge, None)
-        if rows and self._forbidden:
-            for v in self._api.vehicle.getLoadedIDList():
-                self._turn_away(v)
+        return bool(rows)
 
     def _weigh(self) -> None:
         """Give every edge its present travel time and its toll in the driver's time; afterwards, free flow again."""
@@ -182,6 +185,8 @@ class Controls:
             free_s = self._network.length_m / self._network.speed_limit
             for edge, free in zip(self._network.labels, free_s):
                 time_s = self._api.edge.getTraveltime(edge) + self._toll_s.get(edge, 0.0) if weighing else free
+                if "ignoring" in self._forbidden.get(edge, ()):
+                    time_s = _ENDLESS_S
                 self._api.edge.adaptTraveltime(edge, time_s)
         self._weighed = weighing
 

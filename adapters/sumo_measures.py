@@ -26,7 +26,7 @@ _EMITTED = "sampledSeconds CO2_abs PMx_abs NOx_abs fuel_abs"
 _DRIVEN = "sampledSeconds timeLoss distance"
 _INTERVAL = re.compile(rb'<interval [^>]*?id="cosim\.(\w+)"(?:/>|>(.*?)</interval>)', re.S)
 _EMISSION_ROW = re.compile(
-    rb'<edge id="([^"]*)" sampledSeconds="([^"]*)" CO2_abs="([^"]*)" PMx_abs="([^"]*)" '
+    rb'<edge id="([^"]*)" sampledSeconds="([^"]*)"(?: numEdges="[^"]*")? CO2_abs="([^"]*)" PMx_abs="([^"]*)" '
     rb'NOx_abs="([^"]*)" fuel_abs="([^"]*)"'
 )
 # The time loss is left out where nobody was.

@@ -23,7 +23,6 @@ _FIRST_GUESS_S = 60.0
 _KG_PER_MG = 1e-6
 _S_PER_H = 3600.0
 _ROUTE_AHEAD_S = 200.0  # SUMO's own default of route-steps
-_NO_ROUTE = r"(?:No route for v|V)ehicle '(?P<who>.*)' (?:found|has no valid route).*"
 _OPEN_PORT = (
     "SUMO listens for TraCI on every network interface and takes the first who connects: use it on trusted networks"
 )
@@ -58,8 +57,8 @@ class Traffic(Adapter):
     extra_options
         Further options as on SUMO's command line, e.g. ``("--scale", "0.5")``; they win over the configuration.
     fidelity
-        ``"micro"``: every vehicle second by second; ``"meso"``: queues, some ten times faster; as the configuration
-        says if None.
+        ``"micro"``: every vehicle second by second; ``"meso"``: SUMO's queue model, with junctions and lights, much
+        faster and coarser; as the configuration says if None.
     connection
         How SUMO runs: see `Session`.
     electric
@@ -171,7 +170,7 @@ class Traffic(Adapter):
         self.teleports = Output("vehicle", network, "end")
         self.collisions = Output("vehicle", network, "end")
         self._session: Session | None = None
-        self._hears, self._period_s = noise, 0.0
+        self._hears, self._may_bar, self._period_s = noise, False, 0.0
 
     def open(self) -> None:
         """Start SUMO and load the scenario.
@@ -183,7 +182,7 @@ class Traffic(Adapter):
         CosimError
             If there is no folder, or SUMO runs in this process already.
         """
-        self.finished = False
+        self.finished, self._may_bar = False, False
         if self.connection != "libsumo":
             self.report("open port", self.connection, _OPEN_PORT)
         step_s = self.configuration.step_length_s
@@ -202,26 +201,10 @@ class Traffic(Adapter):
         self._measures = EdgeMeasures(
             self.network, self.emission_classes, folder, noise=self._hears, trips=trips if follows else None
         )
-        options = {
-            "error-log": str(session.error_log),
-            "no-step-log": "true",
-            "ignore-route-errors": "true",  # else whoever cannot reach a closed street would end the run
-            "emission-output.precision": str(max(EMISSION_DIGITS, int(given.get("emission-output.precision", 0)))),
-        }
-        if float(given.get("route-steps") or _ROUTE_AHEAD_S) < 2 * period_s:
-            options["route-steps"] = str(round(2 * period_s))  # who departs in a step must be known when it begins
-        if follows:
-            options["tripinfo-output"] = str(self._measures.file)
-        elif not given.get("tripinfo-output"):
-            options["tripinfo-output"] = str(trips)
-        if self.seed is not None:
-            options |= {"seed": str(self.seed), "random": "false"}
-        if self.fidelity:
-            options["mesosim"] = "true" if self.fidelity == "meso" else "false"
-        staged = stage(
-            self.configuration, folder, options=options | dict(further or {}),
-            additionals=[self._measures.define(period_s)],
-        )  # fmt: skip
+        options = {"error-log": str(session.error_log), **self._options(period_s), **(further or {})}
+        if follows or not given.get("tripinfo-output"):  # else they go where the configuration says, in the folder
+            options["tripinfo-output"] = str(self._measures.file if follows else trips)
+        staged = stage(self.configuration, folder, options=options, additionals=[self._measures.define(period_s)])
         session.start(staged)
         self._session, self._period_s, self._time_s = session, period_s, self.configuration.begin_s
         with session.speaking("cannot load"):
@@ -231,6 +214,25 @@ class Traffic(Adapter):
                 session.api, self.network, self.programs, toll_s_per_eur=_S_PER_H / self.value_of_time,
                 seed=self.seed or 0, failures=session.failures,
             )  # fmt: skip
+
+    def _options(self, period_s: float) -> dict[str, str]:
+        """Return the options that win over the configuration's."""
+        given = self.configuration.options
+        options = {
+            "no-step-log": "true",
+            "emission-output.precision": str(max(EMISSION_DIGITS, int(given.get("emission-output.precision", 0)))),
+        }
+        if self._may_bar:
+            options["ignore-route-errors"] = "true"  # else whoever cannot reach a closed street would end the run
+        if 0 < float(given.get("route-steps") or _ROUTE_AHEAD_S) < 2 * period_s:
+            options["route-steps"] = str(round(2 * period_s))  # who departs in a step must be known when it begins
+        if self.seed is not None:
+            options |= {"seed": str(self.seed), "random": "false"}
+        if self.fidelity:
+            options["mesosim"] = "true" if self.fidelity == "meso" else "false"
+            # SUMO's default is queues without junctions, in which no light is ever red.
+            options["meso-junction-control"] = given.get("meso-junction-control", "true")
+        return options
 
     def advance(self, step: Step) -> None:
         """Simulate one exchange step.
@@ -246,13 +248,13 @@ class Traffic(Adapter):
             return
         session = self._prepare(step.length_s)
         end_s, until_s = self.configuration.end_s, self._time_s + step.length_s
-        partial = end_s is not None and until_s > end_s
-        stop_s = end_s if partial and end_s is not None else until_s
+        stop_s = until_s if end_s is None else min(until_s, end_s)
+        partial = stop_s < until_s
         with session.speaking("stopped"):
             self._apply(stop_s)
             departed = self._simulate(session, stop_s)
             energy_wh = self._charging.take()
-            self._check_routes(session, departed)
+            self._count_cancelled(session, departed)
             self._count()
             origins = self._origins(departed)
             if self._departs_s:
@@ -285,7 +287,7 @@ class Traffic(Adapter):
         return {"sumo": importlib.metadata.version("libsumo")}
 
     def _prepare(self, length_s: float) -> Session:
-        """Check the length of a step; SUMO takes the period of its output when it loads, and not later."""
+        """Check a step; SUMO takes the period of its output, and whom it forgives, when it loads and not later."""
         sumo_step_s = self.configuration.step_length_s
         n_steps = round(length_s / sumo_step_s)
         if n_steps < 1 or abs(n_steps * sumo_step_s - length_s) > 1e-6:
@@ -293,10 +295,17 @@ class Traffic(Adapter):
                 f"traffic is stepped by {length_s:g} s: it must be a whole multiple of SUMO's step-length, "
                 f"{sumo_step_s:g} s"
             )
-        if length_s != self._period_s:
+        # Whoever is connected to an input speaks from the first step on.
+        may_bar = any(port.value is not port.default for port in (self.closed, self.permission))
+        if length_s != self._period_s or (may_bar and not self._may_bar):
             if self._time_s != self.configuration.begin_s:
-                raise CosimError(f"traffic is stepped by {length_s:g} s after {self._period_s:g} s: keep one step")
+                raise CosimError(
+                    f"traffic is stepped by {length_s:g} s after {self._period_s:g} s: keep one step"
+                    if length_s != self._period_s
+                    else "closed or permission was first heard after the first step: deliver them from there on"
+                )
             self.close()
+            self._may_bar = may_bar
             self._start(length_s)
         if self._session is None:
             raise CosimError("traffic is not open: call open() before advance()")
@@ -330,15 +339,11 @@ class Traffic(Adapter):
                 self._controls.second(api.simulation.getLoadedIDList(), now)
         return departed
 
-    def _check_routes(self, session: Session, departed: Iterable[str]) -> None:
-        """End the run as the ``sumo`` program would, unless it is a measure that keeps somebody from his way."""
-        tolerant = self.configuration.options.get("ignore-route-errors", "false") not in ("false", "0", "no", "off")
+    def _count_cancelled(self, session: Session, departed: Iterable[str]) -> None:
+        """Count those who found no way to begin with among the trips that measures have cancelled."""
         if self._controls.barred:
-            lost = {told["who"] for told in session.new_messages(f"Warning: {_NO_ROUTE}")}
-            self._controls.cancelled |= lost - set(departed)
-        elif not tolerant and (told := session.new_messages(f"Error: .*|Warning: {_NO_ROUTE}")):
-            self.close()
-            raise session.failure("stopped", [words[0].partition(": ")[2] for words in told])
+            told = session.new_messages("Warning: (?:No route for v|V)ehicle '(.*)' (?:found|has no valid route)")
+            self._controls.cancelled |= {match[1] for match in told} - set(departed)
 
     def _count(self) -> None:
         """Assign the counts of the network."""

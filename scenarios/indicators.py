@@ -43,8 +43,8 @@ def traffic_indicators(result: Result) -> dict[str, Indicator]:
         return {}
     metres = float(result.integral("traffic.travel").sum())
     seconds = float(result.integral("traffic.vehicles").sum())
-    last = {name: float(result.total(f"traffic.{name}").iloc[-1])
-            for name in ("inserted", "arrived", "running", "waiting", "teleports")}  # fmt: skip
+    counts = ("inserted", "arrived", "running", "waiting", "cancelled", "teleports", "collisions")
+    last = {name: float(result.total(f"traffic.{name}").iloc[-1]) for name in counts}
     return {
         "vehicle-kilometres": Indicator(metres / 1000, "km", None, "driven by all vehicles"),
         "mean speed": Indicator(
@@ -57,6 +57,8 @@ def traffic_indicators(result: Result) -> dict[str, Indicator]:
         "trips completed": Indicator(last["arrived"], "vehicles", "higher", "vehicles arrived"),
         "on the road at the end": Indicator(last["running"], "vehicles", None, "including parked ones"),
         "waiting to start at the end": Indicator(last["waiting"], "vehicles", "lower", "insertion backlog"),
+        "trips cancelled": Indicator(last["cancelled"], "vehicles", "lower", "a measure left them no way to begin"),
+        "collisions": Indicator(last["collisions"], "vehicles", "lower", "vehicles that overlapped"),
         "teleports": Indicator(last["teleports"], "vehicles", "lower", "jams that SUMO resolved by moving a vehicle"),
         "tailpipe CO2": Indicator(float(result.integral("traffic.co2").sum()), "kg", "lower", "HBEFA, as in SUMO"),
         "tailpipe NOx": Indicator(float(result.integral("traffic.nox").sum()) * 1000, "g", "lower", "as CO2"),

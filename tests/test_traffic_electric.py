@@ -55,7 +55,8 @@ def test_electric_cars_drive_as_before_and_tell_what_they_drew(town, variant, tm
     assert flow(run.trips) == flow(usual.trips)
     assert run.integral("co2").sum() < usual.integral("co2").sum()
     mesosim = "true" if fidelity == "meso" else "false"
-    drawn = batteries(bare(variant, tmp_path / "bare", "--mesosim", mesosim) / "tripinfos.xml")
+    options = ("--mesosim", mesosim, "--meso-junction-control", "true")
+    drawn = batteries(bare(variant, tmp_path / "bare", *options) / "tripinfos.xml")
     assert set(drawn) == set(CHOSEN)
     np.testing.assert_allclose(run["trip_energy"][-1], [drawn[trip] for trip in CHOSEN], rtol=1e-12)
     assert (run["trip_energy"][-1] > 0.05 * 3.6e6 * 0.3).all()  # some 50 Wh at least for a third of a kilometre

@@ -89,9 +89,9 @@ def test_who_is_under_way_turns_off_before_an_edge_that_closes(town, tmp_path):
     adapter = Traffic(town / "run.sumocfg")
     first = int(usual["travel"][0].argmax())
     busiest = int(np.where(np.arange(24) == first, 0, usual["travel"][1]).argmax())
-    run = Run(adapter, tmp_path / "closed", MINUTES, {1: {
-        "closed": one(adapter, "closed", **{usual.labels[busiest]: 1.0}),
-    }})  # fmt: skip
+    run = Run(adapter, tmp_path / "closed", MINUTES, {
+        0: {"closed": adapter.closed.default}, 1: {"closed": one(adapter, "closed", **{usual.labels[busiest]: 1.0})},
+    })  # fmt: skip
     assert run["travel"][0].tobytes() == usual["travel"][0].tobytes()
     # Only those who were on the edge, or in the junction before it, leave it.
     assert run["travel"][2:, busiest].sum() == 0
@@ -135,8 +135,9 @@ def test_a_class_is_barred_from_an_edge_and_let_in_where_it_was_not(town, tmp_pa
     only.write_text(only.read_text().replace(NET, "bus.net.xml"))
     adapter = Traffic(only, permission_classes=("passenger",))
     edge = adapter.network.labels.index("A1B1")
-    assert adapter.permission.default[edge] == 0
-    assert adapter.permission.default.sum() == 23
+    default = np.array(adapter.permission.default)
+    assert default[edge] == 0
+    assert default.sum() == 23
 
 
 def test_a_toll_that_costs_more_than_the_detour_is_avoided(town, tmp_path):
@@ -186,6 +187,7 @@ def test_every_input_used_gives_the_same_bytes_again(town, tmp_path):
     def run(name: str) -> Run:
         adapter = Traffic(town / "run.sumocfg", seed=3, permission_classes=("passenger",))
         given = {
+            0: {"closed": adapter.closed.default},
             1: {"speed_limit": np.full(24, 8.0), "closed": one(adapter, "closed", B1C1=1.0), "demand_factor": [1.5]},
             2: {"toll": one(adapter, "toll", A1B1=2.0), "closed": adapter.closed.default},
             3: {"permission": one(adapter, "permission", A1A2__passenger=0.0), "demand_factor": [0.5]},
@@ -212,6 +214,14 @@ def test_an_impossible_input_is_one_clear_error(town, tmp_path, port, value, wor
     run = Run(adapter, tmp_path, [60.0], {0: {port: np.full(len(inputs(adapter)[port]), value)}})
     assert run.error is not None
     assert run.error.startswith("CosimError: " + words)
+
+
+def test_a_closure_that_nobody_announced_is_refused(town, tmp_path):
+    adapter = Traffic(town / "run.sumocfg")
+    run = Run(adapter, tmp_path, MINUTES, {1: {"closed": one(adapter, "closed", B1C1=1.0)}})
+    assert run.error == (
+        "CosimError: closed or permission was first heard after the first step: deliver them from there on"
+    )
 
 
 def test_an_unknown_signal_program_is_refused(signals, tmp_path):
