@@ -313,8 +313,11 @@ class FleetModel:
         leaves = self._depart[s.trip[v]] - self.notice_s
         # Behind its last trip a vehicle is expected to leave when it left on its first day.
         again = time_s + (self._first_s[v] - self.notice_s - time_s) % DAY_S
-        left = np.maximum(np.where(np.isfinite(leaves), leaves, again) - time_s, 0.0)
-        target = np.maximum(cars["target_soc"][v] * capacity, self._next_needs(v, self.plan.ahead_j))
+        leaves = np.where(np.isfinite(leaves), leaves, again)
+        left = np.maximum(leaves - time_s, 0.0)
+        stays_long = leaves - s.since_s[v] >= cars["target_after_s"][v]
+        target = np.where(stays_long, cars["target_soc"][v] * capacity, 0.0)
+        target = np.maximum(target, self._next_needs(v, self.plan.ahead_j))
         lacking = np.minimum(target, capacity) - charge
         into = efficiency * step_s  # energy into the battery over power from the grid
         full = np.minimum(rate, np.maximum(capacity - charge, 0.0) / into)

@@ -11,7 +11,7 @@ import pandas as pd
 
 from cosim import CosimError, Scenario
 from cosim.core.fleet import CIRCUITY
-from cosim.core.fleet_plan import FleetPlan
+from cosim.core.fleet_plan import FleetPlan, with_defaults
 from cosim.core.mappings import link
 from cosim.core.random import uniform
 from cosim.scenarios.chargers import EFFICIENCY
@@ -29,6 +29,9 @@ J_PER_M = 0.18 * 3600
 """Driving energy that a plan expects: 180 Wh/km, a medium car of the year round with heating. Assumption. [J/m]"""
 MPS = 25 / 3.6
 """Speed that a plan expects. [m/s] Assumption."""
+TARGET_AFTER_S = 4 * 3600.0
+"""Drivers want a full battery after a stay of this length, and from a shorter one what the next trips need. [s]
+Assumption."""
 PLUG_IN_SOC = (0.5, 0.95)
 """State of charge below which drivers plug in, drawn evenly between these for each. Chosen so that they plug in about
 three times a week from a battery more than half full, as in the Electric Nation trial (Western Power Distribution and
@@ -104,6 +107,7 @@ def fleet_plan(
             "ac_w": ONBOARD_W / EFFICIENCY,
             "plug_in_soc": low + (high - low) * uniform(seed, "plugs in below", labels),
             "drive_j_per_m": J_PER_M,
+            "target_after_s": TARGET_AFTER_S,
             **(cars or {}),
         },
         index=labels,
@@ -190,7 +194,7 @@ def district_fleet(
         {"capacity_j": 3600 * models[(uniform(seed, "electric model", labels) * len(models)).astype(int)],
          "soc": 0.5 + 0.45 * uniform(seed, "charge", labels), "home": [f"{p} at home" for p in labels],
          "plug_in_soc": low + (high - low) * uniform(seed, "plugs in below", labels), "drive_j_per_m": J_PER_M,
-         **(cars or {})},
+         "target_after_s": TARGET_AFTER_S, **(cars or {})},
         index=labels,
     )  # fmt: skip
     at_home = pd.DataFrame(
@@ -282,4 +286,4 @@ def connect_fleet(
 def combine(*tables: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
     """Return one set of tables for `FleetPlan.from_tables` from several, e.g. of cars and of buses."""
     names: Sequence[str] = ("vehicles", "trips", "places", "stations")
-    return {name: pd.concat([table[name] for table in tables]) for name in names}
+    return {name: pd.concat([with_defaults(name, table[name]) for table in tables]) for name in names}
