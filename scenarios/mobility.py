@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import networkx as nx
@@ -12,6 +12,7 @@ import pandas as pd
 from cosim import CosimError, Scenario
 from cosim.core.fleet import CIRCUITY
 from cosim.core.fleet_plan import FleetPlan, with_defaults
+from cosim.core.fleet_strategies import Delayed, GridLimited, Plain, PvFollowing, Strategy, ValleyFilling
 from cosim.core.mappings import link
 from cosim.core.random import uniform
 from cosim.scenarios.chargers import EFFICIENCY
@@ -21,6 +22,10 @@ from cosim.scenarios.demand_city import OUTSIDE
 from cosim.scenarios.population import DAY_S, Habits, activity_chains
 from cosim.scenarios.streets import Net
 
+STRATEGIES: dict[str, Callable[[], Strategy]] = {
+    "plain": Plain, "delayed": Delayed, "valley": ValleyFilling, "pv": PvFollowing, "grid-limited": GridLimited,
+}  # fmt: skip
+"""Charging strategies by name; those that follow a price need one and are made in Python."""
 WALK_M = 300.0
 """From a public charger to the door. [m] Assumption."""
 OFFERS = 5
@@ -112,14 +117,20 @@ def fleet_plan(
         },
         index=labels,
     )
-    stations = chargers[["power_w", "points", "efficiency", "x", "y"]].assign(fast=chargers["kind"] == "fast")
-    if transformer_of is not None:
-        if lost := [c for c in stations.index if c not in transformer_of]:
-            raise CosimError(f"charger {lost[0]!r} is behind no transformer: add it to the city's grid")
-        stations["transformer"] = [transformer_of[str(c)] for c in stations.index]
     return FleetPlan.from_tables(
-        vehicles, trips[trips["depart_s"] >= 0], parking_places(sites, chargers), stations, ratings
-    )
+        vehicles, trips[trips["depart_s"] >= 0], parking_places(sites, chargers),
+        charging_stations(chargers, transformer_of), ratings,
+    )  # fmt: skip
+
+
+def charging_stations(chargers: pd.DataFrame, transformer_of: Mapping[str, str] | None = None) -> pd.DataFrame:
+    """Return charging stations as a fleet takes them, each behind its transformer."""
+    stations = chargers[["power_w", "points", "efficiency", "x", "y"]].assign(fast=chargers["kind"] == "fast")
+    if transformer_of is None:
+        return stations
+    if lost := [c for c in stations.index if c not in transformer_of]:
+        raise CosimError(f"charger {lost[0]!r} is behind no transformer: add it to the city's grid")
+    return stations.assign(transformer=[transformer_of[str(c)] for c in stations.index])
 
 
 def parking_places(sites: pd.DataFrame, chargers: pd.DataFrame) -> pd.DataFrame:
