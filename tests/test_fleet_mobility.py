@@ -18,8 +18,9 @@ from cosim.scenarios.demand import eixample_demand
 from cosim.scenarios.demand_city import OUTSIDE, city_demand
 from cosim.scenarios.mobility import WALK_M, combine, connect_fleet, district_fleet, fleet_plan, transformers
 from cosim.scenarios.mobility_buses import DEPOT, bus_tables
+from cosim.scenarios.mobility_routes import routes_fleet
 from cosim.scenarios.population import Habits
-from cosim.scenarios.streets import building_sites, eixample_streets, read_net, run_sumo_tool
+from cosim.scenarios.streets import building_sites, eixample_streets, read_net, run_sumo_tool, sites_along
 from tests.fleet_tables import KWH, calm, one_car, run
 from tests.test_fleet import Streets
 
@@ -267,3 +268,33 @@ def test_cars_get_the_columns_asked_for(city):
     given = fleet_plan(demand, net, sites, chargers, cars={"discharge_w": 7_400.0})
     assert (given.vehicles["discharge_w"] == 7_400).all()
     assert isinstance(demand.vehicles, pd.DataFrame)
+
+
+@needs_bologna
+def test_cars_of_an_existing_scenario_park_and_charge_where_their_trip_ends():
+    net = read_net(BOLOGNA / "joined_buslanes.net.xml")
+    sites = sites_along(net, 200)
+    chargers = place_chargers(net, sites, 60, 0, seed=1)
+    routes = [BOLOGNA / "joined.rou.xml", BOLOGNA / "joined_busses.rou.xml"]
+    few, many = (routes_fleet(routes, net, sites, chargers, 1, ev_share=share) for share in (0.1, 0.3))
+    assert set(few.trip_ids) < set(many.trip_ids)
+    assert len(many.trip_ids) == pytest.approx(0.3 * 11_000, rel=0.05)
+    assert not any(trip.startswith("bus_") for trip in many.trip_ids)
+    ends = np.array(many.place_ids)[many.destination]
+    assert 0.05 < (ends != OUTSIDE).mean() < 0.95
+    model = FleetModel(many)
+    power, _ = run(model, 2)
+    assert power.sum() > 0
+    assert model.residual < 1e-12
+    assert routes_fleet(routes, net, sites, chargers, 1, ev_share=0.0) is None
+
+
+@pytest.mark.parametrize("text", ["<routes><vehicle", '<!DOCTYPE r [<!ENTITY b "c">]><routes>&b;</routes>'])
+def test_route_files_that_cannot_be_read_are_refused(text, city, tmp_path):
+    net, sites, chargers, *_ = city
+    path = tmp_path / "bad.rou.xml"
+    path.write_text(text)
+    with pytest.raises(InputFileError, match="cannot be read as routes"):
+        routes_fleet([path], net, sites, chargers, ev_share=0.5)
+    with pytest.raises(CosimError, match=r"ev_share is 2"):
+        routes_fleet([path], net, sites, chargers, ev_share=2)

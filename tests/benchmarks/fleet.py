@@ -62,7 +62,8 @@ def main() -> None:
     built_s = time.perf_counter() - begin
     prices = np.tile([1.0, 2.0, 3.0, 2.0], 24)
     strategies: list[Strategy] = [
-        Plain(), Delayed(), ValleyFilling(), PriceFollowing(prices), PvFollowing(), V2G(prices), GridLimited(V2G(prices))
+        Plain(), Delayed(), ValleyFilling(), PriceFollowing(prices), PvFollowing(), V2G(prices),
+        GridLimited(V2G(prices)),
     ]  # fmt: skip
     names = ["plain", "delayed", "valley filling", "price-following", "PV-following", "V2G", "grid-limited V2G"]
     models = [FleetModel(fleet, strategy, begin_s=17 * 3_600.0) for strategy in strategies]
