@@ -24,6 +24,7 @@ _RULES: dict[str, dict[str, tuple[float | None, float, float]]] = {
     "vehicles": {
         "capacity_j": (None, 1.0, np.inf),
         "soc": (0.8, 0.0, 1.0),
+        "plugged": (0.0, 0.0, 1.0),
         "ac_w": (11_000.0, 0.0, np.inf),
         "dc_w": (100_000.0, 0.0, np.inf),
         "discharge_w": (0.0, 0.0, np.inf),
@@ -107,7 +108,8 @@ class FleetPlan:
         ----------
         vehicles
             One row per vehicle by its label: ``capacity_j`` of the battery and ``home``, the place where it stands at
-            the start. Optional: ``soc`` at the start; ``ac_w`` and ``dc_w``, what it takes at most at a slow and a
+            the start. Optional: ``soc`` at the start; ``plugged``, whether it is plugged in then, whatever its charge,
+            and before others; ``ac_w`` and ``dc_w``, what it takes at most at a slow and a
             fast station, and ``discharge_w``, what it gives back at most, all at the grid's side [W];
             ``plug_in_soc``, below which its driver plugs in; ``target_soc`` that is guaranteed at departure from
             stays of at least ``target_after_s``, while a shorter stay guarantees what the next trips need;

@@ -6,6 +6,7 @@ strategies in turn at every step so that they share the machine's noise. The las
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import statistics
 import time
@@ -68,13 +69,12 @@ def main() -> None:
     names = ["plain", "delayed", "valley filling", "price-following", "PV-following", "V2G", "grid-limited V2G"]
     models = [FleetModel(fleet, strategy, begin_s=17 * 3_600.0) for strategy in strategies]
     took: dict[str, list[float]] = {name: [] for name in names}
-    n = fleet.n_stations
+    calm = Signals.calm(fleet)
+    surplus, load = np.full(fleet.n_stations, 500.0), np.full(N_TRANSFORMERS, 2e5)
     silent, planned = np.zeros(len(fleet.trip_ids)), np.full(len(fleet.trip_ids), -1.0)
     for k in range(2 * N_STEPS):
-        signals = Signals(
-            float(prices[(68 + k // 15) % 96]), np.full(n, 500.0), np.full(N_TRANSFORMERS, 2e5),
-            np.full(N_TRANSFORMERS, 2e5), np.full(n, 1e12), np.ones(n, bool), np.ones(n),
-        )  # fmt: skip
+        price = float(prices[(68 + k // 15) % 96])
+        signals = dataclasses.replace(calm, price=price, pv_surplus_w=surplus, base_w=load, limit_w=load)
         for name, model in zip(names, models, strict=True):
             begin = time.perf_counter()
             model.advance(k * STEP_S, STEP_S, signals, silent, planned)
