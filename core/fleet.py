@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from . import _fleet
 from .errors import CosimError
-from .fleet_plan import Array, FleetPlan, Index
+from .fleet_plan import UNLIMITED_W, Array, FleetPlan, Index
 from .fleet_strategies import DAY_S, Plain, Sessions, Strategy
 
 LEDGER = ("drawn", "returned", "losses", "driven", "detours", "without charge", "spilled", "stored")
@@ -74,6 +74,13 @@ class Signals:
     """Whether each station is in service, shape (n_stations,)."""
     voltage: Array
     """At each station, shape (n_stations,). [pu]"""
+
+    @classmethod
+    def calm(cls, plan: FleetPlan) -> Signals:
+        """Return signals in which nothing binds and nothing costs."""
+        n, m = plan.n_stations, len(plan.rating_w)
+        return cls(0.0, np.zeros(n), np.zeros(m), np.full(m, UNLIMITED_W), np.full(n, UNLIMITED_W), np.ones(n, bool),
+                   np.ones(n))  # fmt: skip
 
 
 @dataclass
@@ -200,13 +207,20 @@ class FleetModel:
         self.failed: list[tuple[int, str]] = []
         """Trips that failed in the last step, and why."""
         self._works = np.ones(plan.n_stations, bool)
-        self.state.wants[:] = self._lacks(np.arange(n))
+        plugged = plan.vehicles["plugged"] > 0.5
+        self.state.wants[:] = self._lacks(np.arange(n)) | plugged
+        self.state.since_s[plugged] = -1.0
         self._decide(self.notice_s)
         self._plug_in()
         self.state.ledger[LEDGER.index("stored")] = self.initial_j
 
     def advance(
-        self, time_s: float, step_s: float, signals: Signals, trip_energy_j: Array, trip_state: Array
+        self,
+        time_s: float,
+        step_s: float,
+        signals: Signals | None = None,
+        trip_energy_j: Array | None = None,
+        trip_state: Array | None = None,
     ) -> None:
         """Move the fleet over one step.
 
@@ -215,12 +229,12 @@ class FleetModel:
         time_s, step_s
             Start and length of the step. [s]
         signals
-            What the fleet hears.
+            What the fleet hears; by default nothing binds.
         trip_energy_j : shape (n_trips,)
             What each trip has taken from its battery up to the step's end. [J]
         trip_state : shape (n_trips,)
-            0 not departed, 1 driving, 2 arrived, 3 removed or never inserted, at the step's end; -1: nobody says, the
-            trip goes as planned.
+            0 not departed, 1 driving, 2 arrived, 3 removed or never inserted, at the step's end; -1, the default:
+            nobody says, the trip goes as planned.
 
         Raises
         ------
@@ -232,6 +246,10 @@ class FleetModel:
                 f"the fleet is stepped by {step_s:g} s but decides on departures {self.notice_s:g} s ahead: "
                 f"pass notice_s={step_s:g}"
             )
+        signals = Signals.calm(self.plan) if signals is None else signals
+        n_trips = len(self.plan.trip_ids)
+        trip_energy_j = np.zeros(n_trips) if trip_energy_j is None else trip_energy_j
+        trip_state = np.full(n_trips, -1.0) if trip_state is None else trip_state
         end_s = time_s + step_s
         self.failed = []
         self._serve(signals)
@@ -313,8 +331,11 @@ class FleetModel:
         leaves = self._depart[s.trip[v]] - self.notice_s
         # Behind its last trip a vehicle is expected to leave when it left on its first day.
         again = time_s + (self._first_s[v] - self.notice_s - time_s) % DAY_S
-        left = np.maximum(np.where(np.isfinite(leaves), leaves, again) - time_s, 0.0)
-        target = np.maximum(cars["target_soc"][v] * capacity, self._next_needs(v, self.plan.ahead_j))
+        leaves = np.where(np.isfinite(leaves), leaves, again)
+        left = np.maximum(leaves - time_s, 0.0)
+        stays_long = leaves - s.since_s[v] >= cars["target_after_s"][v]
+        target = np.where(stays_long, cars["target_soc"][v] * capacity, 0.0)
+        target = np.maximum(target, self._next_needs(v, self.plan.ahead_j))
         lacking = np.minimum(target, capacity) - charge
         into = efficiency * step_s  # energy into the battery over power from the grid
         full = np.minimum(rate, np.maximum(capacity - charge, 0.0) / into)

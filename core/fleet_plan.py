@@ -24,11 +24,13 @@ _RULES: dict[str, dict[str, tuple[float | None, float, float]]] = {
     "vehicles": {
         "capacity_j": (None, 1.0, np.inf),
         "soc": (0.8, 0.0, 1.0),
+        "plugged": (0.0, 0.0, 1.0),
         "ac_w": (11_000.0, 0.0, np.inf),
         "dc_w": (100_000.0, 0.0, np.inf),
         "discharge_w": (0.0, 0.0, np.inf),
         "plug_in_soc": (1.0, 0.0, 1.0),
         "target_soc": (1.0, 0.0, 1.0),
+        "target_after_s": (0.0, 0.0, np.inf),
         "reserve_soc": (0.05, 0.0, 0.9),
         "drive_j_per_m": (540.0, 0.0, np.inf),
         "persons": (1.0, 0.0, np.inf),
@@ -106,11 +108,14 @@ class FleetPlan:
         ----------
         vehicles
             One row per vehicle by its label: ``capacity_j`` of the battery and ``home``, the place where it stands at
-            the start. Optional: ``soc`` at the start; ``ac_w`` and ``dc_w``, what it takes at most at a slow and a
+            the start. Optional: ``soc`` at the start; ``plugged``, whether it is plugged in then, whatever its charge,
+            and before others; ``ac_w`` and ``dc_w``, what it takes at most at a slow and a
             fast station, and ``discharge_w``, what it gives back at most, all at the grid's side [W];
-            ``plug_in_soc``, below which its driver plugs in; ``target_soc`` at departure; ``reserve_soc``, below
-            which nobody sets off or gives back; ``drive_j_per_m`` for detours [J/m]; ``persons`` in it; ``managed``,
-            whether it obeys the strategy; ``detours``, whether it drives to a fast charger when it must.
+            ``plug_in_soc``, below which its driver plugs in; ``target_soc`` that is guaranteed at departure from
+            stays of at least ``target_after_s``, while a shorter stay guarantees what the next trips need;
+            ``reserve_soc``, below which nobody sets off or gives back; ``drive_j_per_m`` for detours [J/m];
+            ``persons`` in it; ``managed``, whether it obeys the strategy; ``detours``, whether it drives to a fast
+            charger when it must.
         trips
             One row per trip by its label: ``vehicle``, ``depart_s``, ``duration_s`` and ``energy_j`` as planned,
             ``origin`` and ``destination`` among the places; optional ``outside_j``, the part of the energy that it
@@ -153,7 +158,7 @@ class FleetPlan:
         first_offer, offers = _offers(places, ids["stations"], problems)
         if problems:
             raise ScenarioError(problems)
-        zones = places["zone"].astype(str) if "zone" in places else pd.Series(ids["places"])
+        zones = [str(zone) for zone in with_defaults("places", places)["zone"]]
         zone_ids = tuple(dict.fromkeys(zones))
         order = np.lexsort((columns["trips"]["depart_s"], driver))
         driver = driver[order]
@@ -165,7 +170,7 @@ class FleetPlan:
             ids["vehicles"], tuple(ids["trips"][k] for k in order), ids["places"], ids["stations"], tuple(ratings),
             zone_ids, columns["vehicles"], home, first_trip, driver, depart, duration, energy, outside,
             _ahead(energy, driver, (np.diff(first_offer) > 0)[destination[order]]),
-            origin[order], destination[order], _index(list(zones), zone_ids),
+            origin[order], destination[order], _index(zones, zone_ids),
             np.stack([columns["places"]["x"], columns["places"]["y"]], axis=1), first_offer, offers,
             columns["stations"], transformer, np.array(list(ratings.values())),
         )  # fmt: skip
@@ -181,13 +186,33 @@ class FleetPlan:
         return len(self.station_ids)
 
 
+def with_defaults(name: str, table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table of a fleet with the optional columns that it has not, so that it can be joined with another.
+
+    Parameters
+    ----------
+    name
+        ``"vehicles"``, ``"trips"``, ``"places"`` or ``"stations"``.
+    table
+        See `FleetPlan.from_tables`.
+    """
+    absent = {c: default for c, (default, *_) in _RULES[name].items() if default is not None and c not in table}
+    full = table.assign(**absent)
+    if name == "places":
+        if "zone" not in table:
+            full["zone"] = [str(label) for label in table.index]
+        if "stations" not in table:
+            full["stations"] = [()] * len(table)
+    return full
+
+
 def _numbers(name: str, table: pd.DataFrame, problems: list[str]) -> dict[str, Array]:
     found = {}
-    for column, (default, least, most) in _RULES[name].items():
+    table = with_defaults(name, table)
+    for column, (_, least, most) in _RULES[name].items():
         if column not in table:
-            if default is None:
-                problems.append(f"{name} has no column {column!r}")
-            found[column] = np.full(len(table), 0.0 if default is None else default)
+            problems.append(f"{name} has no column {column!r}")
+            found[column] = np.zeros(len(table))
             continue
         try:
             values = table[column].to_numpy(dtype=np.float64)
@@ -224,7 +249,7 @@ def _places(table: Any, name: str, column: str, among: tuple[str, ...], problems
 
 
 def _offers(places: Any, stations: tuple[str, ...], problems: list[str]) -> tuple[Index, Index]:
-    lists = [tuple(offer) for offer in places["stations"]] if "stations" in places else [()] * len(places)
+    lists = [tuple(offer) for offer in with_defaults("places", places)["stations"]]
     first = np.concatenate([[0], np.cumsum([len(offer) for offer in lists])]).astype(np.int32)
     labels = [str(label) for offer in lists for label in offer]
     found = _index(labels, stations)

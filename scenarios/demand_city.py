@@ -102,25 +102,30 @@ def _resident_legs(day: CarDay, trips: Any) -> tuple[list[Leg], pd.DataFrame]:
     tours = list(dict.fromkeys(trips["tour"]))
     leaving = dict(zip(tours, day.pick("tour exit", tours, day.exits)))
     coming = dict(zip(tours, day.pick("tour entry", tours, day.entries)))
-    legs, rows = [], []
+    legs: list[Leg] = []
+    rows: list[list[Any]] = []
     at: dict[str, str] = {}
+    last: dict[str, int] = {}
     beyond_km: dict[str, float] = {}
     for trip in trips.itertuples():
-        car = f"{trip.person}.car"
-        origin = at.get(car, trip.origin or OUTSIDE)
+        car, home = f"{trip.person}.car", trip.person.rsplit(".p", 1)[0]
+        origin = at.get(car, home)
         goal = trip.destination or OUTSIDE
         if OUTSIDE not in (origin, goal) and day.edge[number[origin]] == day.edge[number[goal]]:
-            continue  # next door: on foot, and the car stays where it is
+            # Next door, on foot; a car next door to its home counts as at home.
+            if goal == home and car in last:
+                at[car] = rows[last[car]][2] = goal
+            continue
         if origin == goal == OUTSIDE:
             beyond_km[car] = beyond_km.get(car, 0.0) + trip.outside_km
             continue
         at[car] = goal
         start = (coming[trip.tour], math.nan) if origin == OUTSIDE else _door(day, number[origin])
         end = (leaving[trip.tour], math.nan) if goal == OUTSIDE else _door(day, number[goal])
-        home = day.sites[number[trip.person.rsplit(".p", 1)[0]]]
         legs.append(Leg(str(trip.Index), car, "home", "", home, float(trip.depart_s), *start, *end))
         outside_km = trip.outside_km if OUTSIDE in (origin, goal) else 0.0
-        rows.append((str(trip.Index), origin, goal, outside_km + beyond_km.pop(car, 0.0)))
+        last[car] = len(rows)
+        rows.append([str(trip.Index), origin, goal, outside_km + beyond_km.pop(car, 0.0)])
     table = pd.DataFrame(rows, columns=["vehicle", "origin", "destination", "outside_km"]).set_index("vehicle")
     return legs, table
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import networkx as nx
@@ -10,8 +11,9 @@ import numpy as np
 import pandas as pd
 
 from cosim import CosimError, Scenario
-from cosim.core.fleet import CIRCUITY
-from cosim.core.fleet_plan import FleetPlan
+from cosim.core.fleet import CIRCUITY, FleetModel
+from cosim.core.fleet_plan import Array, FleetPlan, with_defaults
+from cosim.core.fleet_strategies import Delayed, GridLimited, Plain, PvFollowing, Strategy, ValleyFilling
 from cosim.core.mappings import link
 from cosim.core.random import uniform
 from cosim.scenarios.chargers import EFFICIENCY
@@ -21,6 +23,10 @@ from cosim.scenarios.demand_city import OUTSIDE
 from cosim.scenarios.population import DAY_S, Habits, activity_chains
 from cosim.scenarios.streets import Net
 
+STRATEGIES: dict[str, Callable[[], Strategy]] = {
+    "plain": Plain, "delayed": Delayed, "valley": ValleyFilling, "pv": PvFollowing, "grid-limited": GridLimited,
+}  # fmt: skip
+"""Charging strategies by name; those that follow a price need one and are made in Python."""
 WALK_M = 300.0
 """From a public charger to the door. [m] Assumption."""
 OFFERS = 5
@@ -29,6 +35,9 @@ J_PER_M = 0.18 * 3600
 """Driving energy that a plan expects: 180 Wh/km, a medium car of the year round with heating. Assumption. [J/m]"""
 MPS = 25 / 3.6
 """Speed that a plan expects. [m/s] Assumption."""
+TARGET_AFTER_S = 4 * 3600.0
+"""Drivers want a full battery after a stay of this length, and from a shorter one what the next trips need. [s]
+Assumption."""
 PLUG_IN_SOC = (0.5, 0.95)
 """State of charge below which drivers plug in, drawn evenly between these for each. Chosen so that they plug in about
 three times a week from a battery more than half full, as in the Electric Nation trial (Western Power Distribution and
@@ -46,6 +55,7 @@ def fleet_plan(
     transformer_of: Mapping[str, str] | None = None,
     ratings: Mapping[str, float] | None = None,
     cars: Mapping[str, Any] | None = None,
+    settle_days: int = 3,
 ) -> FleetPlan:
     """Return the electric cars of residents with their trips over the day, and where they park and charge.
 
@@ -61,11 +71,13 @@ def fleet_plan(
         As of `place_chargers`; a row of ``kind`` "fast" is a fast charger. A building's cars use its own charger
         first, then the public ones within 300 m.
     begin_s
-        Second of the day at which the run begins; earlier trips have been made.
+        Second of the day at which the run begins; earlier trips have been made as planned.
     transformer_of, ratings
         The transformer behind each charger, and their ratings [W], as of `transformers`.
     cars
         Further columns of the table of vehicles, e.g. ``{"discharge_w": 7400.0}``.
+    settle_days
+        Days before this one that bring the states of charge into their usual order; see `settle`.
 
     Raises
     ------
@@ -81,7 +93,7 @@ def fleet_plan(
     trips = pd.DataFrame(
         {
             "vehicle": rows["car"],
-            "depart_s": rows["depart_s"].astype(float) - begin_s,
+            "depart_s": rows["depart_s"].astype(float),
             "duration_s": np.maximum((inside_m + outside_m) / MPS, 60.0),
             "energy_j": (inside_m + outside_m) * J_PER_M,
             "outside_j": outside_m * J_PER_M,
@@ -93,29 +105,72 @@ def fleet_plan(
     first = rows.sort_values("depart_s").drop_duplicates("car").set_index("car")
     capacity = vehicle_types()["capacity_wh"]
     labels = [str(label) for label in first.index]
-    made = trips[trips["depart_s"] < 0].drop_duplicates("vehicle", keep="last").set_index("vehicle")
-    at = made["destination"].reindex(labels)
     low, high = PLUG_IN_SOC
     vehicles = pd.DataFrame(
         {
             "capacity_j": [capacity[kind] * 3600 for kind in first["type"]],
             "soc": [wh / capacity[kind] for wh, kind in zip(first["charge_wh"], first["type"])],
-            "home": at.where(at.notna(), first["origin"]).to_numpy(),
+            "home": first["origin"].to_numpy(),
             "ac_w": ONBOARD_W / EFFICIENCY,
             "plug_in_soc": low + (high - low) * uniform(seed, "plugs in below", labels),
             "drive_j_per_m": J_PER_M,
+            "target_after_s": TARGET_AFTER_S,
             **(cars or {}),
         },
         index=labels,
     )
-    stations = chargers[["power_w", "points", "efficiency", "x", "y"]].assign(fast=chargers["kind"] == "fast")
-    if transformer_of is not None:
-        if lost := [c for c in stations.index if c not in transformer_of]:
-            raise CosimError(f"charger {lost[0]!r} is behind no transformer: add it to the city's grid")
-        stations["transformer"] = [transformer_of[str(c)] for c in stations.index]
+    places, stations = parking_places(sites, chargers), charging_stations(chargers, transformer_of)
+    day = FleetPlan.from_tables(vehicles, trips, places, stations, ratings)
+    settled = settle(day, settle_days, begin_s)
+    later = trips[trips["depart_s"] > begin_s] if begin_s else trips
     return FleetPlan.from_tables(
-        vehicles, trips[trips["depart_s"] >= 0], parking_places(sites, chargers), stations, ratings
-    )
+        vehicles.assign(**settled), later.assign(depart_s=later["depart_s"] - begin_s), places, stations,
+        ratings,
+    )  # fmt: skip
+
+
+def settle(plan: FleetPlan, days: int, until_s: float = 0.0, step_s: float = 300.0) -> dict[str, Any]:
+    """Return how vehicles begin after some days like the planned one.
+
+    A fleet that begins with charges drawn at random would all plug in at the first midnight. After a few plainly
+    charged days, each beginning with what the day before has left, about as many charge then as on any other night.
+
+    Parameters
+    ----------
+    plan
+        A whole day from midnight on.
+    days
+        Number of days before the one that is to be simulated; 0: the charges stay as planned.
+    until_s
+        Second of that day at which it is to begin.
+    step_s
+        Step of these days. [s]
+
+    Returns
+    -------
+    dict
+        Columns ``soc``, ``plugged`` and ``home`` (where a vehicle is, or is driving to) of the table of vehicles.
+    """
+    model = FleetModel(plan, notice_s=step_s)
+    kept: dict[str, Array] = {}
+    for end_s in [DAY_S] * days + [until_s]:
+        model = FleetModel(replace(plan, vehicles=plan.vehicles | kept), notice_s=step_s)
+        for k in range(round(end_s / step_s)):
+            model.advance(k * step_s, step_s)
+        kept = {"soc": np.clip(model.soc, 0.0, 1.0), "plugged": (model.state.station >= 0).astype(float)}
+    driven = model.state.driven_trip
+    place = np.where(driven >= 0, plan.destination[driven] if len(plan.destination) else 0, model.state.place)
+    return {**kept, "home": [plan.place_ids[i] for i in place]}
+
+
+def charging_stations(chargers: pd.DataFrame, transformer_of: Mapping[str, str] | None = None) -> pd.DataFrame:
+    """Return charging stations as a fleet takes them, each behind its transformer."""
+    stations = chargers[["power_w", "points", "efficiency", "x", "y"]].assign(fast=chargers["kind"] == "fast")
+    if transformer_of is None:
+        return stations
+    if lost := [c for c in stations.index if c not in transformer_of]:
+        raise CosimError(f"charger {lost[0]!r} is behind no transformer: add it to the city's grid")
+    return stations.assign(transformer=[transformer_of[str(c)] for c in stations.index])
 
 
 def parking_places(sites: pd.DataFrame, chargers: pd.DataFrame) -> pd.DataFrame:
@@ -190,7 +245,7 @@ def district_fleet(
         {"capacity_j": 3600 * models[(uniform(seed, "electric model", labels) * len(models)).astype(int)],
          "soc": 0.5 + 0.45 * uniform(seed, "charge", labels), "home": [f"{p} at home" for p in labels],
          "plug_in_soc": low + (high - low) * uniform(seed, "plugs in below", labels), "drive_j_per_m": J_PER_M,
-         **(cars or {})},
+         "target_after_s": TARGET_AFTER_S, **(cars or {})},
         index=labels,
     )  # fmt: skip
     at_home = pd.DataFrame(
@@ -282,4 +337,4 @@ def connect_fleet(
 def combine(*tables: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
     """Return one set of tables for `FleetPlan.from_tables` from several, e.g. of cars and of buses."""
     names: Sequence[str] = ("vehicles", "trips", "places", "stations")
-    return {name: pd.concat([table[name] for table in tables]) for name in names}
+    return {name: pd.concat([with_defaults(name, table[name]) for table in tables]) for name in names}

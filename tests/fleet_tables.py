@@ -1,5 +1,7 @@
 """Small fleets as tables, for tests."""
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 
@@ -64,29 +66,16 @@ def commuters(n, *, seed=0, per_transformer=100, rating_w=4e5, **cars):
 
 
 def calm(plan: FleetPlan, **changes) -> Signals:
-    """Return signals in which nothing binds."""
-    n, m = plan.n_stations, len(plan.rating_w)
-    given = {
-        "price": 0.0,
-        "pv_surplus_w": np.zeros(n),
-        "base_w": np.zeros(m),
-        "limit_w": np.full(m, 1e12),
-        "station_cap_w": np.full(n, 1e12),
-        "works": np.ones(n, bool),
-        "voltage": np.ones(n),
-    }
-    return Signals(**given | changes)
+    """Return signals in which nothing binds but what is given."""
+    return dataclasses.replace(Signals.calm(plan), **changes)
 
 
 def run(model, hours, step_s=60.0, signals=None, start_s=0.0):
     """Advance a model as planned; return the stations' power, shape (n_steps, n_stations), and the states of charge."""
-    n = len(model.plan.trip_ids)
-    silent, planned = np.zeros(n), np.full(n, -1.0)
     power, soc = [], []
     for k in range(round(hours * HOUR / step_s)):
         time_s = start_s + k * step_s
-        told = signals(time_s) if callable(signals) else signals or calm(model.plan)
-        model.advance(time_s, step_s, told, silent, planned)
+        model.advance(time_s, step_s, signals(time_s) if callable(signals) else signals)
         power.append(model.station_w)
         soc.append(model.soc)
     return np.array(power), np.array(soc)

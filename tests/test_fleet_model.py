@@ -163,7 +163,7 @@ def test_a_queue_at_a_fast_charger_is_served_in_the_order_of_arrival():
     model = model_of(crowd(5, 1))
     served, most = [], 0
     for k in range(8 * 60):
-        model.advance(k * 60.0, 60.0, calm(model.plan), np.zeros(5), np.full(5, -1.0))
+        model.advance(k * 60.0, 60.0)
         at = np.flatnonzero(model.state.station >= 0).tolist()
         most = max(most, len(at))
         served += [i for i in at if i not in served]
@@ -289,12 +289,11 @@ def test_ledger_of_ten_thousand_vehicles_closes_over_a_day(strategy):
     model = FleetModel(plan, strategy)
     efficiency, capacity = plan.stations["efficiency"], plan.vehicles["capacity_j"]
     charged = given = 0.0
-    silent, planned = np.zeros(len(plan.trip_ids)), np.full(len(plan.trip_ids), -1.0)
     before = model.soc * capacity
     for k in range(288):
         signals = calm(plan, price=1.0 if k < 144 else 3.0, limit_w=np.full(100, 3e4))
         model.notice_s = 300.0
-        model.advance(k * 300.0, 300.0, signals, silent, planned)
+        model.advance(k * 300.0, 300.0, signals)
         charged += (np.maximum(model.station_w, 0) * efficiency).sum() * 300
         given += (np.minimum(model.station_w, 0) / efficiency).sum() * 300
     driven = plan.energy_j[model.state.may_depart > 0].sum()

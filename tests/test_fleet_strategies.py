@@ -78,6 +78,19 @@ def test_delayed_charging_begins_before_its_window_where_it_would_be_late():
     assert soc[-2, 0] == pytest.approx(1.0, abs=1e-9)
 
 
+def test_a_short_stay_guarantees_what_the_next_trips_need_and_no_more():
+    tables = one_car(trips=((2, "home", "work"),), soc=0.3, trip_kwh=10.0, target_after_s=4 * HOUR)
+    tables["trips"]["depart_s"] = 2 * HOUR
+    model = FleetModel(FleetPlan.from_tables(**tables), Delayed(12, 13))
+    _, soc = run(model, 1.99)
+    # 1.25 times 10 kWh above a reserve of 2.5 kWh, of 50 kWh.
+    assert soc[-1, 0] == pytest.approx(0.3)
+    tables["trips"]["depart_s"] = 5 * HOUR
+    model = FleetModel(FleetPlan.from_tables(**tables), Delayed(12, 13))
+    _, soc = run(model, 4.99)
+    assert soc[-1, 0] == pytest.approx(0.3 + 4.99 * 7.4 * 0.9 / 50, abs=0.01)
+
+
 def test_the_window_is_in_civil_time():
     plan = FleetPlan.from_tables(**one_car(trips=()))
     power, _ = run(FleetModel(plan, Delayed(23, 7), begin_s=22 * HOUR), 2)

@@ -6,6 +6,7 @@ transformer that carries an evening peak; the first week is left out. The last l
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import numpy as np
@@ -33,14 +34,12 @@ HOUSEHOLD_W = 250 + 250 * np.exp(-(((HOUR - 8) / 1.5) ** 2)) + 650 * np.exp(-(((
 def run(plan: FleetPlan, strategy: Strategy, base_w: np.ndarray) -> tuple[np.ndarray, FleetModel, np.ndarray]:
     """Return the power of every car's charger, shape (n_steps, n_cars), the fleet, and the states when plugged in."""
     model = FleetModel(plan, strategy, notice_s=STEP_S)
-    n = plan.n_stations
-    silent, planned = np.zeros(len(plan.trip_ids)), np.full(len(plan.trip_ids), -1.0)
+    calm = Signals.calm(plan)
     power, plugged_in = [], []
     before = model.plugged()
     for k in range(DAYS * PER_DAY):
         load = base_w[[k * 48 // PER_DAY % 48]]
-        signals = Signals(0.0, np.zeros(n), load, np.full(1, 1e12), np.full(n, 1e12), np.ones(n, bool), np.ones(n))
-        model.advance(k * STEP_S, STEP_S, signals, silent, planned)
+        model.advance(k * STEP_S, STEP_S, dataclasses.replace(calm, base_w=load))
         power.append(model.station_w)
         now = model.plugged()
         if k >= WARM_UP * PER_DAY:

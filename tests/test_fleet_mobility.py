@@ -1,0 +1,316 @@
+"""Does a city's demand become a fleet that fits its traffic and grid, and do electric buses get through their day?"""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from cosim import Adapter, Clock, CosimError, Input, Output, Scenario
+from cosim.adapters.fleet import Fleet
+from cosim.core import InputFileError
+from cosim.core.fleet import FAILURES, LEDGER, FleetModel
+from cosim.core.fleet_plan import FleetPlan
+from cosim.core.fleet_strategies import GridLimited
+from cosim.scenarios.chargers import place_chargers
+from cosim.scenarios.city import electrify, settle, shares_by_year
+from cosim.scenarios.demand import eixample_demand
+from cosim.scenarios.demand_city import OUTSIDE, city_demand
+from cosim.scenarios.mobility import WALK_M, combine, connect_fleet, district_fleet, fleet_plan, transformers
+from cosim.scenarios.mobility_buses import DEPOT, bus_tables
+from cosim.scenarios.mobility_routes import routes_fleet
+from cosim.scenarios.population import Habits
+from cosim.scenarios.streets import building_sites, eixample_streets, read_net, run_sumo_tool, sites_along
+from tests.fleet_tables import KWH, one_car, run
+from tests.test_fleet import Streets
+
+BOLOGNA = Path(__file__).parents[2] / "shared" / "data" / "bologna" / "joined"
+needs_bologna = pytest.mark.skipif(not BOLOGNA.is_dir(), reason="the scenario of Bologna is not at ../shared/data")
+
+
+@pytest.fixture(scope="module")
+def city(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("city")
+    net_file = eixample_streets(folder, 2, 2)
+    net, sites = read_net(net_file), building_sites(2, 2).assign(persons=20.0)
+    stock = settle(
+        sites, shares_by_year("ES", "AB", {1930: 1.0}), (6, 8), level=1, lived_in=0.8, heat_pump_share=0.1,
+        design_outdoor=2.0, seed=1,
+    )  # fmt: skip
+    chargers = place_chargers(net, sites, 10, 40, seed=1)
+    grid = electrify(net, sites, stock, chargers, "ES")
+    demand = city_demand(net_file, sites, folder, 1, ev_share=0.5)
+    return net, sites, chargers, grid, demand
+
+
+@pytest.fixture(scope="module")
+def plan(city):
+    net, sites, chargers, grid, demand = city
+    behind, ratings = transformers(grid.net, grid.bus_of, chargers.index)
+    return fleet_plan(demand, net, sites, chargers, 1, transformer_of=behind, ratings=ratings)
+
+
+def test_the_fleet_is_the_electric_cars_with_their_trips(city, plan):
+    vehicles = city[-1].vehicles
+    electric = vehicles[vehicles["electric"]]
+    assert set(plan.trip_ids) == set(electric.index)
+    assert set(plan.vehicle_ids) == set(electric["car"])
+    starts = [plan.place_ids[i] for i in plan.home]
+    assert starts == [car.rsplit(".p", 1)[0] for car in plan.vehicle_ids]
+
+
+def test_chargers_of_a_place_are_the_own_one_first_and_then_those_in_walking_distance(city, plan):
+    _, sites, chargers, _, _ = city
+    seen = 0
+    for i, place in enumerate(plan.place_ids):
+        offers = [plan.station_ids[k] for k in plan.offers[plan.first_offer[i] : plan.first_offer[i + 1]]]
+        if place == OUTSIDE:
+            assert offers == []
+            continue
+        away = np.hypot(*((chargers.loc[offers, c] - sites.loc[place, c]).to_numpy() for c in ("x", "y")))
+        kinds = chargers.loc[offers, "kind"].tolist()
+        own = f"building.{place}" in chargers.index
+        assert kinds == ["building"] * own + ["street"] * (len(kinds) - own)
+        assert (away[own:] <= WALK_M).all()
+        assert (np.diff(away[own:]) >= 0).all()
+        seen += own
+    assert seen == 40
+
+
+def test_the_transformer_of_a_charger_is_the_station_that_supplies_it(city, plan):
+    grid, chargers = city[3], city[2]
+    behind, ratings = transformers(grid.net, grid.bus_of, chargers.index)
+    assert set(behind.values()) <= {station.label for station in grid.stations}
+    assert ratings[behind[chargers.index[0]]] in {station.rated_va for station in grid.stations}
+    assert plan.transformer_ids == tuple(ratings)
+    with pytest.raises(CosimError, match="'moon' hangs on no transformer"):
+        transformers(grid.net, grid.bus_of, ["moon"])
+
+
+def test_a_run_that_begins_at_noon_finds_cars_where_their_morning_has_left_them(city):
+    net, sites, chargers, _, demand = city
+    noon = fleet_plan(demand, net, sites, chargers, 1, begin_s=43_200.0)
+    morning = demand.vehicles[demand.vehicles["electric"] & (demand.vehicles["depart_s"] <= 43_200)]
+    last = morning.sort_values("depart_s").drop_duplicates("car", keep="last").set_index("car")["destination"]
+    found = {car: noon.place_ids[home] for car, home in zip(noon.vehicle_ids, noon.home)}
+    expected = {car: last.get(car, car.rsplit(".p", 1)[0]) for car in noon.vehicle_ids}
+    # A few trips that begin within the last minutes before noon may not have been decided.
+    assert np.mean([found[car] == expected[car] for car in found]) > 0.98
+    assert len(noon.trip_ids) + len(morning) == demand.vehicles["electric"].sum()
+    assert noon.depart_s.min() > 0
+
+
+def test_after_days_of_settling_no_more_charge_at_midnight_than_on_other_nights(city):
+    net, sites, chargers, _, demand = city
+    peaks = {}
+    for days in (0, 3):
+        plan = fleet_plan(demand, net, sites, chargers, 1, settle_days=days)
+        power, _ = run(FleetModel(plan, notice_s=300.0), 24, 300.0)
+        total = power.sum(axis=1)
+        peaks[days] = total[:12].mean(), total[-12:].mean()
+    assert peaks[0][0] > 2 * peaks[0][1]
+    assert peaks[3][0] == pytest.approx(peaks[3][1], rel=0.15)
+
+
+def test_the_fleet_drives_the_trips_that_it_can_make_and_counts_the_others(plan):
+    model = FleetModel(plan, notice_s=300.0)
+    run(model, 24, 300.0)
+    # Some 200 cars share the 90 points of this district: a few find none for days.
+    assert model.state.failures.sum() < 0.02 * len(plan.trip_ids)
+    assert model.state.failures.sum() == (model.state.may_depart == 0).sum()
+    assert model.residual < 1e-12
+    driven = model.state.ledger[LEDGER.index("driven")]
+    assert driven == pytest.approx(plan.energy_j[model.state.may_depart > 0].sum())
+
+
+class Supply(Adapter):
+    """A grid's ports as the fleet meets them, with a voltage that sinks with the load."""
+
+    def __init__(self, points, buses, ratings):
+        self.power = Input("W", points, default=0.0)
+        self.transformer_headroom = Output("W", [*ratings, "another"], "end", may_be_missing=True)
+        self.voltage = Output("pu", buses, "end", may_be_missing=True)
+        self.imported = Output("W", ["slack"], "mean")
+
+    def open(self):
+        self.transformer_headroom.value, self.voltage.value = 3e4, 1.0
+
+    def advance(self, step):
+        total = self.power.value.sum()
+        self.imported.value = total
+        self.transformer_headroom.value = 3e4 - total / len(self.transformer_headroom)
+        self.voltage.value = np.where(step.start_s < 7_200, 1.0, np.nan)
+
+
+def test_a_fleet_is_wired_between_traffic_and_grid(city, plan, tmp_path):
+    grid = city[3]
+    clock = Clock("2025-01-15", hours=3, step_s=60)
+    names = dict(zip(grid.net.bus.index, grid.net.bus["name"]))
+    scenario = Scenario(
+        clock,
+        steps={"grid": 300},
+        traffic=Streets(plan),
+        fleet=Fleet(plan, clock, GridLimited(), grid_step_s=300),
+        grid=Supply(list(grid.bus_of), list(names.values()), plan.transformer_ids),
+    )
+    connect_fleet(scenario, plan, grid.bus_of, names)
+    result = scenario.run(tmp_path / "run", double=True)
+    charged = result.total("fleet.charging_power")
+    assert charged.iloc[:119].max() > 1e4
+    assert result.integral("grid.imported").sum() == pytest.approx(result.integral("fleet.charging_power").sum())
+    # Without voltage nobody charges, one exchange after the grid has lost it.
+    assert charged.iloc[126:].max() == 0
+    assert (result.ledger["residual"] < 1e-9).all()
+
+
+def test_a_demand_without_places_is_refused(city, tmp_path):
+    net, sites, chargers, *_ = city
+    plain = eixample_demand(eixample_streets(tmp_path, 2, 2), sites, tmp_path)
+    with pytest.raises(CosimError, match="make it with city_demand"):
+        fleet_plan(plain, net, sites, chargers)
+    with pytest.raises(CosimError, match="is behind no transformer"):
+        fleet_plan(city[-1], net, sites, chargers, transformer_of={}, ratings={})
+
+
+def test_a_district_charges_about_three_times_a_week_from_more_than_half_full():
+    sites = building_sites(2, 2).assign(persons=10.0)
+    habits = Habits(trips_per_person=3.1, modes={"car": 0.43, "others": 0.57}, cars_per_person=0.56, inside_share=0.0)
+    plan = district_fleet(sites, 2, habits, days=7)
+    model = FleetModel(plan, notice_s=300.0)
+    sessions, levels, before = 0, [], model.plugged()
+    for k in range(7 * 288):
+        model.advance(k * 300.0, 300.0)
+        now = model.plugged()
+        if k >= 2 * 288:
+            sessions += (now > before).sum()
+            levels.append(model.soc[now > before])
+        before = now
+    assert not model.state.failures.any()
+    assert sessions / plan.n_vehicles / 5 * 7 == pytest.approx(3.0, abs=0.5)
+    assert np.concatenate(levels).mean() > 0.5
+    assert plan.zone_ids[plan.zone[plan.home[0]]] == plan.vehicle_ids[0].rsplit(".p", 1)[0]
+
+
+@pytest.fixture
+def line(tmp_path):
+    """A line of 6 km with a bus every 20 minutes from six to ten in the evening."""
+    net, routes = tmp_path / "line.net.xml", tmp_path / "buses.rou.xml"
+    (tmp_path / "l.nod.xml").write_text('<nodes><node id="m" x="0" y="0"/><node id="n" x="6000" y="0"/></nodes>')
+    (tmp_path / "l.edg.xml").write_text('<edges><edge id="a" from="m" to="n"/></edges>')
+    run_sumo_tool("netconvert", "-n", tmp_path / "l.nod.xml", "-e", tmp_path / "l.edg.xml", "-o", net)
+    runs = [f'<vehicle id="L1_{t}" depart="{t}"><route edges="a"/></vehicle>' for t in range(21_600, 79_201, 1_200)]
+    routes.write_text("\n".join(["<routes>", *runs, "</routes>"]))
+    return routes, read_net(net)
+
+
+def bus_day(tables):
+    plan = FleetPlan.from_tables(**tables)
+    model = FleetModel(plan)
+    power, soc = run(model, 24)
+    return plan, model, power, soc
+
+
+def test_buses_are_as_few_as_can_make_the_runs_one_after_the_other(line):
+    tables = bus_tables(*line)
+    # There and back 12 km at 15 km/h and a layover of ten minutes: 58 minutes, three headways.
+    assert len(tables["vehicles"]) == 3
+    assert len(tables["trips"]) == 49
+    assert tables["trips"]["origin"].iloc[:3].tolist() == [DEPOT] * 3
+    assert tables["trips"]["destination"].iloc[-3:].tolist() == [DEPOT] * 3
+
+
+def test_a_bus_with_opportunity_charging_makes_its_day_and_one_without_does_not(line):
+    tables = {}
+    for opportunity in (True, False):
+        tables[opportunity] = bus_tables(*line, opportunity=opportunity)
+        tables[opportunity]["vehicles"]["capacity_j"] = 150 * KWH  # each drives some 275 kWh a day
+    plan, model, power, soc = bus_day(tables[True])
+    pantograph = plan.station_ids.index("L1 pantograph")
+    assert not model.state.failures.any()
+    assert power[:, pantograph].max() == pytest.approx(300_000)
+    assert soc.min() > 0.1
+    _, starved, _, _ = bus_day(tables[False])
+    assert dict(zip(FAILURES, starved.state.failures))["no charge"] > 0
+
+
+def test_buses_charge_in_the_depot_at_night(line):
+    plan, model, power, soc = bus_day(bus_tables(*line, soc=0.5))
+    depot = power[:, plan.station_ids.index("depot plugs")]
+    assert depot[: 5 * 60].max() == pytest.approx(3 * 75_000)
+    assert soc[359].min() == pytest.approx(1.0)
+    assert depot[23 * 60 :].max() > 0
+    assert model.residual < 1e-12
+
+
+def test_buses_and_cars_make_one_fleet(line):
+    tables = combine(one_car(), bus_tables(*line))
+    plan = FleetPlan.from_tables(**tables)
+    assert plan.n_vehicles == 4
+    run(FleetModel(plan), 24)
+
+
+@needs_bologna
+def test_buses_of_bologna_make_their_morning(tmp_path):
+    tables = bus_tables(BOLOGNA / "joined_busses.rou.xml", read_net(BOLOGNA / "joined_buslanes.net.xml"))
+    model = FleetModel(FleetPlan.from_tables(**tables))
+    assert len(tables["trips"]) == 176
+    run(model, 3)
+    assert not model.state.failures.any()
+
+
+@pytest.mark.parametrize(
+    ("text", "error", "words"),
+    [
+        ("<routes/>", CosimError, "holds no vehicles"),
+        ('<routes><vehicle id="b_1" depart="1"><route edges="zz"/></vehicle></routes>', CosimError, "edge 'zz'"),
+        ('<routes><vehicle id="b_1" depart="x"><route edges="a"/></vehicle></routes>', InputFileError, "bus runs"),
+        ('<!DOCTYPE r [<!ENTITY b "c">]><routes>&b;</routes>', InputFileError, "cannot be read as bus runs"),
+    ],
+)
+def test_bus_runs_that_make_no_sense_are_refused(text, error, words, line, tmp_path):
+    routes = tmp_path / "bad.rou.xml"
+    routes.write_text(text)
+    with pytest.raises(error, match=words):
+        bus_tables(routes, line[1])
+
+
+def test_a_negative_layover_is_refused(line):
+    with pytest.raises(CosimError, match="layover_s is -1"):
+        bus_tables(*line, layover_s=-1)
+
+
+def test_cars_get_the_columns_asked_for(city):
+    net, sites, chargers, _, demand = city
+    given = fleet_plan(demand, net, sites, chargers, cars={"discharge_w": 7_400.0})
+    assert (given.vehicles["discharge_w"] == 7_400).all()
+    assert isinstance(demand.vehicles, pd.DataFrame)
+
+
+@needs_bologna
+def test_cars_of_an_existing_scenario_park_and_charge_where_their_trip_ends():
+    net = read_net(BOLOGNA / "joined_buslanes.net.xml")
+    sites = sites_along(net, 200)
+    chargers = place_chargers(net, sites, 60, 0, seed=1)
+    routes = [BOLOGNA / "joined.rou.xml", BOLOGNA / "joined_busses.rou.xml"]
+    few, many = (routes_fleet(routes, net, sites, chargers, 1, ev_share=share) for share in (0.1, 0.3))
+    assert set(few.trip_ids) < set(many.trip_ids)
+    assert len(many.trip_ids) == pytest.approx(0.3 * 11_000, rel=0.05)
+    assert not any(trip.startswith("bus_") for trip in many.trip_ids)
+    ends = np.array(many.place_ids)[many.destination]
+    assert 0.05 < (ends != OUTSIDE).mean() < 0.95
+    model = FleetModel(many)
+    power, _ = run(model, 2)
+    assert power.sum() > 0
+    assert model.residual < 1e-12
+    assert routes_fleet(routes, net, sites, chargers, 1, ev_share=0.0) is None
+
+
+@pytest.mark.parametrize("text", ["<routes><vehicle", '<!DOCTYPE r [<!ENTITY b "c">]><routes>&b;</routes>'])
+def test_route_files_that_cannot_be_read_are_refused(text, city, tmp_path):
+    net, sites, chargers, *_ = city
+    path = tmp_path / "bad.rou.xml"
+    path.write_text(text)
+    with pytest.raises(InputFileError, match="cannot be read as routes"):
+        routes_fleet([path], net, sites, chargers, ev_share=0.5)
+    with pytest.raises(CosimError, match=r"ev_share is 2"):
+        routes_fleet([path], net, sites, chargers, ev_share=2)
