@@ -120,7 +120,7 @@ def mosaik_steps(net: Any, demand: np.ndarray) -> dict[str, Any]:
     def run(steps: int) -> float:
         here = {name: {"python": f"rival_here:{name}"} for name in ("Loads", "Grid", "Reader")}
         module = type(sys)("rival_here")
-        module.Loads, module.Grid, module.Reader = Loads, Simulator, Reader  # type: ignore[attr-defined]
+        module.Loads, module.Grid, module.Reader = Loads, Simulator, Reader
         sys.modules["rival_here"] = module
         world = mosaik.World(here)
         loads = world.start("Loads").Load.create(len(net.load))
