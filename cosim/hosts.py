@@ -268,7 +268,7 @@ class ProcessHost(ThreadHost):
         with self._log.open("ab") as log:
             # A session of its own: Ctrl-C reaches this process alone, which then closes its workers in order.
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "cosim._worker", str(theirs.fileno())],
+                [sys.executable, "-P", "-m", "cosim._worker", str(theirs.fileno())], env=_environment(),
                 pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
             )  # fmt: skip
         theirs.close()
@@ -327,6 +327,12 @@ class ProcessHost(ThreadHost):
             os.killpg(self._process.pid, signal.SIGKILL)  # with what it has started itself
 
 
+def _environment() -> dict[str, str]:
+    # With -P a json.py in the user's folder does not pass for Python's own; this package must then be found by name.
+    here = str(Path(__file__).parents[1])
+    return os.environ | {"PYTHONPATH": os.pathsep.join([here, *filter(None, [os.environ.get("PYTHONPATH")])])}
+
+
 @dataclass(frozen=True)
 class _Failed:
     text: str
@@ -335,6 +341,9 @@ class _Failed:
 
 def serve(descriptor: int) -> None:
     """Run an adapter on behalf of the process at the other end of the wire, until told to close or left alone."""
+    others = os.environ.pop("PYTHONPATH", "").split(os.pathsep)[1:]
+    if others:
+        os.environ["PYTHONPATH"] = os.pathsep.join(others)  # as it was: a simulator may start another Python
     wire = Wire(socket.socket(fileno=descriptor))
     adapter: Adapter | None = None
     try:

@@ -140,6 +140,19 @@ def run_script(text, folder, **options):
     )  # fmt: skip
 
 
+def test_worker_is_not_misled_by_a_file_named_as_a_module_of_python(tmp_path):
+    (tmp_path / "selectors.py").write_text("raise SystemExit('not the real one')")
+    (tmp_path / "run.py").write_text(
+        "import sys; sys.path.pop(0)\n"
+        "from cosim import Clock, Scenario\nfrom tests.toys import Source\n"
+        "scenario = Scenario(Clock('2025-01-15', hours=1), source=Source())\n"
+        "scenario.place(source='process')\nprint(len(scenario.run('out').series('source.power')))\n"
+    )
+    done = subprocess.run([sys.executable, "run.py"], cwd=tmp_path, capture_output=True, text=True, timeout=120,
+                          env=os.environ | {"PYTHONPATH": os.getcwd()})  # fmt: skip
+    assert done.stdout.split() == ["60"], done.stderr
+
+
 def test_script_without_main_guard_runs_with_workers(tmp_path):
     done = run_script(SCRIPT, tmp_path)
     assert done.stdout.split() == ["60", "60"], done.stderr
