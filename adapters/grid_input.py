@@ -258,8 +258,8 @@ class NetElements:
             return -1
         return int(bus)
 
-    def without_taps(self, rows: Sequence[int]) -> Iterator[str]:
-        """Yield a problem for every transformer that has no tap changer to control."""
+    def without_taps(self, rows: Sequence[int], supplied: set[int]) -> Iterator[str]:
+        """Yield a problem for every transformer that has no tap changer to control, or no voltage."""
         for row in rows:
             data = self._net.trafo.iloc[row].get(["tap_side", "tap_pos", "tap_min", "tap_max", "tap_step_percent"])
             if data.isna().any() or data.tap_step_percent == 0:
@@ -267,6 +267,8 @@ class NetElements:
                     f"transformer {self.names['trafo'][row]!r} has no tap changer: TapControl needs its tap_side, "
                     "tap_pos, tap_min, tap_max and tap_step_percent"
                 )
+            if self._net.trafo.lv_bus.iat[row] not in supplied:
+                yield f"transformer {self.names['trafo'][row]!r} feeds a bus without supply: TapControl has no voltage"
 
     def without_limit(self, rows: Sequence[int]) -> Iterator[str]:
         """Yield a problem for every line whose current is not known relative to a limit."""

@@ -216,6 +216,17 @@ def test_a_step_without_solution_may_be_missing_or_shed():
     assert shed.grid_import.value[0] == pytest.approx(served + shed.losses.value[0], rel=1e-6)
 
 
+def test_another_method_that_takes_over_is_reported():
+    grid = opened(two_buses(), connection_points={"house": 1})
+    take_events(grid)
+    maximum = 0.16e6 / (2 * (0.5 + np.hypot(0.5, 0.3)))
+    methods = []
+    for power in (1e3, 0.9999 * maximum, 0.9999 * maximum, 1e3):
+        drive(grid, power)
+        methods.append([event.element for event in take_events(grid) if event.kind == "engine"])
+    assert methods == [[], ["newton"], [], ["tree"]]
+
+
 @pytest.mark.parametrize("engine", ["auto", "pandapower"])
 def test_switches_cut_off_and_restore_supply(engine):
     net = two_buses()
