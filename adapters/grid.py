@@ -153,6 +153,8 @@ class Grid(Adapter):
         voltage_band_pu: tuple[float, float] = (0.9, 1.1),
         tolerance_mva: float = 1e-8,
     ) -> None:
+        if not isinstance(net, pp.pandapowerNet):
+            raise ScenarioError(f"net is a {type(net).__name__}: pass a pandapower net, as read_net(path) returns")
         problems = []
         if not 0 < tolerance_mva < 1:
             problems.append(f"tolerance_mva is {tolerance_mva}: it must lie between 0 and 1, as 1e-8")
@@ -292,6 +294,10 @@ class Grid(Adapter):
             return self.engines[self._engine](*given)
         except NoBranchesError:
             return self.engines["pandapower"](*given)
+        except CosimError:
+            raise
+        except Exception as error:
+            raise CosimError(f"pandapower cannot build the equations of the net: {error}") from error
 
     def open(self) -> None:
         """Solve the net with nothing drawn at the connection points, for the initial voltages."""
