@@ -317,7 +317,7 @@ class Grid(Adapter):
             self.tap_position.value = self._taps.position
         self._change("engine")
         if self._caps:
-            self.power_cap.value = [cap.rating_w for cap in self._caps]
+            self.power_cap.value = 0.0
         nothing = np.zeros(len(self._at))
         try:
             flow = self._checked(self._states.solver.solve(nothing, nothing), nothing)
