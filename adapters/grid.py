@@ -14,6 +14,7 @@ from __future__ import annotations
 import copy
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sized
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeAlias
 
@@ -58,7 +59,7 @@ _SHED_TO = 0.95
 _METHODS = {
     "tree": "radial: fixed point over a tree's LDU factors",
     "mesh": "meshed: fixed point with cached sparse LU factors",
-    "newton": "generators hold voltages: Newton's method with KLU",
+    "newton": "generators hold voltages, or nothing else converges: Newton's method with KLU",
     "pandapower": "reference mode: pandapower's Newton-Raphson at every step",
 }
 
@@ -138,6 +139,7 @@ class Grid(Adapter):
 
     placement: ClassVar[Placement] = "inline"
     engines: ClassVar[Mapping[str, Callable[..., Solver]]] = {"auto": Fast, "pandapower": NewtonRaphson}
+    """What ``engine`` may name."""
 
     def __init__(
         self,
@@ -151,6 +153,8 @@ class Grid(Adapter):
         voltage_band_pu: tuple[float, float] = (0.9, 1.1),
         tolerance_mva: float = 1e-8,
     ) -> None:
+        if not isinstance(net, pp.pandapowerNet):
+            raise ScenarioError(f"net is a {type(net).__name__}: pass a pandapower net, as read_net(path) returns")
         problems = []
         if not 0 < tolerance_mva < 1:
             problems.append(f"tolerance_mva is {tolerance_mva}: it must lie between 0 and 1, as 1e-8")
@@ -181,6 +185,9 @@ class Grid(Adapter):
         self._at = [*self._points.values(), *self._storage_table.bus]
         row = {bus: k for k, bus in enumerate(self._buses)}
         self._rows = np.array([row.get(bus, -1) for bus in self._at], np.int64)
+        self._cap_limit, self._cap_rating = np.full(len(self._at), np.inf), np.zeros(len(self._at))
+        self._cap_limit[self._cap_places] = [cap.loading for cap in self._caps]
+        self._cap_rating[self._cap_places] = [cap.rating_w for cap in self._caps]
         self._shed_limit = np.full(len(self._at), np.inf)
         self._shed_limit[list(self._sheds)] = [shed.loading for shed in self._sheds.values()]
         self._rated_lines = np.isfinite(net.line.max_i_ka.to_numpy(float))
@@ -247,7 +254,7 @@ class Grid(Adapter):
                      for each in controls if not isinstance(each, known)]  # fmt: skip
         trafos = {name: k for k, name in enumerate(elements.names["trafo"])}
         self._tap_controls, self._tap_rows = of(TapControl, "transformer", trafos, "transformer of the net")
-        problems += elements.without_taps(self._tap_rows)
+        problems += elements.without_taps(self._tap_rows, set(self._buses))
         inverters, at = of(Inverter, "point", places, "connection point")
         self._inverters = Inverters(at, inverters) if at else None
         self._caps, self._cap_places = of(PowerCap, "point", places, "connection point")
@@ -275,6 +282,7 @@ class Grid(Adapter):
         self._states = GridStates(self._net, self._at, self._tap_rows, self._build)
         self._taps: TapChangers | None = None
         self._storages: Storages | None = None
+        self._method = ""
         self._beyond: dict[str, npt.NDArray[np.bool_]] = {}
         self._closed = self._net.switch["closed"].to_numpy(bool, copy=True)
         self._damage = Fuses(self._fuses)
@@ -286,6 +294,10 @@ class Grid(Adapter):
             return self.engines[self._engine](*given)
         except NoBranchesError:
             return self.engines["pandapower"](*given)
+        except CosimError:
+            raise
+        except Exception as error:
+            raise CosimError(f"pandapower cannot build the equations of the net: {error}") from error
 
     def open(self) -> None:
         """Solve the net with nothing drawn at the connection points, for the initial voltages."""
@@ -301,12 +313,11 @@ class Grid(Adapter):
             raises = np.where(trafo.tap_side == "lv", 1.0, -1.0) * np.sign(trafo.tap_step_percent.to_numpy(float))
             low, high, now = (trafo[name].to_numpy(float) for name in ("tap_min", "tap_max", "tap_pos"))
             self._taps = TapChangers(self._tap_controls, low, high, now, raises)
-            rows = {bus: k for k, bus in enumerate(self._buses)}
-            self._tap_bus_rows = np.array([rows[bus] for bus in trafo.lv_bus], np.int64)
+            self._tap_bus_rows = np.array([self._buses.index(bus) for bus in trafo.lv_bus], np.int64)
             self.tap_position.value = self._taps.position
         self._change("engine")
         if self._caps:
-            self.power_cap.value = [cap.rating_w for cap in self._caps]
+            self.power_cap.value = 0.0
         nothing = np.zeros(len(self._at))
         try:
             flow = self._checked(self._states.solver.solve(nothing, nothing), nothing)
@@ -323,7 +334,8 @@ class Grid(Adapter):
         """Write positions, timers, charges and damages; solutions do not depend on the ones before them."""
         state: dict[str, Any] = {f"output.{name}": port.value for name, port in outputs(self).items() if port.has_value}
         state |= {f"beyond.{name}": flags for name, flags in self._beyond.items()}
-        state |= {"closed": self._closed, "damage": self._damage.damage, "blown": self._damage.blown}
+        state |= {"method": np.array(self._method), "closed": self._closed}
+        state |= {"damage": self._damage.damage, "blown": self._damage.blown}
         if self._taps is not None:
             state |= {"tap_position": self._taps.position, "tap_waited_s": self._taps.waited_s}
         if self._storages is not None:
@@ -334,7 +346,7 @@ class Grid(Adapter):
         """Go on from what `save` wrote."""
         with np.load(folder / "grid.npz", allow_pickle=False) as file:
             state: dict[str, Any] = {name: file[name] for name in file.files}
-        self._closed = state["closed"]
+        self._method, self._closed = str(state["method"]), state["closed"]
         self._damage.damage, self._damage.blown = state["damage"], state["blown"]
         if self._taps is not None:
             self._taps.position, self._taps.waited_s = state["tap_position"], state["tap_waited_s"]
@@ -347,8 +359,8 @@ class Grid(Adapter):
         self._change()
 
     def versions(self) -> dict[str, str]:
-        """Return the version of pandapower."""
-        return {"pandapower": pp.__version__}
+        """Return the versions of pandapower and of KLU's wrapper."""
+        return {"pandapower": pp.__version__, "nbklu": version("nbklu")}
 
     def __getstate__(self) -> dict[str, object]:
         return self.__dict__ | {"_states": None, "_taps": None, "_storages": None}
@@ -359,8 +371,8 @@ class Grid(Adapter):
         fused = [row for row, blown in zip(self._fused, self._damage.blown) if blown]
         self._states.change(self._closed, taps, fused)
         if kind:
-            method = self._states.solver.method
-            self.report(kind, method, _METHODS.get(method, ""))
+            self._method = self._states.solver.method
+            self.report(kind, self._method, _METHODS.get(self._method, ""))
 
     def advance(self, step: Step) -> None:
         """Solve the net for the demand of the step, let its controls act, and check its balance."""
@@ -378,6 +390,9 @@ class Grid(Adapter):
             flow = self._controlled(power, reactive, step)
         except ArithmeticError:
             flow = self._divergent(power, reactive)
+        if flow.method not in (self._method, "none"):
+            self._method = flow.method
+            self.report("engine", flow.method, _METHODS.get(flow.method, ""))
         self._publish_mean(flow, power)
         if self._storages is not None:
             self._storages.charge(np.nan_to_num(self._served[len(self._points) :]), step.length_s)
@@ -409,34 +424,30 @@ class Grid(Adapter):
             free = free_power(np.abs(flow.transformer_w), flow.transformer_loading, self._rating_va, 1.0)
             self.transformer_headroom.value = free
         if self._caps:
-            limit, weight = np.full((2, len(self._at)), np.inf)
-            weight[:] = 0.0
-            limit[self._cap_places] = [cap.loading for cap in self._caps]
-            weight[self._cap_places] = rating = [cap.rating_w for cap in self._caps]
-            room = self._states.supply.room(flow.transformer_w, flow.transformer_loading, self._rating_va, limit)
-            drawn = self._states.supply.drawn(np.where(weight > 0, np.maximum(served, 0.0), 0.0))
-            most = self._states.supply.least(np.maximum(room + drawn, 0.0), weight)[self._cap_places]
-            dead = np.isnan(flow.voltage_pu[self._rows[self._cap_places]])
-            # Without a solution nothing is known of the room: nobody draws.
-            self.power_cap.value = np.where(dead, 0.0, np.minimum(np.nan_to_num(most, nan=0.0, posinf=np.inf), rating))
+            through = flow.transformer_w, flow.transformer_loading, self._rating_va
+            room = self._states.supply.room(*through, self._cap_limit)
+            drawn = self._states.supply.drawn(np.where(self._cap_rating > 0, np.maximum(served, 0.0), 0.0))
+            most = self._states.supply.least(np.maximum(room + drawn, 0.0), self._cap_rating)
+            # Where there is no voltage, or no solution that would tell the room, nobody draws.
+            cap = np.where(np.isnan(flow.voltage_pu[self._rows]), 0.0, np.minimum(most, self._cap_rating))
+            self.power_cap.value = cap[self._cap_places]
 
     def _watch(self, flow: Flow) -> None:
         """Report what begins and ends to be beyond its limits."""
-        names = {"voltage": self.voltage.labels}
-        values, beyond = {"voltage": flow.voltage_pu}, {}
-        beyond["voltage"] = (flow.voltage_pu < self._band[0]) | (flow.voltage_pu > self._band[1])
+        low, high = self._band
+        watched = [(self.voltage, flow.voltage_pu, (flow.voltage_pu < low) | (flow.voltage_pu > high))]
         for name in ("line_loading", "transformer_loading"):
             if name in self.__dict__:
                 port: Output = getattr(self, name)
-                names[name], values[name], beyond[name] = port.labels, port.value, port.value > 1.0
-        for name, now in beyond.items():
-            before = self._beyond.get(name, np.zeros_like(now))
-            kind = "voltage limit" if name == "voltage" else "overload"
-            unit = f"{name.replace('_', ' ')} "
+                watched.append((port, port.value, port.value > 1.0))
+        for port, value, beyond in watched:
+            name = port.name.rpartition(".")[2]
+            before = self._beyond.get(name, np.zeros(len(port), bool))
+            now = np.where(np.isnan(value), before, beyond)  # nothing is known of what is missing
+            kind, form = ("voltage limit", ".4f") if port is self.voltage else ("overload", ".1%")
             for k in np.flatnonzero(now != before).tolist():
-                value = values[name][k]
-                text = f"{value:.4f} pu" if name == "voltage" else f"{value:.1%}"
-                self.report(kind if now[k] else f"{kind} ended", names[name][k], unit + text)
+                text = f"{name.replace('_', ' ')} {value[k]:{form}}"
+                self.report(kind if now[k] else f"{kind} ended", port.labels[k], text)
             self._beyond[name] = now
 
     def _melt(self, flow: Flow, seconds: float) -> None:

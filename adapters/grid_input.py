@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import pandapower.topology
-
-if TYPE_CHECKING:
-    import pandas as pd
+import pandas as pd
 
 Index: TypeAlias = npt.NDArray[np.int64]
 Vector: TypeAlias = npt.NDArray[np.float64]
@@ -105,10 +103,15 @@ def problems_of(net: Any) -> Iterator[str]:
                 yield f"net.{table} {nowhere[0]} has {column} = {bus}: there is no such bus in net.bus"
     if lost:
         return
+    yield from _conflicts(active)
     for table, rules in _RULES.items():
         frame = active(table)
         for rule, columns in rules.items():
             for column in columns:
+                if column not in frame:
+                    if len(frame):
+                        yield f"net.{table} has no column {column}: pandapower.convert_format(net) brings it up to date"
+                    continue
                 value = frame[column].to_numpy(float)
                 bad = _breaks(rule, value) & ~(_at_transmission(net, table, column) & np.isfinite(value) & (value != 0))
                 if bad.any():
@@ -116,12 +119,24 @@ def problems_of(net: Any) -> Iterator[str]:
                     name = labels(frame, table)[first] if "name" in frame else frame.index[first]
                     yield f"net.{table} {name!r} has {column} = {value[first]} ({bad.sum()} such): it must be {rule}"
     line, trafo = active("line"), active("trafo")
+    if not {"r_ohm_per_km", "x_ohm_per_km"} <= set(line) or not {"vk_percent", "vkr_percent"} <= set(trafo):
+        return
     if len(short := line[(line.r_ohm_per_km == 0) & (line.x_ohm_per_km == 0)]):
         name = labels(short, "line")[0]
         yield f"net.line {name!r} has no impedance ({len(short)} such): use a bus-bus switch instead"
     if len(wrong := trafo[trafo.vkr_percent.abs() > trafo.vk_percent.abs()]):
         name = labels(wrong, "trafo")[0]
         yield f"net.trafo {name!r} has vkr_percent above vk_percent ({len(wrong)} such): it is a part of it"
+
+
+def _conflicts(active: Callable[[str], pd.DataFrame]) -> Iterator[str]:
+    """Yield every bus whose voltage is held at different values."""
+    grids, gens = active("ext_grid"), active("gen")
+    held = {bus: set(vm) for bus, vm in pd.concat([grids, gens]).groupby("bus").vm_pu} if len(grids) else {}
+    for bus, values in held.items():
+        if len(values) > 1:
+            told = " and ".join(f"{value:g}" for value in sorted(values))
+            yield f"external grids and generators hold bus {bus} at {told} pu: give them the same vm_pu"
 
 
 def _breaks(rule: str, value: Vector) -> Flags:
@@ -258,8 +273,8 @@ class NetElements:
             return -1
         return int(bus)
 
-    def without_taps(self, rows: Sequence[int]) -> Iterator[str]:
-        """Yield a problem for every transformer that has no tap changer to control."""
+    def without_taps(self, rows: Sequence[int], supplied: set[int]) -> Iterator[str]:
+        """Yield a problem for every transformer that has no tap changer to control, or no voltage."""
         for row in rows:
             data = self._net.trafo.iloc[row].get(["tap_side", "tap_pos", "tap_min", "tap_max", "tap_step_percent"])
             if data.isna().any() or data.tap_step_percent == 0:
@@ -267,6 +282,8 @@ class NetElements:
                     f"transformer {self.names['trafo'][row]!r} has no tap changer: TapControl needs its tap_side, "
                     "tap_pos, tap_min, tap_max and tap_step_percent"
                 )
+            if self._net.trafo.lv_bus.iat[row] not in supplied:
+                yield f"transformer {self.names['trafo'][row]!r} feeds a bus without supply: TapControl has no voltage"
 
     def without_limit(self, rows: Sequence[int]) -> Iterator[str]:
         """Yield a problem for every line whose current is not known relative to a limit."""

@@ -216,6 +216,17 @@ def test_a_step_without_solution_may_be_missing_or_shed():
     assert shed.grid_import.value[0] == pytest.approx(served + shed.losses.value[0], rel=1e-6)
 
 
+def test_another_method_that_takes_over_is_reported():
+    grid = opened(two_buses(), connection_points={"house": 1})
+    take_events(grid)
+    maximum = 0.16e6 / (2 * (0.5 + np.hypot(0.5, 0.3)))
+    methods = []
+    for power in (1e3, 0.9999 * maximum, 0.9999 * maximum, 1e3):
+        drive(grid, power)
+        methods.append([event.element for event in take_events(grid) if event.kind == "engine"])
+    assert methods == [[], ["newton"], [], ["tree"]]
+
+
 @pytest.mark.parametrize("engine", ["auto", "pandapower"])
 def test_switches_cut_off_and_restore_supply(engine):
     net = two_buses()
@@ -390,6 +401,8 @@ def test_an_open_switch_leaves_the_rest_supplied():
         (lambda net: pp.create_svc(net, 1, 1, -10, 1.0, 90), "1 svc in service: the grid knows"),
         (lambda net: net.line.__setitem__("x_ohm_per_km", -0.1), "x_ohm_per_km = -0.1"),
         (lambda net: (pp.create_load(net, 1, 0.1), net.load.__setitem__("bus", 9)), "net.load 0 has bus = 9: there"),
+        (lambda net: pp.create_ext_grid(net, 0, vm_pu=1.02), "hold bus 0 at 1 and 1.02 pu"),
+        (lambda net: net.__setitem__("line", net.line.drop(columns="df")), "net.line has no column df"),
         (lambda net: pp.set_user_pf_options(net, enforce_q_lims=True), "pandapower's enforce_q_lims"),
     ],
 )
@@ -406,5 +419,7 @@ def test_everything_wrong_is_said_at_once():
     assert len(caught.value.problems) == 2
     with pytest.raises(ScenarioError, match="no connection point"):
         Grid(two_buses())
+    with pytest.raises(ScenarioError, match=r"net is a str: pass a pandapower net"):
+        Grid("net.json")
     with pytest.raises(ScenarioError, match="tolerance_mva is 0"):
         Grid(two_buses(), tolerance_mva=0)

@@ -88,6 +88,26 @@ def test_trees_loops_and_generators_each_get_their_method_and_agree():
     assert abs(missing[50].real) < 1e-9
 
 
+@pytest.mark.parametrize("loops", [0, 4])
+def test_the_compiled_sweeps_equal_a_plain_iteration(loops):
+    n = 40
+    rng = generator(4, "shape")
+    pairs = rng.integers(1, n, (loops, 2)).tolist()
+    y = network([*random_tree(n, 4), *((a, b, 0.02 + 0.01j) for a, b in pairs if a != b)], n, shunt=0.01j).toarray()
+    drop = np.where(rng.random(n) < 0.3, -0.05 - 0.02j, 0)
+    power = demand(n, 4)
+    inverse = np.linalg.inv(y[1:, 1:])
+    rest = -inverse @ y[1:, 0]
+    expected = rest
+    for _ in range(100):
+        expected = rest + inverse @ np.conj((power[1:] + drop[1:] * np.abs(expected)) / expected)
+    flow = PowerFlow(y, slack=[0], drop=drop)
+    assert flow.method == ("mesh" if loops else "tree")
+    found = flow.solve(power)
+    assert found.method == flow.method
+    np.testing.assert_allclose(found.voltage[1:], expected, rtol=0, atol=1e-11)
+
+
 def test_a_loop_through_slack_buses_is_no_loop():
     flow = PowerFlow(network([(0, 1, 0.1j), (1, 2, 0.1j), (2, 3, 0.1j)], 4), slack=[0, 3], start=[1, 1, 1, 0.99])
     assert flow.method == "tree"
