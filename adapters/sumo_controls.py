@@ -97,17 +97,12 @@ class Controls:
         CosimError
             If an input has a value that it cannot have.
         """
+        self._check_programs(signal_program)
         refuse(speed_limit, speed_limit.value <= 0, "a speed limit must be positive; close an edge by closed")
         for port in (closed, permission):
             refuse(port, ~np.isin(port.value, (0.0, 1.0)), "write 0 or 1")
         refuse(toll, toll.value < 0, "a toll cannot be negative")
         refuse(demand_factor, demand_factor.value < 0, "demand cannot be negative")
-        n_programs = np.array([len(self._programs[light]) for light in signal_program.labels])
-        refuse(
-            signal_program, (signal_program.value != np.round(signal_program.value))
-            | (signal_program.value < -1) | (signal_program.value >= n_programs),
-            "write the number of one of the light's programs, counted from 0, or -1 to leave it to SUMO",
-        )  # fmt: skip
         for row in self._changed(speed_limit):
             self._limit(row, float(speed_limit.value[row]), speed_limit)
         for row in self._changed(signal_program):
@@ -119,11 +114,11 @@ class Controls:
         charged = np.flatnonzero(toll.value)
         self._toll_s = {toll.labels[row]: float(toll.value[row]) * self._toll_s_per_eur for row in charged}
         self._weigh()
-        if barred:
-            for v in self._api.vehicle.getLoadedIDList():
+        if barred or self.every_second:
+            loaded = self._api.vehicle.getLoadedIDList()
+            for v in filter(self._has_departed, loaded if barred else ()):
                 self._turn_away(v)
-        if self.every_second:
-            self.second([v for v in self._api.vehicle.getLoadedIDList() if not self._has_departed(v)], ())
+            self.second([v for v in loaded if not self._has_departed(v)], ())
 
     def second(self, loaded: Iterable[str], departed: Iterable[str]) -> None:
         """Treat the vehicles that SUMO has read or inserted in its last step."""
@@ -136,6 +131,14 @@ class Controls:
                 self._turn_away(v)
                 if self._toll_s and not self._is_timetabled(v):
                     self._reroute(v)
+
+    def _check_programs(self, signal_program: Input) -> None:
+        number = signal_program.value
+        n_programs = np.array([len(self._programs[light]) for light in signal_program.labels])
+        refuse(
+            signal_program, (number != np.round(number)) | (number < -1) | (number >= n_programs),
+            "write the number of one of the light's programs, counted from 0, or -1 to leave it to SUMO",
+        )  # fmt: skip
 
     def _changed(self, port: Input) -> list[int]:
         last = self._last.get(port.name, port.default)
