@@ -6,8 +6,9 @@ import pytest
 
 from cosim import CosimError, ScenarioError
 from cosim.core import _fleet, fleet_reference
-from cosim.core.fleet import FAILURES, LEDGER, FleetModel, Where
+from cosim.core.fleet import FleetModel
 from cosim.core.fleet_plan import FleetPlan
+from cosim.core.fleet_state import FAILURES, LEDGER, Where
 from cosim.core.fleet_strategies import V2G, GridLimited, Plain, PriceFollowing, ValleyFilling
 from tests.fleet_tables import HOUR, KWH, calm, commuters, one_car, run
 
