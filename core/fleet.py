@@ -81,7 +81,13 @@ class FleetModel:
         self._capacity, self._reserve = capacity, plan.vehicles["reserve_soc"] * capacity
         self._depart = np.append(plan.depart_s, np.inf)  # behind its last trip a vehicle has trip number -1: never
         first = np.where(np.diff(plan.first_trip) > 0, plan.first_trip[:-1], -1)
-        self._first_s = np.append(plan.depart_s % DAY_S, 0.0)[first]
+        cars = plan.vehicles
+        self._cars = np.stack(
+            [capacity, self._reserve, cars["ac_w"], cars["dc_w"], cars["discharge_w"], cars["target_soc"] * capacity,
+             cars["target_after_s"], np.append(plan.depart_s % DAY_S, 0.0)[first]]
+        )  # fmt: skip
+        self._posts = np.stack([plan.stations[name] for name in ("power_w", "efficiency", "fast")])
+        self._legs = np.stack([plan.depart_s, plan.ahead_j])
         self._managed = plan.vehicles["managed"] > 0.5
         self._has_offer = np.diff(plan.first_offer) > 0
         self._fast = plan.stations["fast"] > 0.5
@@ -214,35 +220,19 @@ class FleetModel:
         self, time_s: float, step_s: float, signals: Signals
     ) -> tuple[npt.NDArray[np.intp], Sessions]:
         """Return who is plugged in, and their sessions."""
-        s, cars, stations = self.state, self.plan.vehicles, self.plan.stations
+        s = self.state
         v = np.flatnonzero(s.station >= 0)
+        setting = [time_s, step_s, self.notice_s, self.margin, self.strategy.counted_on, FAST_SOC, DAY_S]
+        found = np.empty((6, len(v)))
+        _fleet.session_ranges(
+            v, s.station, s.trip, self._cars, self._posts, self._legs, np.stack([s.charge_j, s.since_s, s.ratio]),
+            np.array(setting), found,
+        )  # fmt: skip
+        need, left, least, full, rate, efficiency = found
         station = s.station[v]
-        charge, capacity = s.charge_j[v], self._capacity[v]
-        efficiency, fast = stations["efficiency"][station], self._fast[station]
-        rate = np.minimum(stations["power_w"][station], np.where(fast, cars["dc_w"][v], cars["ac_w"][v]))
-        taper = np.clip((1.0 - charge / capacity) / (1.0 - FAST_SOC), 0.05, 1.0)
-        rate = np.where(fast, rate * taper, rate)
-        leaves = self._depart[s.trip[v]] - self.notice_s
-        # Behind its last trip a vehicle is expected to leave when it left on its first day.
-        again = time_s + (self._first_s[v] - self.notice_s - time_s) % DAY_S
-        leaves = np.where(np.isfinite(leaves), leaves, again)
-        left = np.maximum(leaves - time_s, 0.0)
-        stays_long = leaves - s.since_s[v] >= cars["target_after_s"][v]
-        target = np.where(stays_long, cars["target_soc"][v] * capacity, 0.0)
-        target = np.maximum(target, self._next_needs(v, self.plan.ahead_j))
-        lacking = np.minimum(target, capacity) - charge
-        into = efficiency * step_s  # energy into the battery over power from the grid
-        full = np.minimum(rate, np.maximum(capacity - charge, 0.0) / into)
-        later = efficiency * rate * np.maximum(left - step_s, 0.0)
-        must = lacking - later
-        given = np.minimum(np.maximum(must, lacking - self.strategy.counted_on * later), 0.0)
-        floor = np.minimum(self._reserve[v] - charge, 0.0)
-        give_w = np.minimum(-np.maximum(given, floor) * efficiency / step_s, cars["discharge_w"][v])
-        least = np.where(must > 0, np.minimum(must / into, full), -give_w)
         return v, Sessions(
-            (self.begin_s + time_s) % DAY_S, step_s, np.maximum(lacking, 0.0), left, least, full, rate, efficiency,
-            station, self.plan.transformer[station], signals.price, signals.pv_surplus_w, signals.base_w,
-            signals.limit_w,
+            (self.begin_s + time_s) % DAY_S, step_s, need, left, least, full, rate, efficiency, station,
+            self.plan.transformer[station], signals.price, signals.pv_surplus_w, signals.base_w, signals.limit_w,
         )  # fmt: skip
 
     def _charge(self, time_s: float, step_s: float, signals: Signals) -> None:
