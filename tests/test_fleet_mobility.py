@@ -9,8 +9,9 @@ import pytest
 from cosim import Adapter, Clock, CosimError, Input, Output, Scenario
 from cosim.adapters.fleet import Fleet
 from cosim.core import InputFileError
-from cosim.core.fleet import FAILURES, LEDGER, FleetModel
+from cosim.core.fleet import FleetModel
 from cosim.core.fleet_plan import FleetPlan
+from cosim.core.fleet_state import FAILURES, LEDGER
 from cosim.core.fleet_strategies import GridLimited
 from cosim.scenarios.chargers import place_chargers
 from cosim.scenarios.city import electrify, settle, shares_by_year
@@ -121,6 +122,22 @@ def test_the_fleet_drives_the_trips_that_it_can_make_and_counts_the_others(plan)
     assert model.residual < 1e-12
     driven = model.state.ledger[LEDGER.index("driven")]
     assert driven == pytest.approx(plan.energy_j[model.state.may_depart > 0].sum())
+
+
+def test_fast_chargers_leave_the_others_where_they_are_and_cars_drive_to_them(city):
+    net, sites, chargers, _, demand = city
+    more = place_chargers(net, sites, 10, 40, seed=1, n_fast=2)
+    slow = more[more["kind"] != "fast"]
+    pd.testing.assert_frame_equal(slow, chargers, check_like=True)
+    assert (more.loc[more["kind"] == "fast", "power_w"] == 50_000).all()
+    # Where nobody can charge at home, those who lack charge for their next trip drive to the fast ones.
+    only = fleet_plan(demand, net, sites, more[more["kind"] == "fast"], 1)
+    model = FleetModel(only, notice_s=300.0)
+    power, _ = run(model, 24, 300.0)
+    assert model.state.detours[0] > 0
+    assert power.max() > 20_000
+    with pytest.raises(CosimError, match="none may be negative"):
+        place_chargers(net, sites, 10, 40, n_fast=-1)
 
 
 class Supply(Adapter):
