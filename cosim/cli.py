@@ -1,4 +1,4 @@
-"""What does a person type? ``cosim run``, ``resume``, ``show``, ``list`` and ``report``."""
+"""What does a person type? ``cosim run``, ``resume``, ``show``, ``list``, ``report`` and ``study``."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from cosim.core.errors import CosimError
+
+from .study.command import study_command
 
 if TYPE_CHECKING:
     from .results import Result
@@ -177,6 +179,9 @@ def report_command(folder: Path, debug: Debug = False) -> None:
 
     with one_line(debug):
         Console().print(str(_relative(write_report(Result.open(folder)))), soft_wrap=True)
+
+
+app.command("study")(study_command)
 
 
 def _show_result(console: Console, result: Result, *, report: bool) -> None:

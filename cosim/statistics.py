@@ -118,12 +118,9 @@ def paired_difference(base: ArrayLike, plan: ArrayLike, *, level: float = 0.95, 
         raise CosimError(f"{first.shape[0]} values cannot be paired with {second.shape[0]}: give one of each per pair")
     differences = _checked(second - first, level)
     n = len(differences)
-    p = math.nan
-    if n > 1:
-        p = _p_value(differences)
     return PairedDifference(
         n, float(differences.mean()), level, t_interval(differences, level=level),
-        bca_interval(differences, level=level, seed=seed), p,
+        bca_interval(differences, level=level, seed=seed), _p_value(differences) if n > 1 else math.nan,
     )  # fmt: skip
 
 
@@ -145,7 +142,7 @@ def t_interval(values: ArrayLike, *, level: float = 0.95) -> Interval:
     sample = _checked(values, level)
     if len(sample) == 1:
         return _UNKNOWN
-    mean, error = float(sample.mean()), float(stats.sem(sample)) if np.ptp(sample) else 0.0
+    mean, error = float(sample.mean()), float(stats.sem(sample))
     half = float(stats.t.ppf((1 + level) / 2, len(sample) - 1)) * error
     return Interval(mean - half, mean + half)
 
@@ -180,9 +177,10 @@ def bca_interval(values: ArrayLike, *, level: float = 0.95, seed: int = 0) -> In
 
 
 def _p_value(differences: NDArray[np.float64]) -> float:
-    if not np.ptp(differences):
-        return 1.0 if differences[0] == 0 else 0.0
-    return float(stats.ttest_1samp(differences, 0.0).pvalue)
+    mean, error = float(differences.mean()), float(stats.sem(differences))
+    if error == 0:
+        return 1.0 if mean == 0 else 0.0
+    return float(2 * stats.t.sf(abs(mean / error), len(differences) - 1))
 
 
 def _checked(values: ArrayLike, level: float) -> NDArray[np.float64]:
