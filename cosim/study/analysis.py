@@ -7,6 +7,7 @@ independent observation; levels of other factors are not.
 from __future__ import annotations
 
 import itertools
+import math
 import warnings
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from cosim.statistics import PairedDifference, bca_interval, paired_difference, t_interval
+from cosim.statistics import bca_interval, paired_difference, t_interval
 
 from .design import MORRIS_LEVELS, problem
 from .extra import needs
@@ -62,7 +63,7 @@ def effects(study: Study, factor: str | None, within: Sequence[str], level: floa
     Parameters
     ----------
     study
-        A grid, or a list of points that pair up.
+        A grid, or a list of points that has every combination of its levels.
     factor
         The factor; by default each that is varied.
     within
@@ -74,6 +75,7 @@ def effects(study: Study, factor: str | None, within: Sequence[str], level: floa
     Returns
     -------
     pandas.DataFrame
+        A row per level but the first, per indicator. A seed of which a run is missing, or not a number, is left out.
         Columns ``factor``, ``level``, ``base``, those of ``within``, ``indicator``, ``unit``, ``n`` (pairs, which are
         seeds), ``base mean``, ``difference``, ``t low``, ``t high``, ``bca low``, ``bca high``, ``p``, ``verdict``.
 
@@ -99,18 +101,19 @@ def effects(study: Study, factor: str | None, within: Sequence[str], level: floa
             for other in others:
                 for indicator in frame.attrs["indicators"]:
                     first, second = _pairs(study, frame, name, base, other, place, indicator)
-                    if not len(first):
-                        continue
-                    found = paired_difference(first, second, level=level)
                     head = {"factor": name, "level": other, "base": base, **place, "indicator": indicator}
-                    rows.append(head | {"unit": frame.attrs["units"][indicator]} | _row(found, float(first.mean())))
+                    rows.append(head | {"unit": frame.attrs["units"][indicator]} | _row(first, second, level))
     return pd.DataFrame(rows)
 
 
-def _row(found: PairedDifference, base_mean: float) -> dict[str, Any]:
+def _row(first: NDArray[np.float64], second: NDArray[np.float64], level: float) -> dict[str, Any]:
+    if not len(first):
+        return {"n": 0, "verdict": "no pair is complete"}
+    found = paired_difference(first, second, level=level)
     return {
-        "n": found.n, "base mean": base_mean, "difference": found.mean, "t low": found.t.low, "t high": found.t.high,
-        "bca low": found.bca.low, "bca high": found.bca.high, "p": found.p, "verdict": found.verdict,
+        "n": found.n, "base mean": float(first.mean()), "difference": found.mean, "t low": found.t.low,
+        "t high": found.t.high, "bca low": found.bca.low, "bca high": found.bca.high, "p": found.p,
+        "verdict": found.verdict,
     }  # fmt: skip
 
 
@@ -131,15 +134,13 @@ def _pairs(
         side = frame[frame[factor] == label]
         sides.append(side.set_index([*rest, "seed"])[indicator].astype(float))
     both = pd.concat(sides, axis=1, keys=["base", "plan"], join="outer")
-    if study.points.design == "list":
-        both = both.dropna()  # a list need not be crossed: what pairs up, counts
-    n_points = both.groupby("seed").size().max() if len(both) else 0
     by_seed = both.groupby("seed").agg(["mean", "count"])
     if not len(by_seed):
         return np.empty(0), np.empty(0)
-    whole = (by_seed["base"]["count"] == n_points) & (by_seed["plan"]["count"] == n_points)
-    found = by_seed[whole]
-    return found["base"]["mean"].to_numpy(), found["plan"]["mean"].to_numpy()
+    # A mean over what happens to be done would compare other points in one seed than in the next.
+    n_points = math.prod(len(study.points.factors[name].levels) for name in rest)
+    whole = by_seed[(by_seed["base"]["count"] == n_points) & (by_seed["plan"]["count"] == n_points)]
+    return whole["base"]["mean"].to_numpy(), whole["plan"]["mean"].to_numpy()
 
 
 def sensitivity(study: Study, indicators: Sequence[str] | None, level: float) -> pd.DataFrame:

@@ -123,9 +123,9 @@ def attempt(request: Request, build: Build, files: FilesRead, scratch: Path) -> 
             )
         scenario = call(build, request.name, request.values, request.labels, request.seed)
         declared = [Path(path) for adapter in scenario.adapters.values() for path in adapter.files]
-        inputs = files.digests(declared, request.folder, scratch)
+        inputs = files.digests(declared, request.folder.parent, scratch)
         result = _run(scenario, request)
-        inputs = files.digests([], request.folder, scratch) | inputs
+        inputs = files.digests([], request.folder.parent, scratch) | inputs
         indicators = {name: value.to_json() for name, value in result.indicators.items()}
         _thin(folder.result, request.keep)
         folder.mark_done(
@@ -144,7 +144,7 @@ def attempt(request: Request, build: Build, files: FilesRead, scratch: Path) -> 
         traceback.print_exc()
         words = str(error) if isinstance(error, CosimError) else f"{type(error).__name__}: {error}{_where(error)}"
         outcome = Outcome(request.key, "error", words, round(time.perf_counter() - began, 3))
-        folder.mark_failed(outcome, files.digests(declared, request.folder, scratch))
+        folder.mark_failed(outcome, files.digests(declared, request.folder.parent, scratch))
 
 
 def _run(scenario: Scenario, request: Request) -> Result:

@@ -77,13 +77,28 @@ class BuilderPlace:
         return build  # type: ignore[no-any-return]
 
     def _module(self) -> ModuleType:
-        if self.module is not None:
-            return importlib.import_module(self.module)
+        if self.module is None:
+            return load_script(self.file)
         try:
-            return load_file(self.file)
+            return importlib.import_module(self.module)
         except InsideRun:
-            # load_file's is the newest module of that file
-            return next(m for m in reversed(sys.modules.values()) if getattr(m, "__file__", None) == str(self.file))
+            module = sys.modules[self.module] = load_script(self.file)
+            return module
+
+
+def load_script(file: Path) -> ModuleType:
+    """Import a Python file up to where it would run a study, if it does.
+
+    Raises
+    ------
+    CosimError
+        If there is no such file, or it does not load.
+    """
+    try:
+        return load_file(file)
+    except InsideRun:
+        # load_file's is the newest module of that file
+        return next(m for m in reversed(sys.modules.values()) if getattr(m, "__file__", None) == str(file))
 
 
 def place_of(build: Build | str) -> BuilderPlace:

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-INSIDE_RUN = False
-"""Whether this process was made for a run, where a script that is loaded for its builder must not start its study."""
+ONLY_LOADED = False
+"""Whether a script is loaded for its builder or study, and must not run what it makes."""
 
 _BYTES = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
 
@@ -203,7 +203,7 @@ class Study:
         CosimError
             If the folder is in use or cannot be written, or the scheduler has gone.
         """
-        if INSIDE_RUN:
+        if ONLY_LOADED:
             raise InsideRun
         if client is not None and workers != 1:
             raise StudyError("workers and client are both given: the client's scheduler knows its workers")

@@ -64,9 +64,8 @@ def study_command(
 
 
 def _read(file: Path, out: Path | None) -> tuple[Study, dict[str, Any]]:
-    from cosim.registry import load_file
-
-    from .campaign import Study
+    from . import campaign
+    from .builders import load_script
 
     if file.suffix in (".yaml", ".yml"):
         from .specification import read_study
@@ -75,7 +74,12 @@ def _read(file: Path, out: Path | None) -> tuple[Study, dict[str, Any]]:
         return study, run.model_dump()
     if file.suffix != ".py":
         raise CosimError(f"{file} is no study: name a Python file with 'study = Study(…)', or a YAML file")
-    found = [value for value in vars(load_file(file)).values() if isinstance(value, Study)]
+    campaign.ONLY_LOADED = True
+    try:
+        module = load_script(file.resolve())
+    finally:
+        campaign.ONLY_LOADED = False
+    found = [value for value in vars(module).values() if isinstance(value, campaign.Study)]
     if len(found) != 1:
         raise CosimError(f"{file} makes {len(found)} studies: it must make one, 'study = Study(build, …)'")
     if out is not None:

@@ -24,8 +24,16 @@ from .builders import BuilderPlace
 
 _PACKAGE = Path(__file__).parents[1]
 _SOURCES = {".py", ".pyx", ".pxd", ".h", ".csv", ".json", ".so"}
-_OWN = {os.path.realpath(_PACKAGE / part) for part in ("", "core", "adapters", "scenarios")}
-_SYSTEM = ("/proc/", "/sys/", "/dev/", "/etc/", "/usr/")
+_INSTALLED = [
+    *(_PACKAGE / part for part in ("", "core", "adapters", "scenarios")),
+    *(sysconfig.get_path(name) for name in ("purelib", "platlib", "stdlib", "platstdlib")),
+    sys.prefix,
+]
+_LEFT_OUT = (
+    "/proc/", "/sys/", "/dev/", "/etc/", "/usr/", f"{os.environ.get('XDG_CACHE_HOME', Path.home() / '.cache')}{os.sep}",
+    *{f"{path}{os.sep}" for given in _INSTALLED for path in (os.path.realpath(given), os.path.abspath(given))},
+)  # fmt: skip
+"""Folders whose files are known by version or as source, or say nothing of a study."""
 
 
 @functools.cache
@@ -141,14 +149,15 @@ class FilesRead:
         own
             Folders whose files the run made itself.
         """
-        installed = [sysconfig.get_path(name) for name in ("purelib", "platlib", "stdlib", "platstdlib")]
-        left_out = (*_SYSTEM, *(f"{os.path.realpath(p)}{os.sep}" for p in [*own, *_OWN, sys.prefix, *installed]))
-        modules = [getattr(module, "__file__", None) for module in list(sys.modules.values())]
+        left_out = (*_LEFT_OUT, *(f"{os.path.realpath(path)}{os.sep}" for path in own))
+        modules = (getattr(module, "__file__", None) or "" for module in list(sys.modules.values()))
         written = {os.path.realpath(path) for path in self._written}
         found = {}
-        for name in {*self._read, *map(str, declared), *(m for m in modules if m)}:
+        for name in {*self._read, *map(str, declared), *modules}:
+            # most are installed, and asking the system for the real path of each would take as long as a small run
+            if not name or name.startswith(left_out) or name.endswith(".pyc"):
+                continue
             path = Path(os.path.realpath(name))
-            is_own = str(path).startswith(left_out) or str(path) in written
-            if not is_own and path.suffix != ".pyc" and path.is_file():
+            if not str(path).startswith(left_out) and str(path) not in written and path.is_file():
                 found[str(path)] = file_digest(path)
         return dict(sorted(found.items()))

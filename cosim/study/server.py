@@ -31,7 +31,7 @@ from cosim.wire import Wire
 
 from .attempt import Request, attempt
 from .builders import Build, BuilderPlace, InsideRun
-from .identity import FilesRead
+from .identity import FilesRead, source_digest, versions
 from .records import HEARTBEAT_S, Kind, Outcome, RunFolder
 
 try:
@@ -65,6 +65,7 @@ def serve(descriptor: int) -> None:
     signal.signal(signal.SIGCHLD, lambda *_: None)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     signal.set_wakeup_fd(wakened.fileno(), warn_on_full_buffer=False)
+    source_digest(), versions()  # known to every run from here on
     gc.freeze()  # else the collector of each child writes to, and so copies, every page of what is shared
     wire.send(None)
     with suppress(EOFError, ConnectionError):
@@ -80,10 +81,10 @@ def _prepare(place: BuilderPlace, cwd: str, path: tuple[str, ...]) -> Build:
     import cosim.bridge
     import cosim.results
     import cosim.running
-    import cosim.scenario  # noqa: F401
+    import cosim.scenario
     import cosim.study.campaign
 
-    cosim.study.campaign.INSIDE_RUN = True
+    cosim.study.campaign.ONLY_LOADED = True
     return place.load()
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 import pydantic
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 
 from cosim.core.errors import InputFileError
 
@@ -61,6 +61,24 @@ class Named(_Strict):
     levels: dict[str, Any] = Field(min_length=1)
 
 
+def _form(value: Any) -> str:
+    """Tell which form of a factor is meant, so that what is wrong with it is said in that form's words."""
+    if isinstance(value, BaseModel):
+        return type(value).__name__
+    if isinstance(value, list):
+        return "list"
+    if not isinstance(value, Mapping):
+        return "scalar"
+    return "One" if "value" in value else "Named" if "levels" in value else "Distribution"
+
+
+FactorForm: TypeAlias = Annotated[
+    Annotated[Scalar, Tag("scalar")] | Annotated[list[Any], Tag("list")] | Annotated[One, Tag("One")]
+    | Annotated[Named, Tag("Named")] | Annotated[Distribution, Tag("Distribution")],
+    Discriminator(_form),
+]  # fmt: skip
+
+
 class Run(_Strict):
     """How the runs are done; see ``Study.run``."""
 
@@ -87,7 +105,7 @@ class StudyFile(_Strict):
         Annotated[int, Field(ge=1)] | list[Annotated[int, Field(ge=0)]], Field(description="How many, or which.")
     ] = 1
     factors: Annotated[
-        dict[str, Scalar | list[Any] | Distribution | One | Named],
+        dict[str, FactorForm],
         Field(description="Parameters of the builder: one value, a list of levels, or a distribution."),
     ] = Field(default_factory=dict)
     run: Run = Field(default_factory=Run)
@@ -157,13 +175,13 @@ def _parsed(path: Path, model: type[StudyFile]) -> StudyFile:
 
 
 def validation_problems(path: Path, error: pydantic.ValidationError) -> list[str]:
-    """Return in words what pydantic found in a file, the deepest first of each place."""
+    """Return in words what pydantic found in a file: one problem per place."""
     found: dict[str, str] = {}
     for one in error.errors():
-        # of a union every branch complains: the places within a branch are named after it
-        place = ".".join(str(part) for part in one["loc"][:2])
+        # a factor's form and the branches of a union are no places of the file
+        place = ".".join(str(part) for part in one["loc"] if str(part).islower() and not str(part).endswith("]"))
         text = one["msg"][0].lower() + one["msg"][1:]
-        if one["type"] == "extra_forbidden" and len(one["loc"]) <= 2:
+        if one["type"] == "extra_forbidden":
             text = "there is no such word"
         found.setdefault(place, text)
     return [f"{path}: {place}: {text}" for place, text in found.items()]
