@@ -11,8 +11,8 @@ study = Study(
     ev_share=[0.0, 0.2, 0.4],
     building_charger_share=[0.05, 0.2],
     blocks=(2, 2),
-    begin_hour=17,
-    hours=4,
+    begin_hour=18,
+    hours=2,
     seeds=10,
     name="ev_study",
 )

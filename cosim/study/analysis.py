@@ -169,7 +169,7 @@ def sensitivity(study: Study, indicators: Sequence[str] | None, level: float) ->
     """
     design = study.points.design
     if design not in ("sobol", "morris"):
-        raise StudyError(f"a {design} design has no sensitivity indices: make the study with design='sobol' or 'morris'")
+        raise StudyError(f"a {design} design has no sensitivity indices: make it with design='sobol' or 'morris'")
     frame = table(study)
     missing = sorted(set(study.runs.values()) - set(frame["run"]))
     if missing:

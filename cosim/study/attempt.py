@@ -14,6 +14,7 @@ from pathlib import Path
 from shutil import rmtree
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+from cosim.core.adapter import Placement
 from cosim.core.errors import CosimError, ScenarioError
 from cosim.recorder import write_json
 
@@ -151,7 +152,8 @@ def _run(scenario: Scenario, request: Request) -> Result:
     # The run has a process of its own, and the first adapter that asks for one gets it: SUMO allows one simulation a
     # process, and what crashes or hangs takes down this run alone.
     wanting = [name for name in scenario.adapters if scenario.placement(name) == "process"]
-    scenario.place(**dict.fromkeys(wanting[:1], "inline"))
+    inline: dict[str, Placement] = dict.fromkeys(wanting[:1], "inline")
+    scenario.place(**inline)
     folder = RunFolder(request.folder).result
     if request.checkpoint_every is not None and any((folder / "checkpoints").glob("[0-9]*")):
         try:

@@ -80,8 +80,8 @@ class Study:
     out
         The study's folder; by default ``studies/<name>``.
     factors
-        Parameters of the builder: a list, range or array of levels, a mapping of labels to levels, a frozen distribution
-        of `scipy.stats`, or one value.
+        Parameters of the builder: a list, range or array of levels, a mapping of labels to levels, a frozen
+        distribution of `scipy.stats`, or one value.
 
     Raises
     ------
@@ -111,7 +111,7 @@ class Study:
         self.seeds = _seeds(seeds)
         loaded = self.place.load() if isinstance(build, str) else build
         points = make_points(design, factors, samples)
-        typed = checked(loaded, self.name, points.factors, n_seeds=len(self.seeds))
+        typed = checked(loaded, self.place.name, points.factors, n_seeds=len(self.seeds))
         self.points = _with_types(points, {name: one.levels for name, one in typed.items()})
         for point in self.points.points:
             packed({name: level.value for name, level in point.items()})

@@ -1,4 +1,4 @@
-"""How does a study look on paper? Indicators over the levels of a factor with intervals over seeds, or their indices."""
+"""How does a study look on paper? Indicators over a factor with intervals over seeds, or their indices."""
 
 from __future__ import annotations
 
@@ -106,12 +106,13 @@ def _lines(panel: Axes, frame: pd.DataFrame, name: str, x: str, others: Sequence
 def _legend(others: Sequence[str], levels: Any) -> str | None:
     if not others:
         return None
-    return ", ".join(f"{name} = {level}" for name, level in zip(others, levels if isinstance(levels, tuple) else (levels,)))
+    return ", ".join(f"{name} = {level}" for name, level in zip(others, levels))
 
 
 def _indices(panel: Axes, found: pd.DataFrame, name: str) -> None:
     index = "ST" if "ST" in found else "mu_star"
     panel.barh(found["factor"], found[index], xerr=found[f"{index}_conf"], capsize=3, height=0.5)
     panel.invert_yaxis()
-    panel.set_title(f"{name}: {'total Sobol index' if index == 'ST' else 'mean size of elementary effects'}", fontsize=9)
+    what = "total Sobol index" if index == "ST" else "mean size of elementary effects"
+    panel.set_title(f"{name}: {what}", fontsize=9)
     panel.tick_params(labelsize=8)

@@ -26,12 +26,12 @@ _PACKAGE = Path(__file__).parents[1]
 _SOURCES = {".py", ".pyx", ".pxd", ".h", ".csv", ".json", ".so"}
 _INSTALLED = [
     *(_PACKAGE / part for part in ("", "core", "adapters", "scenarios")),
-    *(sysconfig.get_path(name) for name in ("purelib", "platlib", "stdlib", "platstdlib")),
-    sys.prefix,
+    *(Path(sysconfig.get_path(name)) for name in ("purelib", "platlib", "stdlib", "platstdlib")),
+    Path(sys.prefix),
 ]
 _LEFT_OUT = (
     "/proc/", "/sys/", "/dev/", "/etc/", "/usr/", f"{os.environ.get('XDG_CACHE_HOME', Path.home() / '.cache')}{os.sep}",
-    *{f"{path}{os.sep}" for given in _INSTALLED for path in (os.path.realpath(given), os.path.abspath(given))},
+    *{f"{path}{os.sep}" for given in _INSTALLED for path in (given.absolute(), given.resolve())},
 )  # fmt: skip
 """Folders whose files are known by version or as source, or say nothing of a study."""
 

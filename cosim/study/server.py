@@ -20,6 +20,7 @@ import sys
 import tempfile
 import time
 from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
 from shutil import rmtree
 from typing import NoReturn
@@ -33,11 +34,6 @@ from .attempt import Request, attempt
 from .builders import Build, BuilderPlace, InsideRun
 from .identity import FilesRead, source_digest, versions
 from .records import HEARTBEAT_S, Kind, Outcome, RunFolder
-
-try:
-    import psutil
-except ModuleNotFoundError:  # then memory cannot be limited, which whoever asks for it is told
-    psutil = None
 
 _LOOK_S = 0.25
 _SET_PDEATHSIG, _SET_CHILD_SUBREAPER = 1, 36  # prctl(2)
@@ -154,8 +150,10 @@ class _Attempt:
             os.killpg(self._pid, signal.SIGKILL)
         with suppress(ChildProcessError):
             os.waitpid(self._pid, 0)
-        if psutil is None:
+        if find_spec("psutil") is None:
             return
+        import psutil
+
         # Orphans of the run have become children of the server: workers of adapters have sessions of their own.
         while children := psutil.Process().children(recursive=True):
             for child in children:
@@ -212,7 +210,8 @@ def _be_run(
 
 
 def _memory(pid: int) -> int:
-    assert psutil is not None
+    import psutil
+
     try:
         run = psutil.Process(pid)
         return sum(one.memory_info().rss for one in [run, *run.children(recursive=True)])

@@ -101,9 +101,7 @@ class StudyFile(_Strict):
         Field(description="How points are chosen, or the points themselves."),
     ] = "grid"
     samples: Annotated[int | None, Field(ge=1, description="Size of a design that samples.")] = None
-    seeds: Annotated[
-        Annotated[int, Field(ge=1)] | list[Annotated[int, Field(ge=0)]], Field(description="How many, or which.")
-    ] = 1
+    seeds: Annotated[int | list[int], Field(description="How many, or which.")] = 1
     factors: Annotated[
         dict[str, FactorForm],
         Field(description="Parameters of the builder: one value, a list of levels, or a distribution."),

@@ -81,7 +81,8 @@ class Place:
 
     def study(self, line: str, *more: str) -> None:
         """Write study.py, which makes a study of the toy."""
-        self.write("study.py", "\n".join(["from cosim import Study", "from toy import build", f"study = {line}", *more]))
+        lines = ["from cosim import Study", "from toy import build", f"study = {line}", *more]
+        self.write("study.py", "\n".join(lines))
 
     def command(self, *arguments: object) -> list[str]:
         return [sys.executable, "-c", "from cosim.cli import main; main()", *map(str, arguments)]

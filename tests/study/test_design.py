@@ -2,6 +2,7 @@
 
 import dataclasses
 import enum
+import itertools
 
 import numpy as np
 import pydantic
@@ -69,7 +70,7 @@ def test_morris_changes_one_factor_at_a_time():
     assert len(found) == 4 * 3
     for k in range(4):
         trajectory = found[3 * k : 3 * k + 3]
-        assert all(sum(one[n] != two[n] for n in one) == 1 for one, two in zip(trajectory, trajectory[1:]))
+        assert all(sum(one[n] != two[n] for n in one) == 1 for one, two in itertools.pairwise(trajectory))
 
 
 def test_points_may_be_listed():
@@ -131,7 +132,10 @@ def test_equal_values_have_the_same_identity(one, two):
 
 @pytest.mark.parametrize(
     ("one", "two"),
-    [(Charging(1.0), Charging(2.0)), (Share(share=0.4), Plain(0.4)), (1, 1.0), ("1", 1), (True, 1), (Plain(1), Plain(2))],
+    [
+        (Charging(1.0), Charging(2.0)), (Share(share=0.4), Plain(0.4)), (1, 1.0), ("1", 1), (True, 1),
+        (Plain(1), Plain(2)),
+    ],
 )
 def test_different_values_have_different_identities(one, two):
     assert repr(canonical(one)) != repr(canonical(two))
