@@ -201,18 +201,13 @@ def _indices(study: Study, values: NDArray[np.float64], level: float) -> dict[st
     with needs("SALib", "sensitivity()"), warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         from SALib.analyze import morris, sobol
-    # A constant has no variance to share out: SALib divides zero by zero.
-    with warnings.catch_warnings(), np.errstate(invalid="ignore", divide="ignore"):
-        warnings.simplefilter("ignore", RuntimeWarning)
-        warnings.simplefilter("ignore", FutureWarning)
-        if study.points.design == "sobol":
-            found = sobol.analyze(problem(n), values, calc_second_order=False, conf_level=level, seed=0)
-            wanted = ("S1", "S1_conf", "ST", "ST_conf")
-        else:
-            found = morris.analyze(
-                problem(n), study.points.cube, values, num_levels=MORRIS_LEVELS, conf_level=level, seed=0
-            )
-            wanted = ("mu", "mu_star", "mu_star_conf", "sigma")
+    options = {"conf_level": level, "seed": 0}
+    if study.points.design == "sobol":
+        found = sobol.analyze(problem(n), values, calc_second_order=False, **options)
+        wanted = ("S1", "S1_conf", "ST", "ST_conf")
+    else:
+        found = morris.analyze(problem(n), study.points.cube, values, num_levels=MORRIS_LEVELS, **options)
+        wanted = ("mu", "mu_star", "mu_star_conf", "sigma")
     return {name: found[name] for name in wanted}
 
 

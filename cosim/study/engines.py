@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import uuid
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
@@ -64,6 +65,20 @@ def by_dask(requests: Sequence[Request], client: distributed.Client) -> Generato
 
 
 @contextmanager
+def quiet() -> Iterator[None]:
+    """Keep to ourselves the tracebacks that Dask logs where a connection ends: what it means is said in one line."""
+    loggers = [logging.getLogger(name) for name in ("distributed", "tornado", "asyncio")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels):
+            logger.setLevel(level)
+
+
+@contextmanager
 def local_client(workers: int) -> Iterator[distributed.Client]:
     """Start Dask within this process: every thread of it waits for one run's process, and no port is opened."""
     with needs("dask", f"workers={workers}"):
@@ -97,5 +112,5 @@ def client_of(address: str) -> Iterator[distributed.Client]:
         client: Any = Client(address, timeout="15s")
     except (OSError, ValueError) as error:
         raise CosimError(f"there is no Dask scheduler at {address}: {error}") from error
-    with client:
+    with quiet(), client:
         yield client

@@ -36,7 +36,7 @@ def plot(study: Study, indicators: Sequence[str] | None, x: str | None) -> Figur
     study
         The study.
     indicators
-        Their names; by default those of which lower or higher is better.
+        Their names; by default those of which lower or higher is better and which the factors change.
     x
         The factor along the axis; by default the first that is varied and has numbers, else the first.
 
@@ -48,8 +48,7 @@ def plot(study: Study, indicators: Sequence[str] | None, x: str | None) -> Figur
     with needs("matplotlib", "a figure"):
         from matplotlib.figure import Figure
     frame = table(study)
-    better = frame.attrs["better"]
-    names = list(indicators or [n for n in frame.attrs["indicators"] if better[n]] or frame.attrs["indicators"])
+    names = list(indicators or _judged(frame) or frame.attrs["indicators"])
     unknown = [name for name in names if name not in frame.attrs["indicators"]]
     if not names or unknown:
         known = ", ".join(frame.attrs["indicators"]) or "none yet"
@@ -78,6 +77,11 @@ def plot(study: Study, indicators: Sequence[str] | None, x: str | None) -> Figur
     if panels[0].get_legend_handles_labels()[1]:
         figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=4, fontsize=8)
     return figure
+
+
+def _judged(frame: pd.DataFrame) -> list[str]:
+    by_seed = frame.groupby("seed")
+    return [n for n, better in frame.attrs["better"].items() if better and by_seed[n].nunique().max() > 1]
 
 
 def _lines(panel: Axes, frame: pd.DataFrame, name: str, x: str, others: Sequence[str]) -> None:

@@ -95,10 +95,14 @@ def _figure(study: Study) -> str:
         figure = plot(study, None, None)
     except StudyError:
         return ""
+    import matplotlib
+
     (study.folder / "figures").mkdir(exist_ok=True)
     figure.savefig(study.folder / "figures" / "indicators.png", dpi=200)
     drawn = io.StringIO()
-    figure.savefig(drawn, format="svg", metadata={"Date": None})
+    # the same data give the same file, and words stay words
+    with matplotlib.rc_context({"svg.hashsalt": study.name, "svg.fonttype": "none"}):
+        figure.savefig(drawn, format="svg", metadata={"Date": None})
     (study.folder / "figures" / "indicators.svg").write_text(drawn.getvalue(), encoding="utf-8")
     return drawn.getvalue()[drawn.getvalue().index("<svg") :]
 

@@ -22,8 +22,9 @@ def dask(place):
 
     def start(*arguments):
         process = subprocess.Popen(
-            [sys.executable, "-m", *arguments], cwd=place.folder, env=place.environment, stdout=subprocess.DEVNULL,
-            stderr=(place.folder / f"dask-{len(started)}.log").open("w"), start_new_session=True,
+            [sys.executable, "-m", *arguments, "--host", "127.0.0.1", "--dashboard-address", "127.0.0.1:0"],
+            cwd=place.folder, env=place.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            start_new_session=True,
         )  # fmt: skip
         started.append(process)
         return process
@@ -31,13 +32,12 @@ def dask(place):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    scheduler = start("distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", str(port), "--no-dashboard")
+    scheduler = start("distributed.cli.dask_scheduler", "--port", str(port))
     address = f"tcp://127.0.0.1:{port}"
     workers = [
-        start("distributed.cli.dask_worker", address, "--host", "127.0.0.1", "--nthreads", "1", "--no-dashboard",
-              "--no-nanny", "--death-timeout", "20")
+        start("distributed.cli.dask_worker", address, "--nthreads", "1", "--no-nanny", "--death-timeout", "20")
         for _ in range(2)
-    ]  # fmt: skip
+    ]
     yield address, scheduler, workers
     for process in started:
         process.kill()
