@@ -50,6 +50,7 @@ def study_command(
         if scheduler is not None or slurm is not None:
             options["workers"] = 1
             options["client"] = stack.enter_context(_client(study, scheduler, slurm))
+        before = study.status().states
         try:
             table = study.run(**options, resume=resume, progress=True)
         except KeyboardInterrupt:
@@ -57,7 +58,8 @@ def study_command(
             raise typer.Exit(130) from None
         found = study.status()
         console.print(str(found))
-        if len(table):
+        page = study.folder / "study.html"
+        if len(table) and (found.states != before or not page.is_file()):
             console.print(f"table, effects and figures in {study.folder}, page in {study.write()}")
         if found.failures:
             raise typer.Exit(1)

@@ -18,6 +18,9 @@ from .workers import perform, stop
 if TYPE_CHECKING:
     import distributed
 
+LOOPBACK = "127.0.0.1:0"
+"""Where Dask serves web pages, which nobody here asks for, to nobody else."""
+
 
 def one_by_one(requests: Sequence[Request]) -> Generator[Outcome]:
     """Do runs one after the other."""
@@ -67,26 +70,28 @@ def by_dask(requests: Sequence[Request], client: distributed.Client) -> Generato
 @contextmanager
 def quiet() -> Iterator[None]:
     """Keep to ourselves the tracebacks that Dask logs where a connection ends: what it means is said in one line."""
-    loggers = [logging.getLogger(name) for name in ("distributed", "tornado", "asyncio")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.CRITICAL + 1)
+    loggers = [logging.getLogger(name) for name in ("distributed", "distributed.client", "tornado", "asyncio")]
+    # Some have a handler of their own, which a level of those above does not reach; some have none.
+    noisy: list[logging.Logger | logging.Handler] = [*loggers, *(h for logger in loggers for h in logger.handlers)]
+    levels = [one.level for one in noisy]
+    for one in noisy:
+        one.setLevel(logging.CRITICAL + 1)
     try:
         yield
     finally:
-        for logger, level in zip(loggers, levels):
-            logger.setLevel(level)
+        for one, level in zip(noisy, levels):
+            one.setLevel(level)
 
 
 @contextmanager
 def local_client(workers: int) -> Iterator[distributed.Client]:
-    """Start Dask within this process: every thread of it waits for one run's process, and no port is opened."""
+    """Start Dask within this process: each of its threads waits for the process of a run."""
     with needs("dask", f"workers={workers}"):
         from distributed import Client, LocalCluster
     with (
         LocalCluster(
-            n_workers=1, threads_per_worker=workers, processes=False, dashboard_address=None, memory_limit=0,
-            silence_logs=50,
+            n_workers=1, threads_per_worker=workers, processes=False, dashboard_address=LOOPBACK,
+            worker_dashboard_address=LOOPBACK, memory_limit=0, silence_logs=50,
         ) as cluster,
         Client(cluster) as client,
     ):  # fmt: skip

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .campaign import Study
 
 _COLUMNS = 3
+_MOST_TICKS = 12
 _WIDTH_IN, _HEIGHT_IN = 3.6, 2.7
 
 
@@ -103,7 +104,8 @@ def _lines(panel: Axes, frame: pd.DataFrame, name: str, x: str, others: Sequence
         at = np.array([positions[label] for label in ticks]) + (k - (len(groups) - 1) / 2) * 0.015 * span
         panel.errorbar(at, middle, yerr=[low, high], marker="o", markersize=3, capsize=3, linewidth=1,
                        label=_legend(others, levels))  # fmt: skip
-    panel.set_xticks(list(positions.values()), [str(label) for label in ticks])
+    if not numeric or len(ticks) <= _MOST_TICKS:
+        panel.set_xticks(list(positions.values()), [str(label) for label in ticks])
     panel.tick_params(labelsize=8)
 
 

@@ -21,6 +21,9 @@ from .identity import source_digest, versions
 if TYPE_CHECKING:
     from .campaign import Study
 
+MOST_LEVELS = 12
+"""Of a factor with more levels the page does not tell each against the first; ``study.effects()`` does."""
+
 _ABOUT = {
     "effects": "Differences to the first level, paired by seed and averaged over the other factors within each seed. "
     "Two 95 % intervals: Student's t, and the BCa bootstrap, which is too narrow below about ten seeds. A direction is "
@@ -81,7 +84,8 @@ def _analyses(study: Study) -> Iterable[tuple[str, pd.DataFrame]]:
         return
     try:
         if study.points.design in ("grid", "list"):
-            found = effects(study, None, (), 0.95)
+            few = [name for name in study.points.varied if len(study.points.factors[name].levels) <= MOST_LEVELS]
+            found = pd.concat([pd.DataFrame(), *(effects(study, name, (), 0.95) for name in few)])
             if len(found):
                 yield "effects", found
         elif study.points.design != "lhs":
@@ -95,13 +99,13 @@ def _figure(study: Study) -> str:
         figure = plot(study, None, None)
     except StudyError:
         return ""
-    import matplotlib
+    import matplotlib as mpl
 
     (study.folder / "figures").mkdir(exist_ok=True)
     figure.savefig(study.folder / "figures" / "indicators.png", dpi=200)
     drawn = io.StringIO()
     # the same data give the same file, and words stay words
-    with matplotlib.rc_context({"svg.hashsalt": study.name, "svg.fonttype": "none"}):
+    with mpl.rc_context({"svg.hashsalt": study.name, "svg.fonttype": "none"}):
         figure.savefig(drawn, format="svg", metadata={"Date": None})
     (study.folder / "figures" / "indicators.svg").write_text(drawn.getvalue(), encoding="utf-8")
     return drawn.getvalue()[drawn.getvalue().index("<svg") :]

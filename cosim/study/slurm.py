@@ -12,16 +12,13 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from cosim.core.errors import CosimError
 
-from .engines import quiet
+from .engines import LOOPBACK, quiet
 from .extra import needs
 from .factors import StudyError
 from .specification import read_yaml, validation_problems
 
 if TYPE_CHECKING:
     import distributed
-
-_NO_NEIGHBOURS = "127.0.0.1:0"
-"""Where Dask's web pages, which nobody here asks for, are the least trouble."""
 
 
 class Slurm(BaseModel):
@@ -111,8 +108,8 @@ def slurm_client(config: Slurm, folder: Path) -> Iterator[distributed.Client]:
             cores=config.cores, processes=1, memory=config.memory, walltime=config.walltime, queue=config.partition,
             account=config.account, interface=config.interface, job_script_prologue=config.prologue,
             job_extra_directives=directives, log_directory=str(folder / "slurm"), protocol="tls", security=True,
-            shared_temp_directory=str(folder / "slurm"), scheduler_options={"dashboard_address": _NO_NEIGHBOURS},
-            worker_extra_args=["--dashboard-address", _NO_NEIGHBOURS], **python,
+            shared_temp_directory=str(folder / "slurm"), scheduler_options={"dashboard_address": LOOPBACK},
+            worker_extra_args=["--dashboard-address", LOOPBACK], **python,
         )  # fmt: skip
     except (OSError, ValueError, RuntimeError) as error:
         raise CosimError(f"the SLURM cluster does not start: {error}") from error

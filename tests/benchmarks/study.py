@@ -36,7 +36,7 @@ class Noise(Adapter):
         self.power = Output("W", [f"element {k}" for k in range(100)], kind="mean")
         self.seed = seed
 
-    def advance(self, step) -> None:  # type: ignore[no-untyped-def]
+    def advance(self, step) -> None:
         self.power.value = np.random.default_rng([self.seed, round(step.start_s)]).normal(size=100)
 
 
