@@ -202,12 +202,14 @@ def _indices(study: Study, values: NDArray[np.float64], level: float) -> dict[st
         warnings.simplefilter("ignore", DeprecationWarning)
         from SALib.analyze import morris, sobol
     options = {"conf_level": level, "seed": 0}
-    if study.points.design == "sobol":
+    is_sobol = study.points.design == "sobol"
+    wanted = ("S1", "S1_conf", "ST", "ST_conf") if is_sobol else ("mu", "mu_star", "mu_star_conf", "sigma")
+    if not np.ptp(values):  # SALib divides by the variance
+        return dict.fromkeys(wanted, np.zeros(n))
+    if is_sobol:
         found = sobol.analyze(problem(n), values, calc_second_order=False, **options)
-        wanted = ("S1", "S1_conf", "ST", "ST_conf")
     else:
         found = morris.analyze(problem(n), study.points.cube, values, num_levels=MORRIS_LEVELS, **options)
-        wanted = ("mu", "mu_star", "mu_star_conf", "sigma")
     return {name: found[name] for name in wanted}
 
 

@@ -133,6 +133,11 @@ def wait_for(condition, timeout_s=90.0):
         time.sleep(0.05)
 
 
+def faults_of(n, every, kinds=("raise", "kill", "hang")):
+    """Return faults in turn for every so many-th of n runs."""
+    return ";".join(f"{kinds[k % len(kinds)]}:{k * every},0" for k in range(n // every))
+
+
 @pytest.fixture
 def place(tmp_path):
     return Place(tmp_path)

@@ -10,7 +10,7 @@ import sys
 import psutil
 import pytest
 
-from .conftest import wait_for
+from .conftest import faults_of, wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -83,6 +83,24 @@ def test_a_scheduler_that_is_killed_ends_the_study_with_what_is_done_and_resume_
     assert "12 done" in resumed.stdout
     # the workers may have ended what they were at meanwhile
     assert len(place.attempts()) - n <= 12 - before
+
+
+@pytest.mark.timeout(3600)
+def test_of_a_thousand_runs_a_killed_scheduler_loses_those_in_flight(place, dask):
+    address, scheduler, _ = dask
+    place.study("Study(build, x=[float(x) for x in range(1000)])")
+    running = place.start("study", "study.py", "--scheduler", address, faults=faults_of(1000, 20, ("raise", "kill")))
+    wait_for(lambda: done(place) >= 200, timeout_s=900)
+    scheduler.kill()
+    _, err = running.communicate(timeout=180)
+    assert "the Dask scheduler has gone with" in " ".join(err.split())
+    # the workers may be at a run each, which they end
+    before = {path.parent.name for path in place.folder.glob("studies/toy/runs/*/done.json")}
+    n = len(place.attempts())
+    resumed = place.cosim("study", "study.py", "--resume", "--workers", "2", timeout_s=3000)
+    assert resumed.returncode == 0, resumed.stderr
+    assert "1000 done" in resumed.stdout
+    assert len(place.attempts()) - n <= 1000 - len(before)
 
 
 def test_dask_listens_on_loopback_alone_also_within_a_study(place, dask):

@@ -8,7 +8,7 @@ import pytest
 
 from cosim import Result
 
-from .conftest import wait_for
+from .conftest import faults_of, wait_for
 
 FAULTS = "raise:1,0;kill:1,1;exit:2,0;segv:2,1"
 
@@ -218,11 +218,6 @@ def test_status_tells_a_damaged_marker(place):
     assert "is damaged" in done.stderr
 
 
-def _faults(n, every):
-    kinds = ("raise", "kill", "hang")
-    return ";".join(f"{kinds[k % 3]}:{k * every},0" for k in range(n // every))
-
-
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 def test_a_thousand_runs_with_five_per_cent_killed_hung_or_raising(place):
@@ -231,7 +226,7 @@ def test_a_thousand_runs_with_five_per_cent_killed_hung_or_raising(place):
         factors: {{x: {list(map(float, range(1000)))}}}
         run: {{workers: 2, timeout: 20s, retries: 0}}
         """)  # fmt: skip
-    done = place.cosim("study", "study.yaml", faults=_faults(1000, 20), timeout_s=3000)
+    done = place.cosim("study", "study.yaml", faults=faults_of(1000, 20), timeout_s=3000)
     assert "950 done, 50 failed" in done.stdout, done.stdout + done.stderr
     for words, count in (("negative (toy.py", 17), ("killed by SIGKILL", 17), ("took longer than 20 s", 16)):
         assert done.stdout.count(words) == count
