@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 def table(study: Study) -> pd.DataFrame:
-    """Return one row per run that is done.
+    """Return one row per run that is done, and of which no input has changed since.
 
     Returns
     -------
@@ -37,7 +37,7 @@ def table(study: Study) -> pd.DataFrame:
         the indicators, ``indicators``, their names.
     """
     rows, units, better = [], {}, {}
-    markers = {key: study.run_folder(key).done() for key in set(study.runs.values())}
+    markers = {key: study.run_folder(key).valid() for key in set(study.runs.values())}
     for (k, seed), key in study.runs.items():
         marker = markers[key]
         if marker is None:

@@ -80,6 +80,11 @@ class RunFolder:
         """Return the marker of a run that is done; None if it is not."""
         return _read(self.path / _DONE)
 
+    def valid(self) -> dict[str, Any] | None:
+        """Return the marker of a run that is done and whose inputs are still what it read; else None."""
+        found = self.done()
+        return found if found is not None and unchanged(found["inputs"]) is None else None
+
     def failed(self) -> Outcome | None:
         """Return how the run failed; None if it did not."""
         found = _read(self.path / _FAILED)

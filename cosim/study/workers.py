@@ -18,7 +18,7 @@ from cosim.wire import Wire
 
 from .attempt import Request
 from .builders import BuilderPlace
-from .identity import file_digest, unchanged
+from .identity import file_digest
 from .records import Outcome, RunFolder
 
 _ENVIRONMENT = {
@@ -135,8 +135,8 @@ def perform(request: Request) -> Outcome:
     """Do a run unless it is done; say how it ended, also on disk."""
     folder = RunFolder(request.folder)
     with folder.claimed():
-        before = folder.done()
-        if before is not None and unchanged(before["inputs"]) is None:
+        before = folder.valid()
+        if before is not None:
             return Outcome(request.key, wall_s=before["wall_s"])
         folder.forget()
         for n in range(1, request.limits.retries + 2):

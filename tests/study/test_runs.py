@@ -7,6 +7,7 @@ import signal
 import pytest
 
 from cosim import Result
+from cosim.study.specification import read_study
 
 from .conftest import faults_of, wait_for
 
@@ -66,6 +67,7 @@ def test_what_takes_too_long_or_too_much_memory_is_ended(place):
     assert place.processes() == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
 def test_ctrl_c_loses_the_runs_in_flight_and_no_other(place, workers):
     place.study("Study(build, x=[0.0, 1.0, 2.0], seeds=2)")
@@ -111,6 +113,7 @@ def test_a_study_that_is_being_run_is_not_run_by_another(place):
     assert f"is being run by process {running.pid}" in " ".join(other.stderr.split())
 
 
+@pytest.mark.slow
 def test_what_changed_is_run_again_and_nothing_else(place):
     data, helper = place.write("demand.csv", "1\n"), place.write("zones.py", "N = 3\n")
     declared = place.write("net.xml", "<net/>")
@@ -140,6 +143,8 @@ def reading(x: float, seed: int = 0):
     assert ran() == []
     data.write_text("2\n")
     assert "1 changed" in place.cosim("study", "study.yaml", "--status").stdout
+    study, _ = read_study(place.folder / "study.yaml", place.folder / "studies" / "study")
+    assert study.table().x.tolist() == [0.0, 2.0]  # what was found for other inputs is not shown
     assert ran() == ["1"]
     declared.write_text("<net></net>")
     assert ran() == ["2"]
