@@ -9,7 +9,7 @@ from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from cosim.core.clock import duration_s
 from cosim.recorder import write_json
@@ -50,7 +50,7 @@ class Status:
     failures: Sequence[tuple[Outcome, Mapping[str, Any]]]
 
     def __str__(self) -> str:
-        text = ", ".join(f"{count} {state}" for state, count in self.states.items() if count)
+        text = ", ".join(f"{count} {state}" for state, count in self.states.items())
         return "\n".join([text or "no runs", *(f"  {failure_text(*failure)}" for failure in self.failures)])
 
 
@@ -152,7 +152,8 @@ class Study:
             outcome = self.run_folder(key).failed() if state == "failed" else None
             if outcome is not None:
                 failures.append((outcome, self.given(key)))
-        return Status(Counter(states.values()), failures)
+        counts = Counter(states.values())
+        return Status({state: counts[state] for state in get_args(State) if counts[state]}, failures)
 
     def run(
         self,
