@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .results import Indicator as Indicator
     from .results import Result as Result
     from .scenario import Scenario as Scenario
+    from .study.campaign import Study as Study
 
 # Loaded when first asked for: a worker process needs the contract, not the engine's pandas, DuckDB and mosaik.
 _HOME = {
@@ -35,6 +36,7 @@ _HOME = {
     "Scenario": "scenario",
     "ScenarioError": "core",
     "Step": "core",
+    "Study": "study.campaign",
     "as_mosaik": "mosaik_export",
     "compare": "comparison",
 }

@@ -1,4 +1,4 @@
-"""What does a person type? ``cosim run``, ``resume``, ``show``, ``list``, ``report``, ``check`` and ``new``."""
+"""What does a person type? ``cosim run``, ``resume``, ``show``, ``list``, ``report``, ``study``, ``check``, ``new``."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from rich.table import Table
 from cosim.core.errors import CosimError
 
 from .integrator import check_command, new
+from .study.command import study_command
 
 if TYPE_CHECKING:
     from .results import Result
@@ -183,6 +184,7 @@ def report_command(folder: Path, debug: Debug = False) -> None:
 
 app.command("check")(check_command)
 app.add_typer(new, name="new")
+app.command("study")(study_command)
 
 
 def _show_result(console: Console, result: Result, *, report: bool) -> None:

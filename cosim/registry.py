@@ -40,8 +40,19 @@ def load_builder(target: str) -> Builder:
     path = Path(target)
     if path.suffix != ".py":
         return Builder(target, plugins.load(plugins.SCENARIOS, target, otherwise="name a file.py"))
+    return Builder(path.stem, load_file(path), source=target)
+
+
+def load_file(path: Path) -> ModuleType:
+    """Import a Python file.
+
+    Raises
+    ------
+    CosimError
+        If there is no such file, or it does not load.
+    """
     if not path.is_file():
-        raise CosimError(f"there is no file {target}")
+        raise CosimError(f"there is no file {path}")
     # A name of its own, importable by nobody else, yet in sys.modules: dataclasses and pydantic look there.
     name = "cosim_scenario_" + re.sub(r"\W", "_", path.stem)
     spec = importlib.util.spec_from_file_location(name, path)
@@ -55,8 +66,8 @@ def load_builder(target: str) -> Builder:
     except CosimError:
         raise
     except Exception as error:
-        raise CosimError(f"{target} does not load: {type(error).__name__}: {error}") from error
-    return Builder(path.stem, module, source=target)
+        raise CosimError(f"{path} does not load: {type(error).__name__}: {error}") from error
+    return module
 
 
 class Parameters:
