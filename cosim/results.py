@@ -15,8 +15,11 @@ from typing import TYPE_CHECKING, Any, Literal
 import duckdb
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 
 from cosim.core.errors import CosimError
+
+from .recorder import PART_STEPS
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -186,9 +189,42 @@ class Result:
         """Return the sum over all labels at each time, in double precision."""
         return self._aggregate(port, "time", "sum(value::double)")
 
-    def mean(self, port: str) -> pd.Series[float]:
-        """Return the mean over the labels that are not missing at each time, in double precision."""
-        return self._aggregate(port, "time", "avg(value::double) filter (not isnan(value))")
+    def spread(self, port: str) -> pd.DataFrame:
+        """Return sum, mean, lowest and highest over the labels that are not missing at each time.
+
+        Returns
+        -------
+        Columns ``sum``, ``mean``, ``low`` and ``high``, in double precision; shape (n_times, 4).
+        """
+        known = "filter (not isnan(value))"
+        what = {"sum": "sum(value::double)", "mean": "avg(value::double)", "low": "min(value)", "high": "max(value)"}
+        return pd.DataFrame({name: self._aggregate(port, "time", f"{call} {known}") for name, call in what.items()})
+
+    def row(self, port: str, k: int) -> pd.Series[float]:
+        """Return the values recorded for one step by label, by reading its part alone.
+
+        Parameters
+        ----------
+        port
+            As in ``"grid.voltage"``.
+        k
+            Recorded steps before it; the state before the first step does not count.
+
+        Returns
+        -------
+        Empty if the run did not come so far.
+        """
+        about = self._about(port)
+        every = round(about["every_s"] * 1000)
+        start = self._start_ms + k * every
+        part = self.folder / "series" / port / f"part-{(k + (about['kind'] == 'end')) // PART_STEPS}.parquet"
+        if not part.is_file():
+            return pd.Series(dtype=float)
+        # one small file: pyarrow reads it in a tenth of the time that DuckDB takes to start
+        table = pq.read_table(part)
+        times = table["time"].to_numpy().astype("datetime64[ms]").astype(np.int64)
+        chosen = table.filter((times > start) & (times <= start + every))
+        return pd.Series(chosen["value"].to_numpy(), index=pd.Index(chosen["label"].to_pylist(), name="label"))
 
     def means(self, port: str, every_s: float) -> pd.DataFrame:
         """Return means over windows of the run, shape (n_windows, n_labels); time is a window's end, in UTC.
