@@ -184,6 +184,8 @@ def compare_command(
     from .tables import comparison_tables
 
     console = Console()
+    if not console.is_terminal:
+        console = Console(width=150)  # a file has no edge to fold at
     with one_line(debug), interruptible():
         for table in comparison_tables(_compared(folders, seeds, timeout)):
             console.print(table)
@@ -211,7 +213,9 @@ def report_command(
 @app.command("view")
 def view_command(
     folders: Folders,
-    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port on 127.0.0.1; 0 takes a free one.")] = 8470,
+    port: Annotated[
+        int, typer.Option("--port", min=0, max=65535, help="Port on 127.0.0.1; 0 takes a free one.")
+    ] = 8470,
     debug: Debug = False,
 ) -> None:
     """Show runs in a browser from a server on this machine, which reads as much as is looked at; Ctrl-C ends it."""

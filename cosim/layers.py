@@ -53,9 +53,13 @@ class Layer:
         if self.shape not in ("line", "polygon", "point"):
             raise CosimError(f"layer {self.title!r} has shape {self.shape!r}: write 'line', 'polygon' or 'point'")
         if self.coordinates not in ("metres", "degrees"):
-            raise CosimError(f"layer {self.title!r} has coordinates in {self.coordinates!r}: write 'metres' or 'degrees'")
+            raise CosimError(
+                f"layer {self.title!r} has coordinates in {self.coordinates!r}: write 'metres' or 'degrees'"
+            )
         if self.scale is not None and not self.scale[0] < self.scale[1]:
-            raise CosimError(f"layer {self.title!r} has the scale {self.scale}: its first value must be below its second")
+            raise CosimError(
+                f"layer {self.title!r} has the scale {self.scale}: its first value must be below its second"
+            )
 
 
 def write_layers(folder: Path, layers: Sequence[Layer]) -> None:
@@ -106,4 +110,6 @@ def read_layers(folder: Path) -> list[Layer]:
             for row in content["layers"]
         ]
     except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
-        raise CosimError(f"{path} is not a file of layers: {type(error).__name__}: {error}; run the scenario again") from error
+        raise CosimError(
+            f"{path} is not a file of layers: {type(error).__name__}: {error}; run the scenario again"
+        ) from error

@@ -275,7 +275,8 @@ class Result:
 
     @property
     def _start_ms(self) -> int:
-        return round(pd.Timestamp(self.provenance["clock"]["start"]).timestamp() * 1000)
+        start_s: float = pd.Timestamp(self.provenance["clock"]["start"]).timestamp()
+        return round(start_s * 1000)
 
     def _aggregate(self, port: str, key: str, what: str) -> pd.Series[float]:
         if not self._has_parts(port):

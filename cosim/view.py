@@ -11,13 +11,14 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from cosim.core.errors import CosimError
 
 from .comparison import Comparison
 from .report.charts import coupled_quantities, thinned
-from .report.page import layer_entry, render_page, scene_of
 from .report.packing import shapes_json
+from .report.page import layer_entry, render_page, scene_of
 from .report.scene import View, change_scale_of, scale_of
 from .results import Result
 
@@ -56,8 +57,8 @@ class Viewer:
             "charts": coupled_quantities(scene),
         }  # fmt: skip
         notes = [
-            f"Every recorded row is shown; colour scales are taken from {SAMPLES} moments, curves are means over so many "
-            "rows that few points are left."
+            f"Every recorded row is shown; colour scales are taken from {SAMPLES} moments, and curves are means over "
+            "so many rows that few points are left."
         ]
         return render_page(self._runs, scene, content, [], notes).encode("utf-8")
 
@@ -114,18 +115,23 @@ class Viewer:
         ]  # fmt: skip
         known = [values for values in rows if values is not None]
         base = rows[0]
-        changes = [plan - base for plan in rows[1:] if plan is not None and base is not None and plan.shape == base.shape]
+        changes = [
+            plan - base for plan in rows[1:] if plan is not None and base is not None and plan.shape == base.shape
+        ]
         entry = layer_entry(self._scene, k, scale_of(view, known), change_scale_of(changes))
-        entry["runs"] = [{"every": self._every(view, run), "n": count} if count else None for run, count in enumerate(counts)]
+        entry["runs"] = [
+            {"every": self._every(view, run), "n": count} if count else None for run, count in enumerate(counts)
+        ]
         return entry
 
-    def _row(self, layer: int, run: int, frame: int) -> np.ndarray:
+    def _row(self, layer: int, run: int, frame: int) -> NDArray[np.float64]:
         view = self._view(layer, run)
         every = self._every(view, run)
         result = self._scene.runs[run]
         if frame * every >= self._scene.length_s:
             raise IndexError(frame)
-        return self._scene.aligned(view, result.row(view.layer.port, frame).to_frame().T)[0]
+        values: NDArray[np.float64] = self._scene.aligned(view, result.row(view.layer.port, frame).to_frame().T)[0]
+        return values
 
     def _course(self, layer: int, run: int, element: int) -> dict[str, Any]:
         view = self._view(layer, run)
@@ -145,7 +151,9 @@ class Viewer:
             wanted = {"sum": "mean"}
         every = self._every(view, run)
         curves = {name: thinned(table[name], self._scene.start, every, how) for name, how in wanted.items()}
-        return {"every": next(iter(curves.values()))["every"]} | {name: curve["values"] for name, curve in curves.items()}
+        return {"every": next(iter(curves.values()))["every"]} | {
+            name: curve["values"] for name, curve in curves.items()
+        }
 
 
 class Server:
@@ -176,8 +184,8 @@ class Server:
         except OSError as error:
             if error.errno not in (errno.EADDRINUSE, errno.EACCES):
                 raise
-            raise CosimError(f"port {port} of {HOST} is taken or not allowed: pass another with --port, or 0 for a free "
-                             "one") from error  # fmt: skip
+            raise CosimError(f"port {port} of {HOST} is taken or not allowed: pass another with --port, or 0 for a "
+                             "free one") from error  # fmt: skip
         self._server.daemon_threads = True
 
     @property
@@ -210,7 +218,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         # A page from elsewhere may point a name of its own at this machine; only these two names are ours.
-        port = self.server.server_address[1]
+        assert isinstance(self.server, http.server.HTTPServer)
+        port = self.server.server_port
         if self.headers.get("Host") not in (f"{HOST}:{port}", f"localhost:{port}"):
             self._send(403, "text/plain", b"this server answers to its own address only")
             return

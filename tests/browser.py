@@ -50,14 +50,16 @@ class Browser:
             ],
             os.environ,
             file_actions=[
-                (os.POSIX_SPAWN_DUP2, ends[0], 3), (os.POSIX_SPAWN_DUP2, ends[1], 4),
                 (os.POSIX_SPAWN_DUP2, log, 1), (os.POSIX_SPAWN_DUP2, log, 2),
+                (os.POSIX_SPAWN_DUP2, ends[0], 3), (os.POSIX_SPAWN_DUP2, ends[1], 4),
             ],
         )  # fmt: skip
         for end in (*ends, log):
             os.close(end)
         target = self._ask("Target.createTarget", {"url": "about:blank"}, session=None)["targetId"]
-        self._session = self._ask("Target.attachToTarget", {"targetId": target, "flatten": True}, session=None)["sessionId"]
+        self._session = self._ask("Target.attachToTarget", {"targetId": target, "flatten": True}, session=None)[
+            "sessionId"
+        ]
         for domain in ("Page", "Runtime", "Network", "Log"):
             self._ask(f"{domain}.enable")
         self.resize(width, height)
@@ -65,8 +67,8 @@ class Browser:
     def resize(self, width: int, height: int) -> None:
         """Give the page another window, a phone's below 500 pixels."""
         mobile = width < 500
-        self._ask("Emulation.setDeviceMetricsOverride",
-                  {"width": width, "height": height, "deviceScaleFactor": 2 if mobile else 1, "mobile": mobile})  # fmt: skip
+        size = {"width": width, "height": height, "deviceScaleFactor": 2 if mobile else 1, "mobile": mobile}
+        self._ask("Emulation.setDeviceMetricsOverride", size)
 
     def open(self, address: str | Path, *, timeout_s: float = 120) -> None:
         """Open a page, of a file or by its address, and wait until it says that it is ready."""
@@ -83,20 +85,19 @@ class Browser:
             raise AssertionError(f"{expression}: {answer['exceptionDetails']}")
         return answer["result"].get("value")
 
-    def wait(self, expression: str, timeout_s: float = 30) -> Any:
-        """Wait until an expression is true and return its value."""
+    def wait(self, expression: str, timeout_s: float = 30) -> None:
+        """Wait until an expression is true."""
         until = time.monotonic() + timeout_s
-        while not (value := self.run(expression)):
+        while not self.run(f"!!({expression})"):
             if time.monotonic() > until:
                 raise AssertionError(f"{expression} is not true; the console says {self.console}")
             time.sleep(0.05)
-        return value
 
     def click(self, selector: str) -> None:
         """Click the middle of an element."""
         x, y = self.run(
-            f"(() => {{ const e = document.querySelector({json.dumps(selector)}); e.scrollIntoView({{block: 'nearest'}});"
-            "const b = e.getBoundingClientRect(); return [b.x + b.width / 2, b.y + b.height / 2]; })()"
+            f"(() => {{ const e = document.querySelector({json.dumps(selector)});"
+            "e.scrollIntoView({block: 'nearest'}); const b = e.getBoundingClientRect(); return [b.x + b.width / 2, b.y + b.height / 2]; })()"
         )
         self.click_at(x, y)
 
@@ -169,7 +170,8 @@ class Browser:
                 raise AssertionError("Chromium has ended")
             self._buffer += part
         text, self._buffer = self._buffer.split(b"\0", 1)
-        return json.loads(text)
+        event: dict[str, Any] = json.loads(text)
+        return event
 
     def _hear(self, event: dict[str, Any]) -> None:
         about = event.get("params", {})

@@ -52,7 +52,9 @@ def coupled_quantities(scene: Scene) -> list[dict[str, Any]]:
         series = [run.spread(port)[column] if port in run.ports else None for run in scene.runs]
         known = [s.abs().max() for s in series if s is not None and s.notna().any()]
         view = titles.get(port)
-        factor, unit = (view.layer.factor, view.layer.unit) if view else _unit_shown(about["unit"], max(known, default=0))
+        factor, unit = (
+            (view.layer.factor, view.layer.unit) if view else _unit_shown(about["unit"], max(known, default=0))
+        )
         charts.append({
             "title": view.layer.title if view else port,
             "about": f"{column} of {port} → {', '.join(inputs)}",

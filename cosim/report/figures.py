@@ -57,7 +57,9 @@ def write_figures(runs: Result | Comparison, folder: Path) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     scene = scene_of(runs)
     written = []
-    with mpl.rc_context({"svg.hashsalt": "cosim", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False}):
+    with mpl.rc_context(
+        {"svg.hashsalt": "cosim", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
+    ):
         for view in scene.views:
             written += _save(_map(scene, view, Figure), folder / f"map-{_slug(view.layer.title)}")
         charts = coupled_quantities(scene)
@@ -105,7 +107,9 @@ def _map(scene: Scene, view: View, figure_type: type[Figure]) -> Figure:
     for axes, (title, values, ends, ramp) in zip(np.ravel(figure.subplots(1, max(len(panels), 1))), panels):
         drawn = _elements(axes, scene, view, values, ends, ramp)
         axes.set_title(title)
-        bar = figure.colorbar(drawn, ax=axes, location="bottom", shrink=0.8, extend="both" if ramp == "PuOr_r" else "max")
+        bar = figure.colorbar(
+            drawn, ax=axes, location="bottom", shrink=0.8, extend="both" if ramp == "PuOr_r" else "max"
+        )
         bar.set_label(f"{'difference ' if ramp == 'PuOr_r' else ''}[{view.layer.unit}]")
     return figure
 
@@ -117,15 +121,17 @@ def _elements(axes: Axes, scene: Scene, view: View, values: Any, ends: tuple[flo
         if shapes.kind != "point":
             axes.add_collection(LineCollection(list(shapes.points), colors="#dfe3e9", linewidths=0.4, zorder=1))
     shapes = scene.shapes[view.shapes]
-    style: dict[str, Any] = {"cmap": ramp, "clim": ends, "zorder": 2, "rasterized": len(shapes.labels) > _MOST_VECTORS}
+    style: dict[str, Any] = {"cmap": ramp, "zorder": 2, "rasterized": len(shapes.labels) > _MOST_VECTORS}
     if shapes.kind == "point":
         places = np.array([path[0] for path in shapes.points])
-        style.pop("clim")
-        drawn: Any = axes.scatter(*places.T, c=values, s=16, linewidths=0.3, edgecolors="#6b7686",
-                                  vmin=ends[0], vmax=ends[1], **style)  # fmt: skip
+        drawn: Any = axes.scatter(
+            places[:, 0], places[:, 1], s=16, c=values, vmin=ends[0], vmax=ends[1], linewidths=0.3,
+            edgecolors="#6b7686", **style,
+        )  # fmt: skip
     else:
         collection = LineCollection if shapes.kind == "line" else PolyCollection
         drawn = collection(list(shapes.points), array=np.ma.masked_invalid(values), **style)
+        drawn.set_clim(*ends)
         drawn.set_linewidth(1.6 if shapes.kind == "line" else 0.2)
         axes.add_collection(drawn)
     axes.set_aspect("equal")

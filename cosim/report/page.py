@@ -55,7 +55,9 @@ def write_report(runs: Result | Comparison, path: Path | None = None, *, frames:
     blocks = [pack_shapes(shapes) for shapes in scene.shapes]
     layers = [_layer(scene, k, window_s(scene, frames), blocks) for k in range(len(scene.views))]
     content = _content(scene, window_s(scene, frames), layers)
-    path.write_text(render_page(runs, scene, content, blocks, _thinning(scene, window_s(scene, frames))), encoding="utf-8")
+    path.write_text(
+        render_page(runs, scene, content, blocks, _thinning(scene, window_s(scene, frames))), encoding="utf-8"
+    )
     return path
 
 
@@ -86,7 +88,7 @@ def render_page(
     script = Markup("\n").join(Markup(_text(name)) for name in _SCRIPTS)
     scripts = [text for text in (library, script) if text]
     return _environment().get_template("page.html").render(
-        title=scene.names[0] if not isinstance(runs, Comparison) else f"{', '.join(runs.plans)} against {runs.base_name}",
+        title=f"{', '.join(runs.plans)} against {runs.base_name}" if isinstance(runs, Comparison) else runs.name,
         subtitle=_subtitle(scene),
         problem="" if scene.runs[0].status == "finished" else f"{scene.runs[0].status}: "
         f"{scene.runs[0].provenance.get('error', 'it has not ended, or was killed')}",
@@ -187,7 +189,7 @@ def _thinning(scene: Scene, window: float) -> list[str]:
     recorded = " or ".join(f"{seconds:g} s" for seconds in every)
     return [
         f"The map shows means over {window / 60:g} min of what was recorded every {recorded}.",
-        f"A value is drawn in one of {LEVELS + 1} steps between the lowest and the highest of its element: it is off by "
+        f"A value is drawn in one of {LEVELS + 1} steps between the lowest and the highest of its element, off by "
         f"at most {0.5 / LEVELS:.1%} of that range.",
         f"Shapes are rounded to 0.1 m, and lines simplified by at most {SIMPLIFIED_M:g} m.",
     ]

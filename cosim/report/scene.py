@@ -23,6 +23,7 @@ MOST_ELEMENTS = 20_000
 _ROUND_S = (60, 120, 300, 600, 900, 1200, 1800, 3600, 7200, 10_800, 21_600, 43_200, 86_400, 604_800)
 _SHARES = (0.01, 0.99)
 """Shares of the values below the two ends of a colour scale that the scenario left open."""
+_SHARE_OF_CHANGES = 0.95
 
 
 @dataclass(frozen=True)
@@ -115,7 +116,8 @@ class Scene:
     def aligned(self, view: View, table: pd.DataFrame) -> NDArray[np.float64]:
         """Return a table's values in the order of a layer's elements and in the unit shown."""
         labels = self.shapes[view.shapes].labels
-        return table.reindex(columns=list(labels)).to_numpy(dtype=float) * view.layer.factor
+        values: NDArray[np.float64] = table.reindex(columns=list(labels)).to_numpy(dtype=float) * view.layer.factor
+        return values
 
 
 def make_scene(runs: Sequence[Result], names: Sequence[str]) -> Scene:
@@ -170,15 +172,16 @@ def scale_of(view: View, values: Sequence[NDArray[np.float64]]) -> tuple[float, 
 
 
 def change_scale_of(differences: Sequence[NDArray[np.float64]]) -> float:
-    """Return the end of a symmetric colour scale for differences: one change in a hundred lies beyond."""
+    """Return the end of a symmetric colour scale for differences: one change in twenty lies beyond."""
     known = np.abs(_finite(differences))
     known = known[known > 0]
-    return float(np.quantile(known, _SHARES[1])) if len(known) else 1.0
+    return float(np.quantile(known, _SHARE_OF_CHANGES)) if len(known) else 1.0
 
 
 def _finite(values: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
-    flat = np.concatenate([v.ravel() for v in values]) if values else np.empty(0)
-    return flat[np.isfinite(flat)]
+    flat = np.concatenate([np.empty(0), *(v.ravel() for v in values)])
+    known: NDArray[np.float64] = flat[np.isfinite(flat)]
+    return known
 
 
 def _length_s(run: Result) -> float:
@@ -203,8 +206,8 @@ def _shapes(versions: Sequence[Layer | None], latitude: float, notes: list[str])
     if len(usable) < len(points):
         notes.append(f"{len(points) - len(usable)} elements of “{layer.title}” have no finite coordinates.")
     if len(usable) > MOST_ELEMENTS:
-        notes.append(f"{MOST_ELEMENTS:,} of the {len(usable):,} elements of “{layer.title}” are drawn, every "
-                     f"{len(usable) / MOST_ELEMENTS:.3g}th.")  # fmt: skip
+        notes.append(f"{MOST_ELEMENTS:,} of the {len(usable):,} elements of “{layer.title}” are drawn, "
+                     "evenly spread over their list.")  # fmt: skip
         chosen = np.linspace(0, len(usable) - 1, MOST_ELEMENTS).round().astype(int)
         labels = list(usable)
         usable = {labels[i]: usable[labels[i]] for i in chosen}
@@ -221,14 +224,16 @@ def _shapes(versions: Sequence[Layer | None], latitude: float, notes: list[str])
 
 
 def _middle_latitude(layers: Sequence[Layer]) -> float:
-    found = [y for layer in layers if layer.coordinates == "degrees" for path in layer.geometry.values() for _, y in path]
+    found = [
+        y for layer in layers if layer.coordinates == "degrees" for path in layer.geometry.values() for _, y in path
+    ]
     return float(np.median(found)) if found else 0.0
 
 
 def _metres(degrees: NDArray[np.float64], latitude: float) -> NDArray[np.float64]:
     """Return metres east and north of (0°, 0°), true near a latitude (equirectangular projection)."""
-    per_degree = np.radians(6_371_000.0)
-    return degrees * [per_degree * math.cos(math.radians(latitude)), per_degree]
+    per_degree = math.radians(6_371_000.0)
+    return degrees * np.array([per_degree * math.cos(math.radians(latitude)), per_degree])
 
 
 def _same(one: Shapes, two: Shapes) -> bool:
