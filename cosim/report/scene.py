@@ -233,7 +233,8 @@ def _middle_latitude(layers: Sequence[Layer]) -> float:
 def _metres(degrees: NDArray[np.float64], latitude: float) -> NDArray[np.float64]:
     """Return metres east and north of (0°, 0°), true near a latitude (equirectangular projection)."""
     per_degree = math.radians(6_371_000.0)
-    return degrees * np.array([per_degree * math.cos(math.radians(latitude)), per_degree])
+    east_and_north: NDArray[np.float64] = np.array([per_degree * math.cos(math.radians(latitude)), per_degree])
+    return degrees * east_and_north
 
 
 def _same(one: Shapes, two: Shapes) -> bool:
