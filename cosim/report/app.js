@@ -78,7 +78,7 @@
       }
     }
     if (state.picked >= 0 && !best.includes(state.picked)) best.unshift(state.picked);
-    const [low, high] = isChange() ? [0, layer().change] : layer().scale;
+    const [low, end] = isChange() ? [0, layer().change] : layer().scale, high = Math.max(end, ...best.map(size).filter(Number.isFinite));
     $("top-title").textContent = isChange() ? "Largest differences now" : "Highest now";
     while ($("top").children.length < best.length) {
       const item = document.createElement("li"), button = document.createElement("button");

@@ -112,7 +112,7 @@ def indicators_html(runs: Result | Comparison) -> str:
     template = _environment().get_template("indicators.html")
     if isinstance(runs, Comparison):
         plans = [
-            {"name": plan, "rows": [(c, difference_cells(c), _direction(c)) for c in changes],
+            {"name": plan, "rows": [(c, list(difference_cells(c)), _direction(c)) for c in changes],
              "unshared": runs.unshared[plan], "n": max((c.difference.n for c in changes if c.difference), default=0)}
             for plan, changes in runs.changes.items()
         ]  # fmt: skip

@@ -25,7 +25,8 @@ MOVES = 12
 
 STEP = """
 (async () => {
-  const slider = document.getElementById("slider"), moment = document.getElementById("moment"), began = performance.now();
+  const slider = document.getElementById("slider"), moment = document.getElementById("moment");
+  const began = performance.now();
   const shown = new Promise(done => new MutationObserver((_, o) => { o.disconnect(); done(); })
     .observe(moment, {childList: true, characterData: true, subtree: true}));
   slider.value = FRAME; slider.dispatchEvent(new Event("input"));

@@ -45,5 +45,6 @@ def test_tutorial_runs_and_its_claims_hold(tmp_path, monkeypatch, capsys):
             continue
         words = [word if word != "10" else "2" for word in words]
         done = CliRunner().invoke(app, words)
-        expected = 1 if words[0] == "compare" else 0  # these runs were made by a script: only a builder can repeat them
-        assert done.exit_code == expected, (line, done.output)
+        assert done.exit_code == 0, (line, done.output)
+        if words[0] == "compare":
+            assert "no effect shown" in done.output
