@@ -199,7 +199,7 @@ def test_repeats_that_are_there_are_used_again_and_interrupted_ones_are_not(cli,
 def test_report_takes_the_repeats_into_its_table(cli, tmp_path):
     cli("compare", "base", "plan", "--seeds", "3")
     assert cli("report", "base", "plan").exit_code == 0
-    assert "Mean differences of 3 pairs" in (tmp_path / "plan" / "report.html").read_text()
+    assert "Mean differences of 3 pairs" in (tmp_path / "plan" / "comparison.html").read_text()
 
 
 def test_run_of_another_version_is_not_repeated(cli, tmp_path):

@@ -36,7 +36,7 @@ function curves(host, {title, about, unit, series, length, clock, height = 150, 
   if (flat) { const half = Math.abs(high) * 0.05 || 1; low -= low === 0 ? 0 : half; high += half; }
   const X = s => left + (width - left - right) * s / length, Y = v => height - bottom - (height - top - bottom) * (v - low) / (high - low);
   const drawing = svg("svg", {viewBox: `0 0 ${width} ${height}`, height, role: "img", "aria-label": `${title}, ${about}`});
-  for (const v of ticks(low, high, 3)) drawing.append(
+  for (const v of ticks(low, high, 4)) drawing.append(
     svg("line", {x1: left, x2: width - right, y1: Y(v), y2: Y(v), stroke: "#e3e7ed"}),
     svg("text", {x: left - 6, y: Y(v) + 4, "text-anchor": "end"}, figure(v)));
   for (const {s, label} of clock.ticks(width < 420 ? 4 : 8)) drawing.append(svg("text", {x: X(s), y: height - 5, "text-anchor": s <= 0 ? "start" : s >= length ? "end" : "middle"}, label));

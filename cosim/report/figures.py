@@ -176,7 +176,7 @@ def _differences(comparison: Comparison, plan: str, figure_type: type[Figure]) -
             axes.plot(ends[1:], [row, row], color=CURVES[0] if shown else "#7b8794", linewidth=1.4)
     axes.axvline(0, color="#1b2430", linewidth=0.8)
     axes.set_yticks(range(len(changes)), [c.indicator for c in reversed(changes)])
-    axes.set_xlabel(f"difference to {comparison.base_name} [% of it], 95 % paired t interval")
+    axes.set_xlabel(f"mean difference [% of {comparison.base_name}], 95 % paired t interval")
     axes.set_title(plan, loc="left")
     axes.grid(axis="x", color="#e3e7ed", linewidth=0.6)
     return figure

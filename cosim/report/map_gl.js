@@ -53,7 +53,7 @@ async function glMap(host, box, on) {
       const round = {"line-join": "round", "line-cap": "round"};
       if (set.kind === "line") {
         layer("context", "line", {"line-color": CONTEXT, "line-width": growing(zoom, s => 1.5 * s)}, round);
-        layer("casing", "line", {"line-color": CASING, "line-width": growing(zoom, s => ["*", s, ["+", 2.6, stated(["*", 2.6, strong])]])}, round);
+        layer("casing", "line", {"line-color": CASING, "line-width": growing(zoom, s => 3 * s)}, round);
         layer("values", "line", {"line-color": own, "line-width": growing(zoom, s => ["*", s, ["+", 1.6, stated(["*", 2.6, strong])]])}, round);
       } else if (set.kind === "polygon") {
         layer("context", "fill", {"fill-color": "#eceff3", "fill-outline-color": CONTEXT});

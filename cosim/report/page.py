@@ -39,7 +39,7 @@ def write_report(runs: Result | Comparison, path: Path | None = None, *, frames:
     runs
         A run, finished or not, or a comparison of plans with a base.
     path
-        The file; by default ``report.html`` in the folder of the run, or of the first plan.
+        The file; by default ``report.html`` in the run's folder, or ``comparison.html`` in that of the first plan.
     frames
         Moments on the time slider at most; fewer are taken for cities of very many elements.
 
@@ -49,7 +49,8 @@ def write_report(runs: Result | Comparison, path: Path | None = None, *, frames:
         The file written.
     """
     scene = scene_of(runs)
-    path = path or scene.runs[-1 if len(scene.runs) < 2 else 1].folder / "report.html"
+    if path is None:
+        path = scene.runs[1].folder / "comparison.html" if isinstance(runs, Comparison) else runs.folder / "report.html"
     values = sum(sum(view.present) * len(scene.shapes[view.shapes].labels) for view in scene.views)
     frames = max(12, min(frames, _MOST_VALUES // max(values, 1)))
     blocks = [pack_shapes(shapes) for shapes in scene.shapes]
