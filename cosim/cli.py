@@ -194,7 +194,9 @@ def compare_command(
 @app.command("report")
 def report_command(
     folders: Folders,
-    out: Annotated[Path | None, typer.Option("--out", help="The file; by default in the folder of the run, or of the first plan.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="The file; by default in the folder of the run, or of the first plan.")
+    ] = None,
     figures: Annotated[bool, typer.Option("--figures", help="Also write maps and curves as PNG and SVG.")] = False,
     debug: Debug = False,
 ) -> None:
