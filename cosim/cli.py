@@ -135,8 +135,10 @@ def resume_command(
         about = Result.open(folder).provenance
         if about.get("builder") is None:
             raise CosimError(f"{folder} was run by a script: let it build its scenario and call scenario.resume(...)")
-        with console.status(f"building {about['builder']['target']}"):
-            scenario = load_builder(about["builder"]["target"])(about["builder"]["settings"], seed=about["seed"])
+        builder, folder = about["builder"], folder.resolve()
+        # Settings may name files by where they are from the folder in which the run was started.
+        with console.status(f"building {builder['target']}"), contextlib.chdir(builder["folder"]):
+            scenario = load_builder(builder["target"])(builder["settings"], seed=about["seed"])
         _show_result(console, scenario.resume(folder, progress=True, timeout_s=timeout), report=report)
 
 

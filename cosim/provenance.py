@@ -69,6 +69,7 @@ def provenance(scenario: Scenario) -> dict[str, Any]:
 def changes(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
     """Return in words what differs between the runs of two provenances; empty if they say the same."""
     texts = []
+    before, now = before | {"inputs": _by_name(before)}, now | {"inputs": _by_name(now)}
     for part in _IDENTITY:
         old, new = before.get(part), now[part]
         if isinstance(old, dict) and isinstance(new, dict):
@@ -108,6 +109,14 @@ def outcome(run: Run, status: str, problem: str) -> dict[str, Any]:
             if c.extensive and c.kind == "mean"
         ],
     }
+
+
+def _by_name(about: dict[str, Any]) -> dict[str, list[str]]:
+    """Return hashes of input files by the files' names: generated ones stand in a folder of each build's own."""
+    found: dict[str, list[str]] = {}
+    for path, digest in sorted(about["inputs"].items()):
+        found.setdefault(Path(path).name, []).append(digest)
+    return found
 
 
 def _connection(c: Connection) -> dict[str, Any]:

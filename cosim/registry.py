@@ -148,7 +148,7 @@ class Builder:
         if scenario.name == "scenario":
             scenario.name = self.name
         scenario.seed = seed
-        scenario.builder = {"target": self._target, "settings": list(settings)}
+        scenario.builder = {"target": self._target, "settings": list(settings), "folder": str(Path.cwd())}
         scenario.parameters = json.loads(json.dumps(scenario.parameters | values, default=str))
         return scenario
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import tempfile
 import weakref
@@ -283,13 +284,13 @@ def shares_by_year(country: str, size: str, shares: dict[int, float]) -> list[tu
 def write_configuration(
     path: Path, net: Path, routes: Sequence[Path], additional: Sequence[Path], begin_s: float = 0
 ) -> Path:
-    """Write a SUMO configuration for generated files."""
+    """Write a SUMO configuration for generated files, which names them by where they are from its own folder."""
 
     def listed(paths: Sequence[Path]) -> str:
-        return quoteattr(",".join(str(p) for p in paths))
+        return quoteattr(",".join(os.path.relpath(p, path.parent) for p in paths))
 
     path.write_text(
-        f'<configuration>\n  <input>\n    <net-file value={quoteattr(str(net))}/>\n'
+        f'<configuration>\n  <input>\n    <net-file value={listed([net])}/>\n'
         f"    <route-files value={listed(routes)}/>\n    <additional-files value={listed(additional)}/>\n  </input>\n"
         f'  <time><begin value="{begin_s:g}"/></time>\n  <report><no-step-log value="true"/></report>\n'
         "</configuration>\n",

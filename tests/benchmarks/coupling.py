@@ -1,9 +1,10 @@
 """What does coupling cost? The coupled run of Bologna joined with 1,000 buildings against the bare ``sumo`` binary.
 
-Two measurements. The first runs the twin `bologna` (60 s exchange, grid at 300 s) and the bare binary on the same
-configuration and seed, in both orders, and reports medians; building the scenario and importing packages are not part
-of the run and are stated apart. The second is what the engine itself costs a step: a chain of two adapters that do
-nothing but copy a vector. The last line is JSON.
+The twin `bologna` and the bare binary run on the same configuration and seed, in both orders, and medians are reported;
+building the scenario and importing packages are not part of the run. Three more measurements: the same scenario with
+every adapter in the engine's own process and thread, and through plain mosaik with one scalar entity per element, over
+a window; what the engine itself costs a step, by a chain of two adapters that do nothing but copy a vector; and what
+recording costs. A last run is killed and resumed, and its bytes are compared. The last line is JSON.
 """
 
 from __future__ import annotations
@@ -11,12 +12,14 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -52,15 +55,64 @@ def exchange_ms(n: int) -> float:
         return (time.perf_counter() - began) / steps * 1e3
 
 
-def coupled(folder: Path, hours: float | None) -> tuple[float, dict[str, float]]:
-    """Run the twin; return the wall time of the run and of each adapter. [s]"""
-    scenario = bologna.build(sumocfg=SUMOCFG, seed=SEED, buildings=1000, hours=hours)
+def twin(hours: float | None) -> Scenario:
+    """Build the twin."""
+    return bologna.build(sumocfg=SUMOCFG, seed=SEED, buildings=1000, hours=hours, grid_step_s=60.0)
+
+
+def coupled(folder: Path, hours: float | None) -> dict[str, float]:
+    """Run the twin as it is by default; return wall times. [s]"""
+    return _timed(twin(hours), folder)
+
+
+def in_process(folder: Path, hours: float | None) -> dict[str, float]:
+    """Run the twin in one process and thread; return wall times. [s]"""
+    scenario = twin(hours)
+    scenario.place(**dict.fromkeys(scenario.adapters, "inline"))
+    return _timed(scenario, folder)
+
+
+def _timed(scenario: Scenario, folder: Path) -> dict[str, float]:
     began = time.perf_counter()
-    result = scenario.run(folder)
-    return time.perf_counter() - began, result.provenance["wall_s"]
+    about = scenario.run(folder).provenance
+    wall = time.perf_counter() - began
+    return {"run": wall, **about["wall_s"], **{f"recording {k}": v for k, v in about["recording_s"].items()}}
 
 
-def bare(folder: Path, hours: float | None) -> float:
+def plain_mosaik(folder: Path, hours: float | None) -> dict[str, float]:
+    """Run the twin's adapters in a plain mosaik world, element by element; return wall times. [s]"""
+    import mosaik
+    from mosaik.starters import PythonStarter
+
+    from cosim import as_mosaik
+
+    scenario = twin(hours)
+    step_s = scenario.clock.step_s
+    if set(scenario.steps.values()) != {1}:
+        raise SystemExit("the rival steps every adapter alike")
+    began = time.perf_counter()
+    world = mosaik.World({}, cache=False)
+    elements = {}
+    for name, adapter in scenario.adapters.items():
+        simulator = world.start(PythonStarter(as_mosaik(adapter)), sim_id=name, step_s=step_s)
+        whole = simulator.Vector()
+        elements[name] = {child.eid: child for child in whole.children}
+    for c in scenario.connections:
+        source = scenario.adapters[c.source].__dict__[c.output]
+        target = scenario.adapters[c.target].__dict__[c.input]
+        if c.mapping.matrix is None:
+            pairs = [(label, label) for label in target.labels]
+        else:
+            entries = c.mapping.matrix.tocoo()
+            pairs = [(source.labels[j], target.labels[i]) for i, j in zip(*entries.coords, strict=True)]
+        for one, other in pairs:
+            late = {"time_shifted": c.delay * round(step_s), "initial_data": {c.output: 0.0}} if c.delay else {}
+            world.connect(elements[c.source][one], elements[c.target][other], (c.output, c.input), **late)
+    world.run(until=round((hours or 1.0) * 3600), print_progress=False)
+    return {"run": time.perf_counter() - began}
+
+
+def bare(folder: Path, hours: float | None) -> dict[str, float]:
     """Run the binary; return its wall time. [s]"""
     options = ("--seed", str(SEED), *(("--end", str(hours * 3600)) if hours else ()))
     folder.mkdir()
@@ -68,39 +120,84 @@ def bare(folder: Path, hours: float | None) -> float:
     environment = os.environ | {"SUMO_HOME": str(sumo_home()), "PROJ_DATA": str(sumo_home() / "data" / "proj")}
     began = time.perf_counter()
     subprocess.run([sumo_binary("sumo"), "-c", staged], check=True, capture_output=True, env=environment)
-    return time.perf_counter() - began
+    return {"run": time.perf_counter() - began}
+
+
+PARTS = {f.__name__: f for f in (coupled, in_process, plain_mosaik, bare)}
+
+
+def measured(part: str, hours: float | None) -> dict[str, float]:
+    """Measure one part in a process of its own: libsumo allows one simulation there."""
+    with tempfile.TemporaryDirectory() as place:
+        command = [sys.executable, __file__, "--part", part, "--folder", f"{place}/run"]
+        done = subprocess.run(command + (["--hours", str(hours)] if hours else []), capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(f"{part} failed:\n{done.stdout}{done.stderr}")
+    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    print(part, round(found["run"], 2), "s", flush=True)
+    return found
+
+
+def resume_equal() -> bool:
+    """Kill a run of Bologna acosta, resume it, and tell whether its bytes are those of an uninterrupted run."""
+    with tempfile.TemporaryDirectory() as name:
+        place = Path(name)
+        cosim = [sys.executable, "-c", "from cosim.cli import main; main()"]
+        settings = ["--set", f"sumocfg={SUMOCFG.parents[1] / 'acosta' / 'run.sumocfg'}", "--set", "hours=0.5",
+                    "--no-report", "--checkpoint-every", "5min"]  # fmt: skip
+        quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": place}
+        subprocess.run([*cosim, "run", "bologna", *settings, "--out", "whole"], check=True, **quiet)
+        run = subprocess.Popen([*cosim, "run", "bologna", *settings, "--out", "run"], **quiet)
+        while not (place / "run" / "checkpoints" / "10").exists() and run.poll() is None:
+            time.sleep(0.01)
+        run.send_signal(signal.SIGKILL)
+        run.wait()
+        subprocess.run([*cosim, "resume", "run", "--no-report"], check=True, **quiet)
+        whole, resumed = (
+            {p.relative_to(place / f): p.read_bytes() for p in sorted((place / f).rglob("*.parquet"))}
+            for f in ("whole", "run")
+        )
+        return whole == resumed
 
 
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=2, help="each runs both, the order alternates")
+    parser.add_argument("--rounds", type=int, default=3, help="each runs both, the order alternates")
     parser.add_argument("--hours", type=float, default=None, help="of the configuration; all of it by default")
+    parser.add_argument("--rival-hours", type=float, default=1.0, help="window of the comparison with the rivals")
+    parser.add_argument("--part", choices=PARTS, help="measure this alone, in this process")
+    parser.add_argument("--folder", type=Path)
     args = parser.parse_args()
     if not SUMOCFG.is_file():
         sys.exit(f"{SUMOCFG} is absent")
-    ours, theirs, adapters = [], [], []
-    with tempfile.TemporaryDirectory() as name:
-        place = Path(name)
-        for k in range(args.rounds):
-            for which in ("coupled", "bare") if k % 2 else ("bare", "coupled"):
-                if which == "bare":
-                    theirs.append(bare(place / f"bare-{k}", args.hours))
-                else:
-                    wall, parts = coupled(place / f"coupled-{k}", args.hours)
-                    ours.append(wall)
-                    adapters.append(parts)
-                print(which, (theirs if which == "bare" else ours)[-1], flush=True)
+    if args.part:
+        print(json.dumps(PARTS[args.part](args.folder, args.hours)))
+        return
+    runs: dict[str, list[dict[str, float]]] = {"bare": [], "coupled": []}
+    for k in range(args.rounds):
+        for part in ("coupled", "bare") if k % 2 else ("bare", "coupled"):
+            runs[part].append(measured(part, args.hours))
+    median = {part: {key: float(np.median([one[key] for one in found])) for key in found[0]}
+              for part, found in runs.items()}  # fmt: skip
+    ours, theirs = median["coupled"], median["bare"]["run"]
+    window = {part: measured(part, args.rival_hours)["run"] for part in ("coupled", "in_process", "plain_mosaik")}
     per_step = {str(n): round(statistics.median(exchange_ms(n) for _ in range(3)), 3) for n in (1000, 10_000, 100_000)}
     print(
         json.dumps(
             {
-                "case": f"bologna joined, 1000 buildings, 60 s exchange, grid at 300 s, {args.rounds} rounds",
-                "ratio_to_slowest": round(statistics.median(ours) / statistics.median(theirs), 3),
-                "coupled_s": round(statistics.median(ours), 2),
-                "bare_sumo_s": round(statistics.median(theirs), 2),
-                "adapter_s": {key: round(float(np.median([a[key] for a in adapters])), 2) for key in adapters[0]},
+                "case": f"bologna joined, 1000 buildings, 60 s exchange, all adapters, {args.rounds} rounds",
+                "ratio_to_slowest": round(ours["run"] / theirs, 3),
+                "coupled_s": round(ours["run"], 2),
+                "bare_sumo_s": round(theirs, 2),
+                "adapter_s": {k: round(v, 2) for k, v in ours.items() if k != "run" and not k.startswith("recording")},
                 "coupling_ms_per_step": per_step,
+                "recording_share": round(ours["recording waited"] / ours["run"], 4),
+                "recording_writer_share": round(ours["recording writer"] / ours["run"], 4),
+                "rivals_over_coupled": {
+                    part: round(window[part] / window["coupled"], 2) for part in ("in_process", "plain_mosaik")
+                },
+                "resume_equal": resume_equal(),
             }
         )
     )
