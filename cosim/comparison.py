@@ -231,8 +231,9 @@ def repeat(result: Result, seeds: Sequence[int], *, progress: bool = False, time
     Raises
     ------
     CosimError
-        If the run was built by a script, or what is installed differs from what it ran with.
+        If the run was built by a script, or its builder does not build the same any more.
     """
+    from .provenance import changes, provenance
     from .registry import load_builder
 
     about = result.provenance
@@ -243,21 +244,15 @@ def repeat(result: Result, seeds: Sequence[int], *, progress: bool = False, time
     if about["builder"] is None:
         raise CosimError(f"{result.folder} was run by a script: let it run its scenario with every seed and pass the "
                          "runs to compare()")  # fmt: skip
-    builder = load_builder(about["builder"]["target"])
+    builder, settings = load_builder(about["builder"]["target"]), about["builder"]["settings"]
+    differences = changes(about, provenance(builder(settings, seed=_seed(result))))
+    if differences:
+        raise ScenarioError([f"{result.folder} cannot be repeated but must be run anew: {d}" for d in differences])
     for seed in missing:
-        scenario = builder(about["builder"]["settings"], seed=seed)
         final = result.folder / _REPEATS / str(seed)
         partial = final.with_suffix(".part")
         shutil.rmtree(partial, ignore_errors=True)  # of a repeat that was interrupted
-        repeated = scenario.run(partial, progress=progress, timeout_s=timeout_s)
-        differing = [
-            f"{name} was {about['versions'].get(name)}, is {version}"
-            for name, version in repeated.provenance["versions"].items()
-            if about["versions"].get(name) != version
-        ]
-        if differing:
-            shutil.rmtree(partial)
-            raise CosimError(f"{result.folder} cannot be repeated, {'; '.join(differing)}: run it anew")
+        builder(settings, seed=seed).run(partial, progress=progress, timeout_s=timeout_s)
         partial.rename(final)
 
 

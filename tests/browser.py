@@ -29,6 +29,7 @@ class Browser:
     """
 
     def __init__(self, width: int = 1366, height: int = 900, *, webgl: bool = True) -> None:
+        self.webgl = webgl
         self.console: list[str] = []
         self.requests: list[str] = []
         self._profile = tempfile.mkdtemp(prefix="cosim-chromium-")
@@ -70,11 +71,12 @@ class Browser:
         size = {"width": width, "height": height, "deviceScaleFactor": 2 if mobile else 1, "mobile": mobile}
         self._ask("Emulation.setDeviceMetricsOverride", size)
 
-    def open(self, address: str | Path, *, timeout_s: float = 120) -> None:
-        """Open a page, of a file or by its address, and wait until it says that it is ready."""
-        url = address.resolve().as_uri() if isinstance(address, Path) else address
+    def open(self, address: str | Path, *, part: str = "", timeout_s: float = 120) -> None:
+        """Open a page, of a file or by its address, at a part of it, and wait until it says that it is ready."""
+        url = (address.resolve().as_uri() if isinstance(address, Path) else address) + part
         self.console.clear()
         self.requests.clear()
+        self._ask("Page.navigate", {"url": "about:blank"})  # another part of the same page would not be loaded
         self._ask("Page.navigate", {"url": url})
         self.wait("document.body && document.body.dataset.ready", timeout_s)
 

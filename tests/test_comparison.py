@@ -209,8 +209,15 @@ def test_run_of_another_version_is_not_repeated(cli, tmp_path):
     path.write_text(json.dumps(about))
     done = cli("compare", "base", "plan", "--seeds", "2")
     assert done.exit_code == 1
-    assert "cannot be repeated, cosim was 0.0.1, is" in " ".join(done.stderr.split())
+    assert "cannot be repeated but must be run anew: versions 'cosim' was 0.0.1" in " ".join(done.stderr.split())
     assert not list((tmp_path / "base" / "seeds").glob("*"))
+
+
+def test_run_whose_builder_has_changed_since_is_not_repeated(cli, tmp_path):
+    (tmp_path / "toy.py").write_text(SCENARIO.replace("Source(seed=seed)", 'Source(("a", "b", "c"), seed=seed)'))
+    done = cli("compare", "base", "plan", "--seeds", "2")
+    assert done.exit_code == 1
+    assert "cannot be repeated but must be run anew" in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -46,11 +46,21 @@ async function canvasMap(host, box, on) {
         else { const [u, v] = pixel(path[0]); pen.beginPath(); pen.arc(u, v, pointRadius(set) + 3.4 * now.strengths[i], 0, 7); pen.fill(); pen.strokeStyle = "#6b7686"; pen.lineWidth = 0.8; pen.stroke(); }
       }
     }
+    scaleBar(pen);
     if (picked) {
       pen.strokeStyle = PICKED; pen.lineWidth = 3;
       if (picked.kind === "point") { const [u, v] = pixel(picked.path[0]); pen.beginPath(); pen.arc(u, v, 9, 0, 7); } else trace(pen, picked.path, picked.kind === "polygon");
       pen.stroke();
     }
+  }
+
+  function scaleBar(pen) {
+    const power = 10 ** Math.floor(Math.log10(120 * view[2])), metres = [5, 2, 1].find(s => s * power <= 120 * view[2]) * power;
+    const width = metres / view[2];
+    pen.fillStyle = "rgba(255, 255, 255, .8)"; pen.fillRect(10, 10, width, 20);
+    pen.strokeStyle = "#333"; pen.lineWidth = 2;
+    pen.beginPath(); pen.moveTo(10, 10); pen.lineTo(10, 30); pen.lineTo(10 + width, 30); pen.lineTo(10 + width, 10); pen.stroke();
+    pen.fillStyle = "#333"; pen.font = "10px system-ui, sans-serif"; pen.fillText(metres >= 1000 ? `${metres / 1000} km` : `${metres} m`, 15, 23);
   }
 
   const touches = new Map();

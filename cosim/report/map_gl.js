@@ -2,9 +2,13 @@
 const DEGREE_M = Math.PI * 6378137 / 180;
 const lonLat = ([x, y]) => [x / DEGREE_M, y / DEGREE_M];
 
+// Without a graphics processor the plain canvas is the quicker one; "#gl" at the end of the address overrules that.
 function hasWebGL() {
-  const canvas = document.createElement("canvas");
-  return typeof maplibregl !== "undefined" && !!(canvas.getContext("webgl2") || canvas.getContext("webgl"));
+  if (typeof maplibregl === "undefined" || location.hash === "#canvas") return false;
+  const canvas = document.createElement("canvas"), gl = canvas.getContext("webgl2") || canvas.getContext("webgl");
+  if (!gl || location.hash === "#gl") return !!gl;
+  const about = gl.getExtension("WEBGL_debug_renderer_info");
+  return !/swiftshader|llvmpipe|software|basic render/i.test(gl.getParameter(about ? about.UNMASKED_RENDERER_WEBGL : gl.RENDERER));
 }
 
 function glFeature(kind, path, id) {
@@ -29,9 +33,10 @@ async function glMap(host, box, on) {
   map.addControl(new maplibregl.NavigationControl({showCompass: false}), "top-right");
   map.addControl(new maplibregl.ScaleControl({maxWidth: 120}), "top-left");
   await new Promise(resolve => map.once("load", resolve));
-  const zoom = map.getZoom(), painted = new Map();
-  const strong = ["max", 0, ["feature-state", "strength"]], own = ["to-color", ["feature-state", "colour"], MISSING];
-  const stated = value => ["case", ["==", ["feature-state", "strength"], null], 0, value];
+  const zoom = map.getZoom(), painted = new Map(), kinds = new Map();
+  // Colour and width are reckoned here, so that MapLibre has next to nothing to evaluate for each element.
+  const own = ["to-color", ["feature-state", "colour"], MISSING], wide = ["coalesce", ["feature-state", "width"], 1.6];
+  const widths = {line: [1.6, 2.6], polygon: [0, 0]};
   map.addSource("picked", {type: "geojson", data: {type: "FeatureCollection", features: []}});
   map.addLayer({id: "picked-line", type: "line", source: "picked", filter: ["!=", ["geometry-type"], "Point"],
     layout: {"line-join": "round", "line-cap": "round"}, paint: {"line-color": PICKED, "line-width": growing(zoom, s => 3 * s)}});
@@ -54,12 +59,13 @@ async function glMap(host, box, on) {
       if (set.kind === "line") {
         layer("context", "line", {"line-color": CONTEXT, "line-width": growing(zoom, s => 1.5 * s)}, round);
         layer("casing", "line", {"line-color": CASING, "line-width": growing(zoom, s => 3 * s)}, round);
-        layer("values", "line", {"line-color": own, "line-width": growing(zoom, s => ["*", s, ["+", 1.6, stated(["*", 2.6, strong])]])}, round);
+        layer("values", "line", {"line-color": own, "line-width": growing(zoom, s => ["*", s, wide])}, round);
       } else if (set.kind === "polygon") {
         layer("context", "fill", {"fill-color": "#eceff3", "fill-outline-color": CONTEXT});
         layer("values", "fill", {"fill-color": own, "fill-outline-color": "#9aa5b4"});
       } else layer("values", "circle", {"circle-color": own, "circle-stroke-color": "#6b7686", "circle-stroke-width": 0.8,
-        "circle-radius": growing(zoom, s => ["*", 0.55 + 0.45 * s, ["+", pointRadius(set), stated(["*", 3.4, strong])]])});
+        "circle-radius": growing(zoom, s => ["*", 0.55 + 0.45 * s, wide])});
+      kinds.set(k, set.kind === "point" ? [pointRadius(set), 3.4] : widths[set.kind]);
     },
     show(k, context) {
       for (const source of Object.keys(map.getStyle().sources).filter(id => id !== "picked")) {
@@ -71,14 +77,14 @@ async function glMap(host, box, on) {
     paint(k, shares, ramp) {
       // Only what changed: telling MapLibre the state of every element costs most of a step of the slider.
       if (!painted.has(k)) painted.set(k, []);
-      const before = painted.get(k);
+      const before = painted.get(k), [least, more] = kinds.get(k);
       for (let i = 0; i < shares.length; i++) {
         const known = Number.isFinite(shares[i]), level = known ? Math.round(63 * Math.min(1, Math.max(0, shares[i]))) : -1;
         const state = ramp === CHANGES ? level + 100 : level;
         if (before[i] === state) continue;
         before[i] = state;
-        map.setFeatureState({source: "s" + k, id: i}, known
-          ? {colour: colour(ramp, level / 63), strength: strength(ramp, level / 63)} : {colour: MISSING, strength: 0});
+        map.setFeatureState({source: "s" + k, id: i},
+          {colour: known ? colour(ramp, level / 63) : MISSING, width: least + (known ? more * strength(ramp, level / 63) : 0)});
       }
     },
     mark(set, i) {

@@ -201,7 +201,8 @@ def _subtitle(scene: Scene) -> str:
     start = scene.start
     day = f"{start:%A}, {start.day} {start:%B %Y}, from {start:%H:%M}"
     zone = scene.runs[0].provenance["clock"]["zone"]
-    return f"{scene.runs[0].name}: {day} ({zone}) for {scene.length_s / 3600:.4g} h, seed {', '.join(map(str, seeds))}"
+    name = f"{scene.runs[0].name}: " if len(scene.runs) > 1 else ""
+    return f"{name}{day} ({zone}) for {scene.length_s / 3600:.4g} h, seed {', '.join(map(str, seeds))}"
 
 
 def _document(run: Result, name: str) -> dict[str, Any]:

@@ -68,12 +68,12 @@ def city(n: int, seed: int, folder: Path) -> Result:
     return scenario.run(folder)
 
 
-def slider_ms(page: Path, *, webgl: bool) -> dict[str, float]:
+def slider_ms(page: Path, part: str) -> dict[str, float]:
     """Return the time until a page is ready [s] and until a move of its slider is drawn [ms], median."""
     found = []
-    with Browser(1366, 900, webgl=webgl) as browser:
+    with Browser(1366, 900) as browser:
         began = time.perf_counter()
-        browser.open(page)
+        browser.open(page, part=part)
         ready = time.perf_counter() - began
         for layer in (0, 1):
             browser.click(f"#layers label:nth-child({layer + 1})")
@@ -90,8 +90,8 @@ def measure(n: int, folder: Path) -> dict[str, object]:
     row: dict[str, object] = {"elements": 2 * n, "write_s": round(time.perf_counter() - began, 2)}
     row["megabytes"] = round(page.stat().st_size / 1e6, 2)
     if CHROMIUM is not None:
-        row["maplibre"] = slider_ms(page, webgl=True)
-        row["canvas"] = slider_ms(page, webgl=False)
+        row["maplibre"] = slider_ms(page, "#gl")
+        row["canvas"] = slider_ms(page, "#canvas")
     began = time.perf_counter()
     viewer = Viewer(base)
     size = len(viewer.page)

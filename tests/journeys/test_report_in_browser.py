@@ -33,13 +33,15 @@ def pages(runs, tmp_path_factory):
 def browser(request):
     with Browser(*DESKTOP, webgl=request.param != "canvas") as browser:
         browser.drawn_by = request.param
+        # there is no graphics processor, without which a page draws on the canvas unless it is told
+        browser.part = "#gl" if browser.webgl else ""
         yield browser
 
 
 @pytest.fixture
 def opened(browser, pages):
     browser.resize(*DESKTOP)
-    browser.open(pages[1])
+    browser.open(pages[1], part=browser.part)
     yield browser
     # Whatever a test did: no error, and nothing asked of a network.
     assert [text for text in browser.console if "GL Driver Message" not in text] == []
@@ -69,6 +71,12 @@ def listed(browser):
 
 def test_page_is_drawn_by_what_the_browser_can(opened):
     assert opened.run("document.body.dataset.ready") == opened.drawn_by
+
+
+def test_page_without_graphics_processor_is_drawn_on_the_canvas_unless_told(browser, pages):
+    for part, drawn_by in (("", "canvas"), ("#canvas", "canvas"), ("#gl", browser.drawn_by)):
+        browser.open(pages[0], part=part)
+        assert browser.run("document.body.dataset.ready") == drawn_by
 
 
 def test_slider_shows_the_values_recorded_at_its_moment(opened, runs):
@@ -170,7 +178,7 @@ def test_picked_element_stays_picked_in_the_next_layer(opened):
 
 def test_nothing_is_wider_than_a_phone(opened, pages):
     opened.resize(*PHONE)
-    opened.open(pages[1])
+    opened.open(pages[1], part=opened.part)
     assert opened.run("document.documentElement.scrollWidth") <= PHONE[0]
     assert opened.run("document.querySelector('#map').getBoundingClientRect().width") > 300
     small = opened.run(
@@ -193,7 +201,7 @@ def test_labels_are_shown_as_text(opened):
 
 
 def test_single_run_needs_no_views(browser, pages):
-    browser.open(pages[0])
+    browser.open(pages[0], part=browser.part)
     assert browser.run("document.getElementById('views')") is None
     assert [text for text in browser.console if "GL Driver Message" not in text] == []
 
@@ -203,7 +211,7 @@ def test_viewer_reads_what_is_looked_at_from_its_own_server_alone(browser, runs)
         thread = threading.Thread(target=server.serve)
         thread.start()
         try:
-            browser.open(server.address)
+            browser.open(server.address, part=browser.part)
             choose(browser, "views", 2)
             choose(browser, "layers", 1)
             move_to(browser, 60)
