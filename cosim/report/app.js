@@ -30,7 +30,7 @@
     host.replaceChildren(...titles.map((title, k) => {
       const label = document.createElement("label"), input = document.createElement("input"), text = document.createElement("span");
       Object.assign(input, {type: "radio", name, value: k, checked: k === 0, disabled: !available(k)});
-      input.onchange = () => choose(k);
+      input.onchange = () => { label.scrollIntoView({block: "nearest", inline: "nearest"}); choose(k); };
       text.textContent = title;
       label.append(input, text);
       return label;

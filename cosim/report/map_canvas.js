@@ -2,7 +2,15 @@
 async function canvasMap(host, box, on) {
   const canvas = document.createElement("canvas");
   canvas.tabIndex = 0;
-  host.replaceChildren(canvas);
+  const buttons = document.createElement("div");
+  buttons.className = "zoom";
+  for (const [text, name, factor] of [["+", "Zoom in", 0.7], ["−", "Zoom out", 1 / 0.7]]) {
+    const button = document.createElement("button");
+    Object.assign(button, {type: "button", textContent: text, title: name, onclick: () => zoom(size[0] / 2, size[1] / 2, factor)});
+    button.setAttribute("aria-label", name);
+    buttons.append(button);
+  }
+  host.replaceChildren(canvas, buttons);
   const sets = new Map(), values = new Map();
   let shown = -1, context = [], picked = null, view = null, size = [1, 1], due = false;
 

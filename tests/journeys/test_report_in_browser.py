@@ -122,6 +122,13 @@ def test_map_changes_with_the_moment(opened):
     assert len(seen) == 3
 
 
+def test_map_can_be_zoomed_by_its_buttons(opened):
+    before = opened.screenshot()
+    opened.run("document.querySelector('#map .zoom button, .maplibregl-ctrl-zoom-in').click()")
+    time.sleep(1)
+    assert opened.screenshot() != before
+
+
 def test_click_on_the_map_picks_what_lies_there(opened):
     choose(opened, "layers", 1)
     # The box of all shapes is drawn in the middle of the map: the third house is a little below the centre.
