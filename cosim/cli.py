@@ -225,7 +225,7 @@ def view_command(
     """Show runs in a browser from a server on this machine, which reads as much as is looked at; Ctrl-C ends it."""
     from .view import Server
 
-    with one_line(debug), Server(_opened(folders), port) as server:
+    with one_line(debug), interruptible(), Server(_opened(folders), port) as server:
         Console().print(f"open {server.address} in a browser; Ctrl-C ends this", soft_wrap=True)
         server.serve()
 
