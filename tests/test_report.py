@@ -175,6 +175,23 @@ def test_window_is_a_round_length_that_gives_few_frames(base, hours, window):
     assert window_s(scene) == window
 
 
+def test_page_of_very_many_values_has_fewer_frames(base, tmp_path, monkeypatch):
+    monkeypatch.setattr(page_module, "_MOST_VALUES", 18 * 20)  # three layers of six elements
+    page = write_report(base, tmp_path / "page.html").read_text()
+    assert content(page)["every"] == 600
+    assert "The map shows means over 10 min" in page
+
+
+def test_layer_recorded_less_often_has_longer_frames(tmp_path):
+    scenario = district()
+    scenario.record("source.power")
+    scenario.record("source.count", every="30min")
+    result = scenario.run(tmp_path / "run")
+    page = write_report(result).read_text()
+    assert [layer["runs"][0]["every"] for layer in content(page)["layers"]] == [120, 1800]
+    np.testing.assert_allclose(values(page, 1, 0)[:, 0], [30, 60, 90, 120, 150, 180], atol=150 / 508)
+
+
 def test_scale_of_the_scenario_is_kept_and_an_open_one_leaves_out_one_in_a_hundred(base):
     scene = make_scene([base], ["base"])
     assert scale_of(scene.views[2], [np.array([[1e9]])]) == (0, 200)

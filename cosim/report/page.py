@@ -28,6 +28,7 @@ from .scene import FRAMES, Scene, change_scale_of, make_scene, scale_of, window_
 
 _SCRIPTS = ("data.js", "colours.js", "map_gl.js", "map_canvas.js", "chart.js", "app.js")
 _MOST_VALUES = 8_000_000
+_LEAST_FRAMES = 12
 _MOST_EVENTS = 200
 
 
@@ -52,13 +53,11 @@ def write_report(runs: Result | Comparison, path: Path | None = None, *, frames:
     if path is None:
         path = scene.runs[1].folder / "comparison.html" if isinstance(runs, Comparison) else runs.folder / "report.html"
     values = sum(sum(view.present) * len(scene.shapes[view.shapes].labels) for view in scene.views)
-    frames = max(12, min(frames, _MOST_VALUES // max(values, 1)))
+    window = window_s(scene, max(_LEAST_FRAMES, min(frames, _MOST_VALUES // max(values, 1))))
     blocks = [pack_shapes(shapes) for shapes in scene.shapes]
-    layers = [_layer(scene, k, window_s(scene, frames), blocks) for k in range(len(scene.views))]
-    content = _content(scene, window_s(scene, frames), layers)
-    path.write_text(
-        render_page(runs, scene, content, blocks, _thinning(scene, window_s(scene, frames))), encoding="utf-8"
-    )
+    layers = [_layer(scene, k, window, blocks) for k in range(len(scene.views))]
+    page = render_page(runs, scene, _content(scene, window, layers), blocks, _thinning(scene, window))
+    path.write_text(page, encoding="utf-8")
     return path
 
 
