@@ -72,7 +72,9 @@ class Comparison:
     base : list of Result
         The runs without a plan, one a seed.
     plans : dict of str to list of Result
-        The runs of each plan by its name, in the order of the base's seeds.
+        The runs of each plan by its name.
+    seed : int
+        The lowest seed that all have.
     """
 
     def __init__(self, base: Sequence[Result], plans: dict[str, Sequence[Result]], *, base_name: str = "base") -> None:
@@ -81,10 +83,15 @@ class Comparison:
         problems = [problem for name, runs in groups.items() for problem in _problems_of(name, runs)]
         if not problems:
             problems = [p for name, runs in plans.items() for p in _problems_between(base_name, base, name, runs)]
+        common = set.intersection(*(set(map(_seed, runs)) for runs in groups.values()))
+        if not problems and not common:
+            problems = ["no seed is common to the base and all plans: " + "; ".join(
+                f"{name} has {_listed(runs)}" for name, runs in groups.items())]  # fmt: skip
         if problems:
             raise ScenarioError([f"cannot compare: {problem}" for problem in problems])
         self.base = sorted(base, key=_seed)
         self.plans = {name: sorted(runs, key=_seed) for name, runs in plans.items()}
+        self.seed = min(common)
 
     @property
     def names(self) -> list[str]:
@@ -93,8 +100,8 @@ class Comparison:
 
     @property
     def runs(self) -> list[Result]:
-        """The first pair's run of the base and of every plan: what a map shows."""
-        return [self.base[0], *(self._pairs(name)[0][1] for name in self.plans)]
+        """The runs of the base and of every plan with the seed that all have: what a map shows."""
+        return [run for runs in (self.base, *self.plans.values()) for run in runs if _seed(run) == self.seed]
 
     def _pairs(self, plan: str) -> list[tuple[Result, Result]]:
         with_plan = {_seed(run): run for run in self.plans[plan]}

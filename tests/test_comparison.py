@@ -48,6 +48,13 @@ def test_runs_without_a_partner_are_left_out(runs):
     assert found.base == pytest.approx(energies(base[1:3]).mean())
 
 
+def test_map_shows_runs_with_the_same_seed(runs):
+    base, plan = runs
+    assert [run.provenance["seed"] for run in compare(base, plan[2:], base[1:]).runs] == [2, 2, 2]
+    with pytest.raises(ScenarioError, match="no seed is common to the base and all plans: base has 0, 1; one has 0"):
+        compare(base[:2], plan[:1], plan[1:2], names=["base", "one", "two"])
+
+
 def test_one_pair_shows_a_difference_but_not_how_sure_it_is(runs):
     base, plan = runs
     found = change(compare(base[0], plan[0]), "energy")

@@ -95,7 +95,7 @@ def render_page(
         style=Markup(_text("style.css")),
         sheet=sheet,
         scripts=scripts,
-        policy=_policy(scripts, served=not blocks),
+        policy=_policy(scripts, served="served" in content),
         # "<" could end the script element that holds the data; JSON reads \\u003c as the same character
         content=Markup(json.dumps(content, separators=(",", ":"), ensure_ascii=False).replace("<", "\\u003c")),
         blocks=blocks,
@@ -236,7 +236,7 @@ def _policy(scripts: Sequence[str], *, served: bool) -> str:
     )
     return (
         f"default-src 'none'; script-src {hashes}; style-src 'unsafe-inline'; worker-src blob:; img-src data: blob:; "
-        f"connect-src {chr(39) + 'self' + chr(39) if served else chr(39) + 'none' + chr(39)}"
+        f"connect-src '{'self' if served else 'none'}'"
     )
 
 
