@@ -73,8 +73,8 @@ class Comparison:
         The runs without a plan, one a seed.
     plans : dict of str to list of Result
         The runs of each plan by its name.
-    seed : int
-        The lowest seed that all have.
+    seeds : list of int
+        The seeds that all have.
     """
 
     def __init__(self, base: Sequence[Result], plans: dict[str, Sequence[Result]], *, base_name: str = "base") -> None:
@@ -91,7 +91,7 @@ class Comparison:
             raise ScenarioError([f"cannot compare: {problem}" for problem in problems])
         self.base = sorted(base, key=_seed)
         self.plans = {name: sorted(runs, key=_seed) for name, runs in plans.items()}
-        self.seed = min(common)
+        self.seeds = sorted(common)
 
     @property
     def names(self) -> list[str]:
@@ -99,9 +99,9 @@ class Comparison:
         return [self.base_name, *self.plans]
 
     @property
-    def runs(self) -> list[Result]:
-        """The runs of the base and of every plan with the seed that all have: what a map shows."""
-        return [run for runs in (self.base, *self.plans.values()) for run in runs if _seed(run) == self.seed]
+    def runs(self) -> list[list[Result]]:
+        """The runs of the base and of every plan with the seeds that all have: what a map shows."""
+        return [[run for run in runs if _seed(run) in self.seeds] for runs in (self.base, *self.plans.values())]
 
     def _pairs(self, plan: str) -> list[tuple[Result, Result]]:
         with_plan = {_seed(run): run for run in self.plans[plan]}

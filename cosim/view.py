@@ -58,7 +58,8 @@ class Viewer:
         }  # fmt: skip
         notes = [
             f"Every recorded row is shown; colour scales are taken from {SAMPLES} moments, and curves are means over "
-            "so many rows that few points are left."
+            "so many rows that few points are left.",
+            *(["Of runs with different seeds the map shows the first."] if len(scene.groups[0]) > 1 else []),
         ]
         return render_page(self._runs, scene, content, [], notes).encode("utf-8")
 

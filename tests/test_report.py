@@ -80,7 +80,7 @@ def test_missing_values_stay_missing():
 
 
 def test_shapes_come_back_within_a_decimetre(base):
-    scene = make_scene([base], ["base"])
+    scene = make_scene([[base]], ["base"])
     found = json.loads(zlib.decompress(base64.b64decode(pack_shapes(scene.shapes[0]))))
     assert tuple(found["labels"]) == LABELS
     points = np.cumsum(np.array(found["paths"][1]).reshape(-1, 2), axis=0) / 10
@@ -98,7 +98,7 @@ def test_layers_that_share_a_geometry_share_it_in_page_and_folder(tmp_path):
     scenario.layers.append(Layer("Again", "echo.heard", "line", scenario.layers[0].geometry, "W"))
     result = scenario.run(tmp_path / "run")
     assert len(json.loads((result.folder / "layers.json").read_text())["geometries"]) == 3
-    assert len(make_scene([result], ["a"]).shapes) == 3
+    assert len(make_scene([[result]], ["a"]).shapes) == 3
     assert [layer.title for layer in read_layers(result.folder)] == [layer.title for layer in scenario.layers]
 
 
@@ -106,7 +106,7 @@ def test_degrees_are_drawn_in_true_metres(tmp_path):
     scenario = district()
     places = {"e0": [(2.17, 41.38)], "e1": [(2.18, 41.38)], "e2": [(2.17, 41.39)]}
     scenario.layers = [Layer("Places", "source.count", "point", places, "1", coordinates="degrees")]
-    points = make_scene([scenario.run(tmp_path / "run")], ["a"]).shapes[0].points
+    points = make_scene([[scenario.run(tmp_path / "run")]], ["a"]).shapes[0].points
     east, north = points[1][0] - points[0][0], points[2][0] - points[0][0]
     # a hundredth of a degree on a sphere of 6,371 km
     np.testing.assert_allclose(east, [1111.95 * np.cos(np.radians(41.38)), 0], atol=0.2)
@@ -145,6 +145,27 @@ def test_difference_is_taken_on_a_scale_of_its_own(base, plan, tmp_path):
     assert "plan against base" in page
 
 
+def test_map_and_curves_of_several_seeds_are_their_means(base, plan, tmp_path):
+    bases = [base, district(1).run(tmp_path / "base-1")]
+    plans = [plan, district(1, draw=10).run(tmp_path / "plan-1")]
+    page = write_report(compare(bases, plans), tmp_path / "page.html").read_text()
+    true = sum(run.series("source.power").to_numpy(dtype=float) for run in bases).reshape(90, 2, 6).mean(axis=1) / 2000
+    np.testing.assert_allclose(values(page, 0, 0), true, atol=np.ptp(true, axis=0).max() / 500)
+    total = sum(run.total("source.power") for run in plans) / 2000
+    np.testing.assert_allclose(content(page)["charts"][0]["runs"][1]["values"], total, rtol=1e-4, atol=1e-4)
+    assert "and over 2 runs with different seeds" in page
+    assert "seeds 0, 1" in page
+
+
+def test_elements_that_differ_between_seeds_are_said_to(base, plan, tmp_path):
+    other = district(1, labels=LABELS[:5]).run(tmp_path / "other")
+    found = compare([base, other], [plan, district(1).run(tmp_path / "same")])
+    page = write_report(found, tmp_path / "page.html").read_text()
+    assert "Elements of “Heard” differ between seeds: those of the first seed are drawn" in page
+    power = base.series("source.power")["e5"].to_numpy(dtype=float).reshape(90, 2).mean(axis=1) / 1000
+    np.testing.assert_allclose(values(page, 0, 0)[:, 5], power, atol=np.ptp(power) / 500)
+
+
 def test_elements_of_one_run_alone_are_drawn_and_said(base, tmp_path):
     more = district(labels=(*LABELS, "new")).run(tmp_path / "more")
     page = write_report(compare(base, more)).read_text()
@@ -163,15 +184,15 @@ def test_city_of_too_many_elements_is_thinned_and_said(tmp_path):
     labels = [str(k) for k in range(MOST_ELEMENTS + 5)]
     scenario = Scenario(Clock("2025-01-15", hours=0.1), source=Source(labels))
     scenario.layers = [Layer("Many", "source.power", "point", {x: [(int(x), 0)] for x in labels}, "W")]
-    scene = make_scene([scenario.run(tmp_path / "run")], ["run"])
+    scene = make_scene([[scenario.run(tmp_path / "run")]], ["run"])
     assert len(scene.shapes[0].labels) == MOST_ELEMENTS
     assert scene.notes == ("20,000 of the 20,005 elements of “Many” are drawn, evenly spread over their list.",)
 
 
 @pytest.mark.parametrize(("hours", "window"), [(24, 900), (1, 60), (168, 7200), (8760, 604_800)])
 def test_window_is_a_round_length_that_gives_few_frames(base, hours, window):
-    scene = make_scene([base], ["base"])
-    scene = type(scene)(scene.runs, scene.names, scene.shapes, scene.views, hours * 3600.0, ())
+    scene = make_scene([[base]], ["base"])
+    scene = type(scene)(scene.groups, scene.names, scene.shapes, scene.views, hours * 3600.0, ())
     assert window_s(scene) == window
 
 
@@ -193,7 +214,7 @@ def test_layer_recorded_less_often_has_longer_frames(tmp_path):
 
 
 def test_scale_of_the_scenario_is_kept_and_an_open_one_leaves_out_one_in_a_hundred(base):
-    scene = make_scene([base], ["base"])
+    scene = make_scene([[base]], ["base"])
     assert scale_of(scene.views[2], [np.array([[1e9]])]) == (0, 200)
     low, high = scale_of(scene.views[0], [np.arange(1001.0)[None]])
     assert (low, high) == (0.0, 990.0)
@@ -201,7 +222,7 @@ def test_scale_of_the_scenario_is_kept_and_an_open_one_leaves_out_one_in_a_hundr
 
 
 def test_curves_are_what_simulators_hand_to_each_other(base):
-    (chart,) = coupled_quantities(make_scene([base], ["base"]))
+    (chart,) = coupled_quantities(make_scene([[base]], ["base"]))
     assert chart["about"] == "sum of source.power → echo.load"
     assert chart["unit"] == "kW"
     np.testing.assert_allclose(chart["runs"][0]["values"], base.total("source.power") / 1000, rtol=1e-4, atol=1e-6)
@@ -267,7 +288,7 @@ def test_elements_without_finite_coordinates_are_left_out_and_said(tmp_path):
     scenario.layers = []
     result = scenario.run(tmp_path / "run")
     write_layers(result.folder, [Layer("Power", "source.power", "line", broken, "W")])
-    scene = make_scene([result], ["run"])
+    scene = make_scene([[result]], ["run"])
     assert "e0" not in scene.shapes[0].labels
     assert scene.notes == ("1 elements of “Power” have no finite coordinates.",)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -49,7 +50,7 @@ def coupled_quantities(scene: Scene) -> list[dict[str, Any]]:
             continue
         adds_up = units.is_extensive(about["unit"])
         column = "sum" if adds_up else "mean"
-        series = [run.spread(port)[column] if port in run.ports else None for run in scene.runs]
+        series = [_mean([run.spread(port)[column] for run in runs if port in run.ports]) for runs in scene.groups]
         known = [s.abs().max() for s in series if s is not None and s.notna().any()]
         view = titles.get(port)
         factor, unit = (
@@ -62,6 +63,11 @@ def coupled_quantities(scene: Scene) -> list[dict[str, Any]]:
             "runs": [None if s is None else thinned(s * factor, scene.start, float(about["every_s"])) for s in series],
         })  # fmt: skip
     return charts
+
+
+def _mean(series: Sequence[pd.Series[float]]) -> pd.Series[float] | None:
+    """Return the mean over runs at each time; nothing of no run."""
+    return pd.concat(series, axis=1).mean(axis=1) if series else None
 
 
 def _unit_shown(unit: str, highest: float) -> tuple[float, str]:

@@ -62,10 +62,10 @@ def write_report(runs: Result | Comparison, path: Path | None = None, *, frames:
 
 
 def scene_of(runs: Result | Comparison) -> Scene:
-    """Return what the map shows of a run, or of a comparison's first pair."""
+    """Return what the map shows of a run, or of a comparison: means over the seeds that all its runs have."""
     if isinstance(runs, Comparison):
         return make_scene(runs.runs, runs.names)
-    return make_scene([runs], [runs.name])
+    return make_scene([[runs]], [runs.name])
 
 
 def render_page(
@@ -187,21 +187,24 @@ def _thinning(scene: Scene, window: float) -> list[str]:
     every = sorted({float(run.provenance["outputs"][v.layer.port]["every_s"])
                     for v in scene.views for run, there in zip(scene.runs, v.present) if there})  # fmt: skip
     recorded = " or ".join(f"{seconds:g} s" for seconds in every)
+    n = len(scene.groups[0])
     return [
-        f"The map shows means over {window / 60:g} min of what was recorded every {recorded}.",
-        f"A value is drawn in one of {LEVELS + 1} steps between the lowest and the highest of its element, off by "
+        f"The map shows means over {window / 60:g} min of what was recorded every {recorded}"
+        + (f", and over {n} runs with different seeds; curves do so too." if n > 1 else "."),
+        f"A value is drawn in one of {LEVELS + 1} steps from the lowest to the highest of its element, off by "
         f"at most {0.5 / LEVELS:.1%} of that range.",
         f"Shapes are rounded to 0.1 m, and lines simplified by at most {SIMPLIFIED_M:g} m.",
     ]
 
 
 def _subtitle(scene: Scene) -> str:
-    seeds = sorted({int(run.provenance["seed"]) for run in scene.runs})
+    seeds = sorted({int(run.provenance["seed"]) for run in scene.groups[0]})
     start = scene.start
     day = f"{start:%A}, {start.day} {start:%B %Y}, from {start:%H:%M}"
     zone = scene.runs[0].provenance["clock"]["zone"]
     name = f"{scene.runs[0].name}: " if len(scene.runs) > 1 else ""
-    return f"{name}{day} ({zone}) for {scene.length_s / 3600:.4g} h, seed {', '.join(map(str, seeds))}"
+    listed = f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}"
+    return f"{name}{day} ({zone}) for {scene.length_s / 3600:.4g} h, {listed}"
 
 
 def _document(run: Result, name: str) -> dict[str, Any]:

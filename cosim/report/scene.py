@@ -76,8 +76,8 @@ class Scene:
 
     Parameters
     ----------
-    runs
-        The runs, the base first; all over the same time.
+    groups
+        The runs, the base's first; those of a group differ by their seed. All are over the same time.
     names
         What they are called.
     shapes, views
@@ -88,12 +88,17 @@ class Scene:
         What was left out, in words.
     """
 
-    runs: tuple[Result, ...]
+    groups: tuple[tuple[Result, ...], ...]
     names: tuple[str, ...]
     shapes: tuple[Shapes, ...]
     views: tuple[View, ...]
     length_s: float
     notes: tuple[str, ...]
+
+    @property
+    def runs(self) -> list[Result]:
+        """The first run of each group."""
+        return [runs[0] for runs in self.groups]
 
     @property
     def start(self) -> pd.Timestamp:
@@ -104,14 +109,16 @@ class Scene:
     def means(self, view: View, run: int, window_s: float) -> tuple[float, NDArray[np.float64]]:
         """Return the length of a layer's frames and their values, shape (n_frames, n_elements), in the unit shown.
 
-        A frame is as long as was asked for, or longer where the run was not recorded as often; elements that the run
-        does not have are NaN.
+        A frame is as long as was asked for, or longer where the run was not recorded as often. Values are means over
+        the runs of a group; elements that none of them has are NaN.
         """
-        result, port = self.runs[run], view.layer.port
-        row_s = float(result.provenance["outputs"][port]["every_s"])
+        port = view.layer.port
+        row_s = float(self.runs[run].provenance["outputs"][port]["every_s"])
         frame_s = max(1, math.ceil(window_s / row_s - 1e-9)) * row_s
-        table = result.means(port, frame_s)
-        return frame_s, self.aligned(view, table)
+        tables = [
+            self.aligned(view, result.means(port, frame_s)) for result in self.groups[run] if port in result.ports
+        ]
+        return frame_s, _mean(tables)
 
     def aligned(self, view: View, table: pd.DataFrame) -> NDArray[np.float64]:
         """Return a table's values in the order of a layer's elements and in the unit shown."""
@@ -120,9 +127,10 @@ class Scene:
         return values
 
 
-def make_scene(runs: Sequence[Result], names: Sequence[str]) -> Scene:
+def make_scene(groups: Sequence[Sequence[Result]], names: Sequence[str]) -> Scene:
     """Bring the layers of runs over the same time together, by title, port and unit."""
     notes: list[str] = []
+    runs = [group[0] for group in groups]
     by_run = [{(x.title, x.port, x.unit): x for x in read_layers(run.folder) if x.port in run.ports} for run in runs]
     keys = list(dict.fromkeys(key for found in by_run for key in found))
     latitude = _middle_latitude([layer for found in by_run for layer in found.values()])
@@ -133,6 +141,11 @@ def make_scene(runs: Sequence[Result], names: Sequence[str]) -> Scene:
         drawn = _shapes(versions, latitude, notes)
         if drawn is None:
             continue
+        digests = {(k, run.provenance["outputs"][key[1]]["labels"]) for k, group in enumerate(groups) for run in group
+                   if key[1] in run.ports}  # fmt: skip
+        if len(digests) > len({k for k, _ in digests}):
+            notes.append(f"Elements of “{key[0]}” differ between seeds: those of the first seed are drawn, with means "
+                         "over the runs that have them.")  # fmt: skip
         known = next((k for k, other in enumerate(shapes) if _same(other, drawn)), None)
         if known is None:
             known = len(shapes)
@@ -145,7 +158,9 @@ def make_scene(runs: Sequence[Result], names: Sequence[str]) -> Scene:
                  tuple(version is not None for version in versions))
         )  # fmt: skip
     length_s = max((_length_s(run) for run in runs), default=0.0)
-    return Scene(tuple(runs), tuple(names), _centred(shapes), tuple(views), length_s, tuple(dict.fromkeys(notes)))
+    return Scene(
+        tuple(map(tuple, groups)), tuple(names), _centred(shapes), tuple(views), length_s, tuple(dict.fromkeys(notes))
+    )
 
 
 def window_s(scene: Scene, frames: int = FRAMES) -> float:
@@ -176,6 +191,14 @@ def change_scale_of(differences: Sequence[NDArray[np.float64]]) -> float:
     known = np.abs(_finite(differences))
     known = known[known > 0]
     return float(np.quantile(known, _SHARE_OF_CHANGES)) if len(known) else 1.0
+
+
+def _mean(tables: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+    """Return the mean of tables of one shape, of what is not missing."""
+    known = sum(np.isfinite(table).astype(float) for table in tables)
+    total = sum(np.nan_to_num(table) for table in tables)
+    mean: NDArray[np.float64] = np.where(known, total / np.maximum(known, 1.0), np.nan)
+    return mean
 
 
 def _finite(values: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
