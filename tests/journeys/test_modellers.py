@@ -32,9 +32,12 @@ def test_tutorial_runs_and_its_claims_hold(tmp_path, monkeypatch, capsys):
     # the setback saves, and is partly paid back
     assert names["saved"] > 0
     assert names["rebound"] > 0
+    peak, shifted = (run.indicators["peak import"].value for run in (names["without"], names["with_setback"]))
+    assert shifted > 1.5 * peak
     gas = [k for k, kind in enumerate(names["mild"].model.stock.heating) if kind == "gas_boiler"]
     labels = [names["mild"].model.stock.ids[k] for k in gas]
-    before, after = (run.series("buildings.electric_power", labels) for run in names["evening"].runs)
+    runs = (names["without"], names["with_setback"])
+    before, after = (run.series("buildings.electric_power", labels) for run in runs)
     np.testing.assert_array_equal(before.to_numpy(), after.to_numpy())
     with pytest.raises(ValidationError, match="less than or equal to 4"):
         names["EveningSetback"](kelvin=5)
