@@ -110,10 +110,11 @@ def test_command_says_where_to_look_and_ends_on_an_interrupt(runs):
         [sys.executable, "-u", "-c", "from cosim.cli import main; main()", "view", str(runs[0].folder), "--port", "0"],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ,
     )  # fmt: skip
-    line = process.stdout.readline()
-    assert line.startswith("open http://127.0.0.1:")
-    process.send_signal(signal.SIGINT)
-    assert process.wait(timeout=60) in (0, 130)
-    assert "Traceback" not in process.stderr.read()
-    process.stdout.close()
-    process.stderr.close()
+    try:
+        assert process.stdout.readline().startswith("open http://127.0.0.1:")
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=60) in (0, 130)
+        assert "Traceback" not in process.stderr.read()
+    finally:
+        process.kill()
+        process.communicate()
