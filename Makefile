@@ -29,7 +29,7 @@ check: install
 	PATH="$(CURDIR)/$(BIN):$$PATH" nox --no-venv -s lint types
 
 lock:
-	uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --no-header --generate-hashes --extra dev --extra fmu --extra grids \
+	uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --no-header --generate-hashes --extra dev --extra figures --extra fmu --extra grids --extra study \
 		pyproject.toml --output-file requirements.lock
 
 clean:

@@ -1,4 +1,4 @@
-"""What does a person type? ``cosim run``, ``resume``, ``show``, ``list``, ``report``, ``study``, ``check``, ``new``."""
+"""What does a person type? ``cosim run``, ``resume``, ``show``, ``list``, ``compare``, ``report``, ``view``, …"""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from .integrator import check_command, new
 from .study.command import study_command
 
 if TYPE_CHECKING:
+    from .comparison import Comparison
     from .results import Result
 
 app = typer.Typer(
@@ -30,6 +31,7 @@ app = typer.Typer(
 )  # fmt: skip
 
 Target = Annotated[str, typer.Argument(metavar="NAME|FILE.py", help="A registered scenario, or a file with build().")]
+Folders = Annotated[list[Path], typer.Argument(metavar="FOLDER...", help="Folders of runs; a base comes first.")]
 Settings = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="NAME=VALUE", help="A parameter of build(); may be given several times."),
@@ -172,14 +174,82 @@ def list_command(debug: Debug = False) -> None:
             Console().print(plugin_table(kind))
 
 
+@app.command("compare")
+def compare_command(
+    folders: Folders,
+    seeds: Annotated[
+        int, typer.Option("--seeds", min=1, help="Repeat every run until it is there with this many seeds.")
+    ] = 1,
+    timeout: Timeout = None,
+    debug: Debug = False,
+) -> None:
+    """Compare the plans in the second and later FOLDERS with the base in the first, seed by seed."""
+    from .tables import comparison_tables
+
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=150)  # a file has no edge to fold at
+    with one_line(debug), interruptible():
+        for table in comparison_tables(_compared(folders, seeds, timeout)):
+            console.print(table)
+
+
 @app.command("report")
-def report_command(folder: Path, debug: Debug = False) -> None:
-    """Write report.html for the run in FOLDER: one file that opens without a network."""
-    from .report import write_report
+def report_command(
+    folders: Folders,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="The file; by default in the folder of the run, or of the first plan.")
+    ] = None,
+    figures: Annotated[bool, typer.Option("--figures", help="Also write maps and curves as PNG and SVG.")] = False,
+    debug: Debug = False,
+) -> None:
+    """Write one HTML file on the run in FOLDER, or on plans beside a base: it opens without a network."""
+    from .report import write_figures, write_report
+
+    console = Console()
+    with one_line(debug):
+        runs = _opened(folders)
+        page = write_report(runs, out)
+        console.print(str(_relative(page)), soft_wrap=True)
+        for path in write_figures(runs, page.parent / "figures") if figures else ():
+            console.print(str(_relative(path)), soft_wrap=True)
+
+
+@app.command("view")
+def view_command(
+    folders: Folders,
+    port: Annotated[
+        int, typer.Option("--port", min=0, max=65535, help="Port on 127.0.0.1; 0 takes a free one.")
+    ] = 8470,
+    debug: Debug = False,
+) -> None:
+    """Show runs in a browser from a server on this machine, which reads as much as is looked at; Ctrl-C ends it."""
+    from .view import Server
+
+    with one_line(debug), interruptible(), Server(_opened(folders), port) as server:
+        Console().print(f"open {server.address} in a browser; Ctrl-C ends this", soft_wrap=True)
+        server.serve()
+
+
+def _opened(folders: list[Path]) -> Result | Comparison:
+    """Return a run, or a comparison of several with the repeats that lie in their folders."""
     from .results import Result
 
-    with one_line(debug):
-        Console().print(str(_relative(write_report(Result.open(folder)))), soft_wrap=True)
+    return Result.open(folders[0]) if len(folders) == 1 else _compared(folders, 1, None)
+
+
+def _compared(folders: list[Path], seeds: int, timeout: float | None) -> Comparison:
+    from .comparison import compare, distinct_names, repeat, with_repeats
+    from .results import Result
+
+    if len(folders) < 2:
+        raise CosimError("compare needs the folders of a base and of at least one plan")
+    runs = [Result.open(folder) for folder in folders]
+    compare(*runs)  # what cannot be compared is said before anything is repeated
+    first = int(runs[0].provenance["seed"])
+    for run in runs:
+        repeat(run, range(first, first + seeds), progress=True, timeout_s=timeout)
+    return compare(*map(with_repeats, runs), names=distinct_names(folders))
 
 
 app.command("check")(check_command)

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+from cosim.core.errors import CosimError
+
+Shape: TypeAlias = Literal["line", "polygon", "point"]
+Geometry: TypeAlias = Mapping[str, Sequence[tuple[float, float]]]
+
+_FILE = "layers.json"
 
 
 @dataclass(frozen=True)
@@ -20,34 +29,87 @@ class Layer:
     shape
         How the geometry is drawn.
     geometry
-        Coordinates (x, y) by label, in metres of the city's own frame or degrees; one pair for a point.
+        Coordinates (x, y) by label; one pair for a point.
     unit
         Unit shown; a value is multiplied by ``factor`` to be in it.
     factor
         From the port's unit to the one shown.
     scale
         Values at the two ends of the colour scale, in the unit shown; None to take them from the run.
+    coordinates
+        ``"metres"`` of the city's own frame, or ``"degrees"`` of longitude and latitude.
     """
 
     title: str
     port: str
-    shape: Literal["line", "polygon", "point"]
-    geometry: Mapping[str, Sequence[tuple[float, float]]]
+    shape: Shape
+    geometry: Geometry
     unit: str
     factor: float = 1.0
     scale: tuple[float, float] | None = None
+    coordinates: Literal["metres", "degrees"] = "metres"
 
-    def to_json(self) -> dict[str, Any]:
-        """Return plain JSON data, coordinates rounded to centimetres."""
-        return {
-            "title": self.title,
-            "port": self.port,
-            "shape": self.shape,
-            "unit": self.unit,
-            "factor": self.factor,
-            "scale": self.scale,
-            "geometry": {
-                label: [[round(float(x), 2), round(float(y), 2)] for x, y in points]
-                for label, points in self.geometry.items()
-            },
-        }
+    def __post_init__(self) -> None:
+        if self.shape not in ("line", "polygon", "point"):
+            raise CosimError(f"layer {self.title!r} has shape {self.shape!r}: write 'line', 'polygon' or 'point'")
+        if self.coordinates not in ("metres", "degrees"):
+            raise CosimError(
+                f"layer {self.title!r} has coordinates in {self.coordinates!r}: write 'metres' or 'degrees'"
+            )
+        if self.scale is not None and not self.scale[0] < self.scale[1]:
+            raise CosimError(
+                f"layer {self.title!r} has the scale {self.scale}: its first value must be below its second"
+            )
+
+
+def write_layers(folder: Path, layers: Sequence[Layer]) -> None:
+    """Write layers into a run's folder, a geometry that several share only once, rounded to centimetres."""
+    geometries: list[Geometry] = []
+    rows = []
+    for layer in layers:
+        if layer.geometry not in geometries:
+            geometries.append(layer.geometry)
+        rows.append({
+            "title": layer.title, "port": layer.port, "shape": layer.shape, "unit": layer.unit,
+            "factor": layer.factor, "scale": layer.scale, "coordinates": layer.coordinates,
+            "geometry": geometries.index(layer.geometry),
+        })  # fmt: skip
+    digits = {geometries.index(layer.geometry): 2 if layer.coordinates == "metres" else 7 for layer in layers}
+    content = {
+        "layers": rows,
+        "geometries": [
+            {label: [[round(float(x), digits[k]), round(float(y), digits[k])] for x, y in points]
+             for label, points in geometry.items()}
+            for k, geometry in enumerate(geometries)
+        ],
+    }  # fmt: skip
+    temporary = (folder / _FILE).with_suffix(".tmp")
+    temporary.write_text(json.dumps(content, separators=(",", ":"), ensure_ascii=False), encoding="utf-8")
+    temporary.replace(folder / _FILE)
+
+
+def read_layers(folder: Path) -> list[Layer]:
+    """Return the layers in a run's folder; none if the scenario named none.
+
+    Raises
+    ------
+    CosimError
+        If the file is not what `write_layers` writes.
+    """
+    path = folder / _FILE
+    if not path.is_file():
+        return []
+    try:
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        geometries = [
+            {str(label): [(float(x), float(y)) for x, y in points] for label, points in geometry.items()}
+            for geometry in content["geometries"]
+        ]
+        return [
+            Layer(**row | {"geometry": geometries[row["geometry"]], "scale": row["scale"] and tuple(row["scale"])})
+            for row in content["layers"]
+        ]
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+        raise CosimError(
+            f"{path} is not a file of layers: {type(error).__name__}: {error}; run the scenario again"
+        ) from error

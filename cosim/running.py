@@ -18,6 +18,7 @@ from cosim.core.errors import CosimError, ScenarioError
 from .checkpoint import Checkpoint, Checkpoints
 from .exchange import Channel
 from .hosts import Host, ProcessHost, ThreadHost
+from .layers import write_layers
 from .provenance import changes, outcome, provenance
 from .recorder import Recorder, RecordingError, write_json
 from .results import Result
@@ -177,7 +178,7 @@ def execute(
         record |= {"resumed_at_s": restored.tick * clock.step_s}
     write_json(folder / "run.json", record)
     if scenario.layers:
-        write_json(folder / "layers.json", [layer.to_json() for layer in scenario.layers])
+        write_layers(folder, scenario.layers)
     checkpoints = None
     if options.checkpoint_every is not None:
         checkpoints = Checkpoints(folder, options.checkpoint_every, restored.tick if restored is not None else 0)

@@ -11,8 +11,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from .results import Result
+from .statistics import Interval
 
 if TYPE_CHECKING:
+    from .comparison import Change, Comparison
     from .coupling import CouplingError
 
 
@@ -26,12 +28,12 @@ def render(table: Table, width: int = 100) -> str:
 def number(value: float) -> str:
     """Return a number with four significant digits, thousands separated.
 
-    >>> number(1234567.0), number(0.012346), number(0.99996), number(54.0), number(float("nan"))
-    ('1,234,567', '0.01235', '1.000', '54', '–')
+    >>> number(1234567.0), number(5871.2), number(0.012346), number(0.99996), number(54.0), number(float("nan"))
+    ('1,234,567', '5,871', '0.01235', '1.000', '54', '–')
     """
     if value != value:
         return "–"
-    return f"{value:,.0f}" if abs(value) >= 1e4 or value == round(value) else f"{value:#,.4g}"
+    return f"{value:,.0f}" if abs(value) >= 1e4 or value == round(value) else f"{value:#,.4g}".removesuffix(".")
 
 
 def indicator_table(result: Result) -> Table:
@@ -62,19 +64,45 @@ def coupling_table(found: CouplingError) -> Table:
     return table
 
 
-def comparison_table(results: list[Result], names: list[str]) -> Table:
-    """Return the indicators of several runs side by side, with the difference to the first."""
-    table = Table(title="Comparison", title_justify="left")
-    table.add_column("indicator")
-    for name in names:
-        table.add_column(name, justify="right")
-    table.add_column("difference", justify="right")
-    table.add_column("unit")
-    base = results[0].indicators
-    for name, first in base.items():
-        values = [r.indicators[name].value if name in r.indicators else float("nan") for r in results]
-        change = values[-1] - first.value
-        relative = f" ({change / first.value:+.1%})" if first.value and change == change else ""
-        sign = "+" if change > 0 else ""
-        table.add_row(name, *(number(v) for v in values), f"{sign}{number(change)}{relative}", first.unit)
-    return table
+def signed(value: float) -> str:
+    """Return a difference with its sign.
+
+    >>> signed(3.0), signed(-0.25), signed(0.0)
+    ('+3', '−0.2500', '0')
+    """
+    return ("+" if value > 0 else "") + number(value).replace("-", "−")
+
+
+def interval(found: Interval) -> str:
+    """Return an interval, or a dash for one that is not known.
+
+    >>> interval(Interval(-1.0, 2.0)), interval(Interval(math.nan, math.nan))
+    ('−1 … +2', '–')
+    """
+    return f"{signed(found.low)} … {signed(found.high)}" if math.isfinite(found.low) else "–"
+
+
+def comparison_tables(comparison: Comparison) -> list[Table]:
+    """Return for each plan a table of its indicators beside the base's, with how sure each difference is."""
+    tables = []
+    for plan, changes in comparison.changes.items():
+        table = Table(title=escape(f"{plan} against {comparison.base_name}"), title_justify="left")
+        table.add_column("indicator")
+        for name in (comparison.base_name, plan, "difference", "95 % by t", "95 % by BCa"):
+            table.add_column(escape(name), justify="right")
+        for name in ("unit", "n", "verdict"):
+            table.add_column(name)
+        for c in changes:
+            table.add_row(escape(c.indicator), number(c.base), number(c.plan), *difference_cells(c), escape(c.unit),
+                          str(c.difference.n if c.difference else 0), c.verdict)  # fmt: skip
+        tables.append(table)
+    return tables
+
+
+def difference_cells(change: Change) -> tuple[str, str, str]:
+    """Return the difference, absolute and relative, and its two intervals as text."""
+    found = change.difference
+    if found is None:
+        return "–", "–", "–"
+    relative = f" ({change.relative:+.1%})".replace("-", "−") if found.mean and math.isfinite(change.relative) else ""
+    return signed(found.mean) + relative, interval(found.t), interval(found.bca)

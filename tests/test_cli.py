@@ -139,14 +139,6 @@ def test_report_of_a_failed_run_says_so(cli, tmp_path):
     assert "failed: source failed at 2025-01-15 00:10:00" in page
 
 
-def test_report_is_one_file_that_names_no_network_and_escapes_what_it_is_given(cli, tmp_path):
-    cli("run", "toy.py", "--out", "out")
-    page = (tmp_path / "out" / "report.html").read_text()
-    assert "http" not in page
-    assert page.count("</script>") == 2
-    assert "energy" in page
-
-
 def test_exit_code_reaches_the_shell(tmp_path):
     (tmp_path / "toy.py").write_text(textwrap.dedent(SCENARIO))
     done = subprocess.run(

@@ -1,0 +1,78 @@
+"use strict";
+// Where do shapes and values come from? From blocks in the page, or from the server that sent it.
+
+async function inflate(text) {
+  const bytes = Uint8Array.from(atob(text), c => c.charCodeAt(0));
+  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
+  return new Response(stream).arrayBuffer();
+}
+
+// Undo the packing of shapes: steps of decimetres become metres.
+function unpackShapes(kind, text) {
+  const {labels, paths} = JSON.parse(text);
+  return {kind, labels, paths: paths.map(steps => {
+    const points = [];
+    let x = 0, y = 0;
+    for (let k = 0; k < steps.length; k += 2) points.push([(x += steps[k]) / 10, (y += steps[k + 1]) / 10]);
+    return points;
+  })};
+}
+
+// Undo the packing of values: codes, each on the scale of its element.
+function unpackValues(buffer, nFrames) {
+  const count = buffer.byteLength / (8 + nFrames), ends = new DataView(buffer, 0, 8 * count);
+  const codes = new Uint8Array(buffer, 8 * count), low = new Float32Array(count), step = new Float32Array(count);
+  for (let i = 0; i < count; i++) {
+    low[i] = ends.getFloat32(4 * i, true);
+    step[i] = (ends.getFloat32(4 * (count + i), true) - low[i]) / 254;
+    for (let k = 1; k < nFrames; k++) codes[i * nFrames + k] += codes[i * nFrames + k - 1];
+  }
+  const at = (i, k) => { const code = codes[i * nFrames + k]; return code === 255 ? NaN : low[i] + code * step[i]; };
+  return {
+    frame: k => Float32Array.from({length: count}, (_, i) => at(i, k)),
+    course: i => Float32Array.from({length: nFrames}, (_, k) => at(i, k)),
+  };
+}
+
+function embedded(content) {
+  const text = k => document.getElementById("block-" + k).textContent, cache = new Map();
+  const values = (layer, run) => {
+    const about = content.layers[layer].runs[run];
+    if (!cache.has(about.block)) cache.set(about.block, inflate(text(about.block)).then(b => unpackValues(b, about.n)));
+    return cache.get(about.block);
+  };
+  return {
+    shapes: async k => unpackShapes(content.shapes[k].kind, new TextDecoder().decode(await inflate(text(content.shapes[k].block)))),
+    frame: async (layer, run, k) => (await values(layer, run)).frame(k),
+    course: async (layer, run, element) => ({every: content.layers[layer].runs[run].every, values: (await values(layer, run)).course(element)}),
+    total: async (layer, run) => content.layers[layer].runs[run],
+  };
+}
+
+function served(content) {
+  const ask = async path => {
+    const answer = await fetch(path);
+    if (!answer.ok) throw new Error(await answer.text());
+    return answer;
+  };
+  const numbers = async path => new Float32Array(await (await ask(path)).arrayBuffer());
+  const curve = async path => (await ask(path)).json();
+  const frames = new Map(), totals = new Map();
+  return {
+    shapes: async k => unpackShapes(content.shapes[k].kind, await (await ask(`shapes/${k}`)).text()),
+    frame: (layer, run, k) => {
+      const path = `frame/${layer}/${run}/${k}`;
+      if (!frames.has(path)) {
+        if (frames.size > 200) frames.delete(frames.keys().next().value);
+        frames.set(path, numbers(path));
+      }
+      return frames.get(path);
+    },
+    course: (layer, run, element) => curve(`course/${layer}/${run}/${element}`),
+    total: (layer, run) => {
+      const path = `total/${layer}/${run}`;
+      if (!totals.has(path)) totals.set(path, curve(path));
+      return totals.get(path);
+    },
+  };
+}

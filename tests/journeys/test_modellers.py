@@ -1,0 +1,53 @@
+"""Does the tutorial for modellers run as it is printed, and is what it says of its policies true?"""
+
+import re
+import shlex
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+from typer.testing import CliRunner
+
+from cosim.cli import app
+
+TEXT = (Path(__file__).parents[2] / "docs" / "modellers.md").read_text(encoding="utf-8")
+
+
+def blocks(language):
+    return re.findall(rf"```{language}\n(.*?)```", TEXT, re.S)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_tutorial_runs_and_its_claims_hold(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    *parts, file = blocks("python")
+    for part in parts:
+        exec(compile(part, "modellers.md", "exec"), names)
+    shown = capsys.readouterr().out
+    assert "plan against base" in shown
+    assert "60 % electric against 20 % electric" in shown
+    # the setback saves, and is partly paid back
+    assert names["saved"] > 0
+    assert names["rebound"] > 0
+    peak, shifted = (run.indicators["peak import"].value for run in (names["without"], names["with_setback"]))
+    assert shifted > 1.5 * peak
+    gas = [k for k, kind in enumerate(names["mild"].model.stock.heating) if kind == "gas_boiler"]
+    labels = [names["mild"].model.stock.ids[k] for k in gas]
+    runs = (names["without"], names["with_setback"])
+    before, after = (run.series("buildings.electric_power", labels) for run in runs)
+    np.testing.assert_array_equal(before.to_numpy(), after.to_numpy())
+    with pytest.raises(ValidationError, match="less than or equal to 4"):
+        names["EveningSetback"](kelvin=5)
+    (tmp_path / "evening.py").write_text(file)
+    for line in (line for block in blocks("sh") for line in block.splitlines()):
+        words = shlex.split(line.split("#")[0])[1:]
+        if words[0] == "view":
+            continue
+        words = [word if word != "10" else "2" for word in words]
+        done = CliRunner().invoke(app, words)
+        assert done.exit_code == 0, (line, done.output)
+        if words[0] == "compare":
+            assert "no effect shown" in done.output

@@ -1,0 +1,234 @@
+"""Can a person use the report in a browser: move the slider, switch layers and views, pick, also by keyboard alone?"""
+
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from cosim import compare
+from cosim.report import write_report
+from cosim.view import Server
+from tests.browser import CHROMIUM, Browser
+from tests.districts import LABELS, district
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium to look at the report with")
+
+DESKTOP, PHONE = (1366, 900), (390, 844)
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs")
+    return district().run(folder / "base"), district(draw=9).run(folder / "plan")
+
+
+@pytest.fixture(scope="module")
+def pages(runs, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pages")
+    return write_report(runs[0], folder / "one.html"), write_report(compare(*runs), folder / "two.html")
+
+
+@pytest.fixture(scope="module", params=["MapLibre GL", "canvas"])
+def browser(request):
+    with Browser(*DESKTOP, webgl=request.param != "canvas") as browser:
+        browser.drawn_by = request.param
+        # there is no graphics processor, without which a page draws on the canvas unless it is told
+        browser.part = "#gl" if browser.webgl else ""
+        yield browser
+
+
+@pytest.fixture
+def opened(browser, pages):
+    browser.resize(*DESKTOP)
+    browser.open(pages[1], part=browser.part)
+    yield browser
+    # Whatever a test did: no error, and nothing asked of a network.
+    assert [text for text in browser.console if "GL Driver Message" not in text] == []
+    assert {url.partition(":")[0] for url in browser.requests} <= {"file", "data", "blob"}
+    assert [url for url in browser.requests if url.startswith("file")] == [pages[1].resolve().as_uri()]
+
+
+def choose(browser, group, k):
+    browser.click(f"#{group} label:nth-child({k + 1})")
+    browser.wait(f"document.querySelectorAll('#{group} input')[{k}].checked")
+    time.sleep(0.3)
+
+
+def move_to(browser, frame):
+    browser.run(f"(() => {{ const s = document.getElementById('slider'); s.value = {frame};"
+                "s.dispatchEvent(new Event('input')); })()")  # fmt: skip
+    time.sleep(0.3)
+
+
+def listed(browser):
+    """Return what the page lists: names with their values."""
+    rows = browser.run(
+        "[...document.querySelectorAll('#top button')].map(b => [b.children[0].textContent, b.children[1].textContent])"
+    )
+    return {name: float(value.split(" ")[0].replace("−", "-").replace(",", "")) for name, value in rows}
+
+
+def test_page_is_drawn_by_what_the_browser_can(opened):
+    assert opened.run("document.body.dataset.ready") == opened.drawn_by
+
+
+def test_page_without_graphics_processor_is_drawn_on_the_canvas_unless_told(browser, pages):
+    for part, drawn_by in (("", "canvas"), ("#canvas", "canvas"), ("#gl", browser.drawn_by)):
+        browser.open(pages[0], part=part)
+        assert browser.run("document.body.dataset.ready") == drawn_by
+
+
+def test_slider_shows_the_values_recorded_at_its_moment(opened, runs):
+    power = runs[0].series("source.power").to_numpy(dtype=float) / 1000
+    for frame in (0, 17, 89):
+        move_to(opened, frame)
+        true = dict(zip(LABELS, power[2 * frame : 2 * frame + 2].mean(axis=0)))
+        shown = listed(opened)
+        assert shown.keys() == true.keys()
+        span = np.ptp(power, axis=0).max()
+        for name, value in shown.items():
+            assert value == pytest.approx(true[name], abs=span / 508 + 0.005 * abs(true[name]) + 1e-3)
+    assert opened.run("document.getElementById('moment').textContent") == "02:58–03:00"
+
+
+def test_difference_view_shows_plan_minus_base(opened, runs):
+    choose(opened, "views", 2)
+    move_to(opened, 30)
+    base, plan = (run.series("source.power").to_numpy(dtype=float)[60:62].mean(axis=0) / 1000 for run in runs)
+    for name, value in listed(opened).items():
+        k = LABELS.index(name)
+        assert value == pytest.approx(plan[k] - base[k], abs=0.03)
+    legend = opened.run("document.getElementById('legend').textContent")
+    assert "difference" in legend
+    assert "≤ −" in legend
+
+
+def test_every_layer_can_be_chosen_and_changes_the_map(opened):
+    titles = opened.run("[...document.querySelectorAll('#layers span')].map(s => s.textContent)")
+    assert titles == ["Power </script><b>", "Heard", "Count"]
+    for k, title in enumerate(titles):
+        choose(opened, "layers", k)
+        assert opened.run("document.getElementById('shown').textContent").startswith(title)
+        assert len(listed(opened)) == 6
+
+
+def test_map_changes_with_the_moment(opened):
+    choose(opened, "layers", 1)
+    seen = set()
+    for frame in (3, 40, 80):
+        move_to(opened, frame)
+        seen.add(opened.screenshot())
+    assert len(seen) == 3
+
+
+def test_map_can_be_zoomed_by_its_buttons(opened):
+    before = opened.screenshot()
+    opened.run("document.querySelector('#map .zoom button, .maplibregl-ctrl-zoom-in').click()")
+    time.sleep(1)
+    assert opened.screenshot() != before
+
+
+def test_click_on_the_map_picks_what_lies_there(opened):
+    choose(opened, "layers", 1)
+    # The box of all shapes is drawn in the middle of the map: the third house is a little below the centre.
+    x, y, width, height = opened.run(
+        "(() => { const b = document.getElementById('map').getBoundingClientRect();"
+        "return [b.x, b.y, b.width, b.height]; })()"
+    )
+    picked = set()
+    for dx, dy in ((-0.05, 0.05), (0.02, -0.02), (0.1, -0.1), (-0.1, 0.15), (0, 0)):
+        opened.click_at(x + width / 2 + dx * height, y + height / 2 + dy * height)
+        time.sleep(0.3)
+        picked.add(opened.run("document.querySelector('#course b').textContent"))
+    assert picked & set(LABELS)
+
+
+def test_keyboard_alone_moves_time_plays_and_chooses(opened):
+    opened.run("document.getElementById('slider').focus()")
+    before = int(opened.run("document.getElementById('slider').value"))
+    opened.press("ArrowRight" if before < 50 else "ArrowLeft", 39 if before < 50 else 37)
+    opened.wait(f"document.getElementById('slider').value != {before}")
+    assert opened.run("document.getElementById('slider').getAttribute('aria-valuetext')") == opened.run(
+        "document.getElementById('moment').textContent"
+    )
+    opened.run("document.activeElement.blur()")
+    opened.press(" ", 32, " ")
+    opened.wait("document.getElementById('play').getAttribute('aria-pressed') === 'true'")
+    at = opened.run("document.getElementById('slider').value")
+    opened.wait(f"document.getElementById('slider').value != {at}")
+    opened.press(" ", 32, " ")
+    opened.wait("document.getElementById('play').getAttribute('aria-pressed') === 'false'")
+    opened.run("document.querySelector('#layers input').focus()")
+    opened.press("ArrowRight", 39)
+    opened.wait("document.getElementById('shown').textContent.startsWith('Heard')")
+    opened.run("document.getElementById('find').focus()")
+    opened.type("e4")
+    opened.press("Enter", 13, "\r")
+    opened.wait("document.querySelector('#course b').textContent === 'e4'")
+
+
+def test_search_for_what_is_not_there_says_so(opened):
+    opened.run("document.getElementById('find').focus()")
+    opened.type("atlantis")
+    opened.press("Enter", 13, "\r")
+    opened.wait("document.getElementById('found').textContent.includes('no element of')")
+
+
+def test_picked_element_stays_picked_in_the_next_layer(opened):
+    opened.click("#top li:first-child button")
+    opened.wait("document.querySelector('#top button[aria-pressed=true]')")
+    name = opened.run("document.querySelector('#top button[aria-pressed=true] .name').textContent")
+    choose(opened, "layers", 1)
+    opened.wait(f"document.querySelector('#course b').textContent === '{name}'")
+
+
+def test_nothing_is_wider_than_a_phone(opened, pages):
+    opened.resize(*PHONE)
+    opened.open(pages[1], part=opened.part)
+    assert opened.run("document.documentElement.scrollWidth") <= PHONE[0]
+    assert opened.run("document.querySelector('#map').getBoundingClientRect().width") > 300
+    small = opened.run(
+        "[...document.querySelectorAll('button, #slider, .chips span')]"
+        ".filter(e => e.offsetParent && e.offsetHeight < 24).map(e => e.outerHTML)"
+    )
+    assert small == []
+
+
+def test_every_control_has_a_name(opened):
+    unnamed = opened.run(
+        "[...document.querySelectorAll('button, input, select, [role=img], [role=radiogroup]')].filter(e => !("
+        "e.getAttribute('aria-label') || e.textContent.trim() || (e.labels && e.labels.length))).map(e => e.outerHTML)"
+    )
+    assert unnamed == []
+
+
+def test_labels_are_shown_as_text(opened):
+    assert opened.run("document.querySelectorAll('#layers b').length") == 0
+
+
+def test_single_run_needs_no_views(browser, pages):
+    browser.open(pages[0], part=browser.part)
+    assert browser.run("document.getElementById('views')") is None
+    assert [text for text in browser.console if "GL Driver Message" not in text] == []
+
+
+def test_viewer_reads_what_is_looked_at_from_its_own_server_alone(browser, runs):
+    with Server(compare(*runs)) as server:
+        thread = threading.Thread(target=server.serve)
+        thread.start()
+        try:
+            browser.open(server.address, part=browser.part)
+            choose(browser, "views", 2)
+            choose(browser, "layers", 1)
+            move_to(browser, 60)
+            base, plan = (run.series("echo.heard").iloc[60] / 1000 for run in runs)
+            # three digits are shown
+            assert listed(browser) == pytest.approx((plan - base).astype(float).to_dict(), rel=0.006)
+            browser.click("#top li:first-child button")
+            browser.wait("document.querySelector('#top button[aria-pressed=true]')")
+        finally:
+            server.close()
+            thread.join()
+    assert [text for text in browser.console if "GL Driver Message" not in text] == []
+    assert all(url.startswith((server.address, "data:", "blob:")) for url in browser.requests)

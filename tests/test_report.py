@@ -1,0 +1,349 @@
+"""Does the page hold what was recorded, say what was left out, and let nothing in that could do harm?"""
+
+import base64
+import builtins
+import json
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from cosim import Clock, CosimError, Layer, Result, Scenario, compare
+from cosim.cli import app
+from cosim.layers import read_layers, write_layers
+from cosim.report import page as page_module
+from cosim.report import write_figures, write_report
+from cosim.report.charts import coupled_quantities
+from cosim.report.packing import pack_shapes, pack_values
+from cosim.report.scene import MOST_ELEMENTS, Shapes, make_scene, scale_of, window_s
+from tests.districts import LABELS, district
+from tests.toys import Fault, Source
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory):
+    return district().run(tmp_path_factory.mktemp("base") / "base")
+
+
+@pytest.fixture(scope="module")
+def plan(tmp_path_factory):
+    return district(draw=9).run(tmp_path_factory.mktemp("plan") / "plan")
+
+
+def content(page):
+    return json.loads(page.partition('id="content">')[2].partition("</script>")[0])
+
+
+def block(page, k):
+    return zlib.decompress(base64.b64decode(page.partition(f'id="block-{k}">')[2].partition("</script>")[0]))
+
+
+def values(page, layer, run):
+    """Unpack a layer's values as the page's script does, independently of the code that packed them."""
+    about = content(page)["layers"][layer]["runs"][run]
+    raw, n = block(page, about["block"]), about["n"]
+    count = len(raw) // (8 + n)
+    ends = struct.unpack(f"<{2 * count}f", raw[: 8 * count])
+    found = np.full((n, count), np.nan)
+    for i in range(count):
+        code = 0
+        for k in range(n):
+            code = (code + raw[8 * count + i * n + k]) % 256
+            if code != 255:
+                found[k, i] = ends[i] + (ends[count + i] - ends[i]) * code / 254
+    return found
+
+
+def test_page_holds_means_of_what_was_recorded(base, tmp_path):
+    page = write_report(base, tmp_path / "page.html").read_text()
+    assert content(page)["every"] == 120  # three hours in at most 96 frames
+    true = base.series("source.power").to_numpy(dtype=float).reshape(90, 2, 6).mean(axis=1) / 1000
+    error = np.abs(values(page, 0, 0) - true)
+    assert (error <= np.ptp(true, axis=0) / 508 * 1.001 + 1e-6).all()
+
+
+def test_curve_of_a_layer_is_its_sum_or_its_mean_and_extremes(base, tmp_path):
+    layers = content(write_report(base, tmp_path / "page.html").read_text())["layers"]
+    total = base.total("source.power").to_numpy().reshape(90, 2).mean(axis=1) / 1000
+    np.testing.assert_allclose(layers[0]["runs"][0]["sum"], total, rtol=1e-3, atol=1e-3)
+    assert {"mean", "low", "high"} <= layers[2]["runs"][0].keys()
+
+
+def test_missing_values_stay_missing():
+    packed = pack_values(np.array([[1.0, np.nan], [np.nan, np.nan], [3.0, np.nan]]))
+    raw = zlib.decompress(base64.b64decode(packed))
+    assert np.cumsum(np.frombuffer(raw[16:19], np.uint8), dtype=np.uint8).tolist() == [0, 255, 254]
+    assert np.cumsum(np.frombuffer(raw[19:], np.uint8), dtype=np.uint8).tolist() == [255] * 3
+    assert struct.unpack("<4f", raw[:16]) == (1.0, 0.0, 3.0, 0.0)
+
+
+def test_shapes_come_back_within_a_decimetre(base):
+    scene = make_scene([[base]], ["base"])
+    found = json.loads(zlib.decompress(base64.b64decode(pack_shapes(scene.shapes[0]))))
+    assert tuple(found["labels"]) == LABELS
+    points = np.cumsum(np.array(found["paths"][1]).reshape(-1, 2), axis=0) / 10
+    np.testing.assert_allclose(points, scene.shapes[0].points[1], atol=0.051)
+
+
+def test_lines_lose_points_that_nobody_sees():
+    line = np.array([[0.0, 0.0], [50.0, 0.3], [100.0, 0.0], [100.0, 40.0]])
+    found = json.loads(zlib.decompress(base64.b64decode(pack_shapes(Shapes("line", ("a",), (line,))))))
+    assert len(found["paths"][0]) == 6
+
+
+def test_layers_that_share_a_geometry_share_it_in_page_and_folder(tmp_path):
+    scenario = district()
+    scenario.layers.append(Layer("Again", "echo.heard", "line", scenario.layers[0].geometry, "W"))
+    result = scenario.run(tmp_path / "run")
+    assert len(json.loads((result.folder / "layers.json").read_text())["geometries"]) == 3
+    assert len(make_scene([[result]], ["a"]).shapes) == 3
+    assert [layer.title for layer in read_layers(result.folder)] == [layer.title for layer in scenario.layers]
+
+
+def test_degrees_are_drawn_in_true_metres(tmp_path):
+    scenario = district()
+    places = {"e0": [(2.17, 41.38)], "e1": [(2.18, 41.38)], "e2": [(2.17, 41.39)]}
+    scenario.layers = [Layer("Places", "source.count", "point", places, "1", coordinates="degrees")]
+    points = make_scene([[scenario.run(tmp_path / "run")]], ["a"]).shapes[0].points
+    east, north = points[1][0] - points[0][0], points[2][0] - points[0][0]
+    # a hundredth of a degree on a sphere of 6,371 km
+    np.testing.assert_allclose(east, [1111.95 * np.cos(np.radians(41.38)), 0], atol=0.2)
+    np.testing.assert_allclose(north, [0, 1111.95], atol=0.1)
+
+
+def test_everything_given_is_escaped_and_only_our_scripts_may_run(base, tmp_path):
+    page = write_report(base, tmp_path / "page.html").read_text()
+    assert "Power </script>" not in page
+    assert "<source>" not in page
+    assert "of the &lt;source&gt;" in page
+    policy = page.partition('Content-Security-Policy" content="')[2].partition('">')[0]
+    assert "default-src &#39;none&#39;" in policy
+    assert "connect-src &#39;none&#39;" in policy
+    assert "unsafe-eval" not in policy
+    assert "script-src &#39;sha256-" in policy
+
+
+def test_labels_and_parameters_from_files_cannot_break_the_page(tmp_path):
+    evil = '"><img src=x onerror=alert(1)></script><script>alert(2)</script>'
+    scenario = Scenario(Clock("2025-01-15", hours=1), source=Source((evil, "b")))
+    scenario.name = scenario.parameters["<i>"] = evil
+    scenario.layers = [Layer(evil, "source.power", "point", {evil: [(0, 0)], "b": [(9, 9)]}, evil)]
+    page = write_report(scenario.run(tmp_path / "run")).read_text()
+    assert "<img" not in page.partition("<body>")[2].partition("maplibre")[0]
+    assert "<script>alert" not in page
+    assert content(page)["layers"][0]["title"] == evil
+
+
+def test_difference_is_taken_on_a_scale_of_its_own(base, plan, tmp_path):
+    page = write_report(compare(base, plan), tmp_path / "page.html").read_text()
+    layer = content(page)["layers"][0]
+    assert content(page)["names"] == ["base", "plan"]
+    differences = np.abs(values(page, 0, 1) - values(page, 0, 0))
+    assert layer["change"] == pytest.approx(np.quantile(differences, 0.95), rel=0.02)
+    assert "plan against base" in page
+
+
+def test_map_and_curves_of_several_seeds_are_their_means(base, plan, tmp_path):
+    bases = [base, district(1).run(tmp_path / "base-1")]
+    plans = [plan, district(1, draw=10).run(tmp_path / "plan-1")]
+    page = write_report(compare(bases, plans), tmp_path / "page.html").read_text()
+    true = sum(run.series("source.power").to_numpy(dtype=float) for run in bases).reshape(90, 2, 6).mean(axis=1) / 2000
+    np.testing.assert_allclose(values(page, 0, 0), true, atol=np.ptp(true, axis=0).max() / 500)
+    total = sum(run.total("source.power") for run in plans) / 2000
+    np.testing.assert_allclose(content(page)["charts"][0]["runs"][1]["values"], total, rtol=1e-4, atol=1e-4)
+    assert "and over 2 runs with different seeds" in page
+    assert "seeds 0, 1" in page
+
+
+def test_elements_that_differ_between_seeds_are_said_to(base, plan, tmp_path):
+    other = district(1, labels=LABELS[:5]).run(tmp_path / "other")
+    found = compare([base, other], [plan, district(1).run(tmp_path / "same")])
+    page = write_report(found, tmp_path / "page.html").read_text()
+    assert "Elements of “Heard” differ between seeds: those of the first seed are drawn" in page
+    power = base.series("source.power")["e5"].to_numpy(dtype=float).reshape(90, 2).mean(axis=1) / 1000
+    np.testing.assert_allclose(values(page, 0, 0)[:, 5], power, atol=np.ptp(power) / 500)
+
+
+def test_elements_of_one_run_alone_are_drawn_and_said(base, tmp_path):
+    more = district(labels=(*LABELS, "new")).run(tmp_path / "more")
+    page = write_report(compare(base, more)).read_text()
+    assert "1 elements of “Heard” are not there in the base." in page
+    assert np.isnan(values(page, 1, 0)[:, 6]).all()
+    assert np.isfinite(values(page, 1, 1)[:, 6]).all()
+
+
+def test_thinning_is_told(base, tmp_path):
+    page = write_report(base, tmp_path / "page.html").read_text()
+    assert "The map shows means over 2 min of what was recorded every 60 s." in page
+    assert "off by at most 0.2% of that range" in page
+
+
+def test_city_of_too_many_elements_is_thinned_and_said(tmp_path):
+    labels = [str(k) for k in range(MOST_ELEMENTS + 5)]
+    scenario = Scenario(Clock("2025-01-15", hours=0.1), source=Source(labels))
+    scenario.layers = [Layer("Many", "source.power", "point", {x: [(int(x), 0)] for x in labels}, "W")]
+    scene = make_scene([[scenario.run(tmp_path / "run")]], ["run"])
+    assert len(scene.shapes[0].labels) == MOST_ELEMENTS
+    assert scene.notes == ("20,000 of the 20,005 elements of “Many” are drawn, evenly spread over their list.",)
+
+
+@pytest.mark.parametrize(("hours", "window"), [(24, 900), (1, 60), (168, 7200), (8760, 604_800)])
+def test_window_is_a_round_length_that_gives_few_frames(base, hours, window):
+    scene = make_scene([[base]], ["base"])
+    scene = type(scene)(scene.groups, scene.names, scene.shapes, scene.views, hours * 3600.0, ())
+    assert window_s(scene) == window
+
+
+def test_page_of_very_many_values_has_fewer_frames(base, tmp_path, monkeypatch):
+    monkeypatch.setattr(page_module, "_MOST_VALUES", 18 * 20)  # three layers of six elements
+    page = write_report(base, tmp_path / "page.html").read_text()
+    assert content(page)["every"] == 600
+    assert "The map shows means over 10 min" in page
+
+
+def test_layer_recorded_less_often_has_longer_frames(tmp_path):
+    scenario = district()
+    scenario.record("source.power")
+    scenario.record("source.count", every="30min")
+    result = scenario.run(tmp_path / "run")
+    page = write_report(result).read_text()
+    assert [layer["runs"][0]["every"] for layer in content(page)["layers"]] == [120, 1800]
+    np.testing.assert_allclose(values(page, 1, 0)[:, 0], [30, 60, 90, 120, 150, 180], atol=150 / 508)
+
+
+def test_scale_of_the_scenario_is_kept_and_an_open_one_leaves_out_one_in_a_hundred(base):
+    scene = make_scene([[base]], ["base"])
+    assert scale_of(scene.views[2], [np.array([[1e9]])]) == (0, 200)
+    low, high = scale_of(scene.views[0], [np.arange(1001.0)[None]])
+    assert (low, high) == (0.0, 990.0)
+    assert scale_of(scene.views[0], [np.full((2, 2), np.nan)]) == (0.0, 1.0)
+
+
+def test_curves_are_what_simulators_hand_to_each_other(base):
+    (chart,) = coupled_quantities(make_scene([[base]], ["base"]))
+    assert chart["about"] == "sum of source.power → echo.load"
+    assert chart["unit"] == "kW"
+    np.testing.assert_allclose(chart["runs"][0]["values"], base.total("source.power") / 1000, rtol=1e-4, atol=1e-6)
+
+
+def test_failed_run_is_shown_as_far_as_it_came(tmp_path):
+    scenario = Scenario(Clock("2025-01-15", hours=2), source=Fault("raise", at_s=3600))
+    scenario.layers = [Layer("Power", "source.power", "point", {"a": [(0, 0)], "b": [(9, 0)]}, "W")]
+    with pytest.raises(CosimError):
+        scenario.run(tmp_path / "run")
+    page = write_report(Result.open(tmp_path / "run")).read_text()
+    assert "This run is failed: source failed at 2025-01-15 01:00:00" in page
+    assert content(page)["layers"][0]["runs"][0]["n"] == 60
+
+
+def test_killed_run_is_shown_as_far_as_its_parts_go(base, tmp_path):
+    about = json.loads((base.folder / "run.json").read_text())
+    for key in ("simulated_s", "ledger", "ended", "wall_s"):
+        about.pop(key)
+    killed = Result(base.folder, about | {"status": "running"})
+    page = write_report(killed, tmp_path / "page.html").read_text()
+    assert "This run is running: it has not ended, or was killed" in page
+    assert content(page)["n"] == 90
+
+
+def test_run_without_layers_has_a_report_of_numbers(tmp_path):
+    page = write_report(Scenario(Clock("2025-01-15", hours=1), source=Source()).run(tmp_path / "run")).read_text()
+    assert content(page)["layers"] == []
+    assert "no indicators" in page
+
+
+def test_page_without_the_map_library_is_written_for_the_canvas(base, tmp_path, monkeypatch):
+    monkeypatch.setattr(page_module.importlib.util, "find_spec", lambda name: None)
+    page_module._maplibre.cache_clear()
+    try:
+        page = write_report(base, tmp_path / "page.html").read_text()
+    finally:
+        page_module._maplibre.cache_clear()
+    assert "maplibregl.Map" in page  # our own script, which asks whether there is one
+    assert len(page) < 200_000
+
+
+def test_layers_that_cannot_be_drawn_are_refused():
+    for changed, words in (
+        ({"shape": "blob"}, "write 'line', 'polygon' or 'point'"),
+        ({"coordinates": "feet"}, "write 'metres' or 'degrees'"),
+        ({"scale": (1, 1)}, "its first value must be below its second"),
+    ):
+        with pytest.raises(CosimError, match=words):
+            Layer(**{"title": "a", "port": "b.c", "shape": "line", "geometry": {}, "unit": "W"} | changed)
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"layers": [{}], "geometries": []}', '{"layers": 3, "geometries": [7]}'])
+def test_file_of_layers_that_is_broken_is_named(tmp_path, text):
+    (tmp_path / "layers.json").write_text(text)
+    with pytest.raises(CosimError, match=r"layers\.json is not a file of layers"):
+        read_layers(tmp_path)
+
+
+def test_elements_without_finite_coordinates_are_left_out_and_said(tmp_path):
+    scenario = district()
+    broken = dict(scenario.layers[0].geometry) | {"e0": [(float("nan"), 0.0), (1.0, 1.0)]}
+    scenario.layers = []
+    result = scenario.run(tmp_path / "run")
+    write_layers(result.folder, [Layer("Power", "source.power", "line", broken, "W")])
+    scene = make_scene([[result]], ["run"])
+    assert "e0" not in scene.shapes[0].labels
+    assert scene.notes == ("1 elements of “Power” have no finite coordinates.",)
+
+
+def test_figures_are_written_as_png_and_svg_the_same_every_time(base, plan, tmp_path):
+    pytest.importorskip("matplotlib")
+    first = write_figures(compare(base, plan), tmp_path / "one")
+    assert {path.name for path in first} == {
+        f"{name}.{kind}"
+        for name in ("map-power-script-b", "map-heard", "map-count", "exchange", "differences-plan")
+        for kind in ("png", "svg")
+    }
+    second = write_figures(compare(base, plan), tmp_path / "two")
+    for one, two in zip(first, second):
+        assert one.read_bytes() == two.read_bytes(), one.name
+
+
+def test_figures_without_matplotlib_say_what_to_install(base, tmp_path, monkeypatch):
+    real = builtins.__import__
+
+    def without(name, *rest):
+        if name.startswith("matplotlib"):
+            raise ImportError(name)
+        return real(name, *rest)
+
+    monkeypatch.setattr(builtins, "__import__", without)
+    with pytest.raises(CosimError, match=r"pip install 'cosim\[figures\]'"):
+        write_figures(base, tmp_path / "figures")
+
+
+def test_command_writes_where_it_is_told(base, plan, tmp_path):
+    done = CliRunner().invoke(app, ["report", str(base.folder), str(plan.folder), "--out", str(tmp_path / "x.html")])
+    assert done.exit_code == 0, done.output
+    assert "plan against base" in (tmp_path / "x.html").read_text()
+
+
+def test_windows_that_cut_rows_are_refused(base):
+    with pytest.raises(CosimError, match="which has a row every 60 s: ask for a whole multiple of that"):
+        base.means("source.power", 90)
+
+
+def test_row_is_what_the_series_says_at_its_time(base):
+    power, count = base.series("source.power"), base.series("source.count")
+    for k in (0, 59, 60, 179):
+        assert base.row("source.power", k).tolist() == power.iloc[k].tolist()
+        assert base.row("source.count", k).tolist() == count.iloc[k + 1].tolist()
+    assert base.row("source.power", 180).empty
+
+
+def test_spread_leaves_missing_values_out(tmp_path):
+    from tests.toys import Patchy
+
+    scenario = Scenario(Clock("2025-01-15", hours=0.1), patchy=Patchy({(2, 0)}))
+    result = scenario.run(tmp_path / "run")
+    spread = result.spread("patchy.power")
+    assert spread["mean"].tolist() == [60, 120, 180, 240, 300, 360]
+    assert spread["sum"].tolist() == [120, 240, 180, 480, 600, 720]
+    assert result.means("patchy.power", 180)["a"].tolist() == [90.0, 300.0]

@@ -1,0 +1,120 @@
+"""Does the local server answer what a page asks, to this machine alone, and make room when it ends?"""
+
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+
+from cosim import CosimError, compare
+from cosim.view import HOST, Server, Viewer
+from tests.districts import district
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs")
+    return district().run(folder / "base"), district(draw=9).run(folder / "plan")
+
+
+@pytest.fixture(scope="module")
+def server(runs):
+    with Server(compare(*runs)) as server:
+        thread = threading.Thread(target=server.serve)
+        thread.start()
+        yield server
+        server.close()
+        thread.join()
+
+
+def ask(server, path, host=None):
+    connection = http.client.HTTPConnection(HOST, int(server.address.split(":")[2].strip("/")), timeout=60)
+    try:
+        connection.request("GET", path, headers={"Host": host} if host else {})
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+    finally:
+        connection.close()
+
+
+def test_frame_is_the_recorded_row(server, runs):
+    status, content = ask(server, "/frame/0/1/77")
+    assert status == 200
+    np.testing.assert_allclose(np.frombuffer(content, "<f4"), runs[1].series("source.power").iloc[77] / 1000, rtol=1e-6)
+
+
+def test_course_and_total_are_thinned_means(server, runs):
+    course = json.loads(ask(server, "/course/0/0/2")[1])
+    assert course["every"] == 60
+    np.testing.assert_allclose(course["values"], runs[0].series("source.power")["e2"] / 1000, rtol=1e-4)
+    total = json.loads(ask(server, "/total/2/0")[1])
+    assert total["mean"] == total["low"] == total["high"] == list(range(1, 181))
+
+
+def test_page_lets_only_this_server_be_asked(server):
+    page = ask(server, "/")[1].decode()
+    assert "connect-src &#39;self&#39;" in page
+    assert 'id="block-0"' not in page
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/frame/0/0/99999",
+        "/frame/9/0/0",
+        "/frame/0/0",
+        "/frame/0/0/-1",
+        "/x",
+        "/shapes/a",
+        "/../run.json",
+        "/course/0/0/77",
+    ],
+)
+def test_what_is_not_there_is_not_found(server, path):
+    assert ask(server, path)[0] == 404
+
+
+def test_name_from_elsewhere_is_turned_away(server):
+    assert ask(server, "/", host="evil.example")[0] == 403
+
+
+def test_only_the_loopback_interface_listens(server):
+    assert server.address.startswith("http://127.0.0.1:")
+
+
+def test_port_that_is_taken_is_one_clear_error(runs):
+    with socket.socket() as other:
+        other.bind((HOST, 0))
+        other.listen()
+        port = other.getsockname()[1]
+        with pytest.raises(CosimError, match=f"port {port} of {HOST} is taken"):
+            Server(runs[0], port)
+
+
+def test_element_that_one_run_does_not_have_has_an_empty_course(runs, tmp_path):
+    more = district(labels=("e0", "new")).run(tmp_path / "more")
+    viewer = Viewer(compare(runs[0], more))
+    new = viewer._scene.shapes[0].labels.index("new")
+    assert json.loads(viewer.answer(f"/course/0/0/{new}")[1])["values"] == []
+    assert np.isnan(np.frombuffer(viewer.answer("/frame/0/0/3")[1], "<f4")[new])
+
+
+def test_command_says_where_to_look_and_ends_on_an_interrupt(runs):
+    process = subprocess.Popen(
+        [sys.executable, "-u", "-c", "from cosim.cli import main; main()", "view", str(runs[0].folder), "--port", "0"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ,
+    )  # fmt: skip
+    try:
+        assert process.stdout.readline().startswith("open http://127.0.0.1:")
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=60) in (0, 130)
+        assert "Traceback" not in process.stderr.read()
+    finally:
+        process.kill()
+        process.communicate()
