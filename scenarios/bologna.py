@@ -14,8 +14,8 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from cosim import Clock, CosimError, Scenario
-from cosim.adapters.sumo_files import read_configuration
 from cosim.adapters.sumo_demand import electric_variant
+from cosim.adapters.sumo_files import read_configuration
 from cosim.adapters.weather import load
 
 from .chargers import place_chargers, write_chargers
