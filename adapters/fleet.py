@@ -8,8 +8,9 @@ from typing import ClassVar
 import numpy as np
 
 from cosim.core import Adapter, Clock, CosimError, Input, Output, Placement, Step
-from cosim.core.fleet import FAILURES, LEDGER, FleetModel, Signals
+from cosim.core.fleet import FleetModel
 from cosim.core.fleet_plan import UNLIMITED_W, FleetPlan
+from cosim.core.fleet_state import FAILURES, LEDGER, Signals
 from cosim.core.fleet_strategies import Plain, Strategy
 
 MOST_RESIDUAL = 1e-9

@@ -11,25 +11,15 @@ batteries hold.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
-from enum import IntEnum
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from . import _fleet
 from .errors import CosimError
-from .fleet_plan import UNLIMITED_W, Array, FleetPlan, Index
+from .fleet_plan import Array, FleetPlan
+from .fleet_state import FAILURES, LEDGER, FleetState, Signals, Where
 from .fleet_strategies import DAY_S, Plain, Sessions, Strategy
-
-LEDGER = ("drawn", "returned", "losses", "driven", "detours", "without charge", "spilled", "stored")
-"""Terms of the ledger [J]: drawn from and returned to the grid; lost in chargers; taken from batteries by trips and by
-drives to fast chargers; what trips used after the battery was empty; what an already full battery could not recover;
-and what the batteries hold."""
-
-FAILURES = ("no charge", "elsewhere", "late", "not inserted", "removed", "ran empty")
-"""Why a trip fails: too little charge to set off; the car is at another place, since an earlier trip failed; it is
-still on its way; the traffic never let it in; the traffic took it out; its battery became empty on the road."""
 
 CIRCUITY = 1.3
 """Way along streets over distance as the crow flies. Assumption."""
@@ -44,102 +34,6 @@ FAST_SOC = 0.8
 falls linearly to a twentieth. Assumption."""
 VOLTAGE_BAND = 0.02
 """A station that stopped for low voltage starts again when it has risen this much above the limit. [pu] Assumption."""
-
-
-class Where(IntEnum):
-    """What a vehicle does."""
-
-    PARKED = 0
-    DRIVING = 1
-    TO_CHARGER = 2
-    AT_CHARGER = 3
-    FROM_CHARGER = 4
-
-
-@dataclass(frozen=True)
-class Signals:
-    """What the fleet hears for a step."""
-
-    price: float
-    """[EUR/J]"""
-    pv_surplus_w: Array
-    """shape (n_stations,)"""
-    base_w: Array
-    """Load of each transformer without the fleet, shape (n_transformers,). [W]"""
-    limit_w: Array
-    """What each transformer has for the fleet, shape (n_transformers,). [W]"""
-    station_cap_w: Array
-    """Greatest power of each station, shape (n_stations,). [W]"""
-    works: npt.NDArray[np.bool_]
-    """Whether each station is in service, shape (n_stations,)."""
-    voltage: Array
-    """At each station, shape (n_stations,). [pu]"""
-
-    @classmethod
-    def calm(cls, plan: FleetPlan) -> Signals:
-        """Return signals in which nothing binds and nothing costs."""
-        n, m = plan.n_stations, len(plan.rating_w)
-        return cls(0.0, np.zeros(n), np.zeros(m), np.full(m, UNLIMITED_W), np.full(n, UNLIMITED_W), np.ones(n, bool),
-                   np.ones(n))  # fmt: skip
-
-
-@dataclass
-class FleetState:
-    """Everything that a step changes: arrays of one element per vehicle unless said otherwise."""
-
-    charge_j: Array
-    where: npt.NDArray[np.int8]
-    place: Index
-    """Where it parks, or parked last."""
-    trip: Index
-    """The next trip, not yet decided."""
-    driven_trip: Index
-    """The trip that it drives, or -1."""
-    trip_j: Array
-    """What that trip has used so far. [J]"""
-    station: Index
-    """The station that it is plugged in at, or -1."""
-    aim: Index
-    """The fast station that it drives to or waits at, or -1."""
-    wants: npt.NDArray[np.bool_]
-    """Whether its driver wants to charge here."""
-    tried: npt.NDArray[np.bool_]
-    """Whether it has been to a fast charger, or looked for one in vain, during this stay."""
-    since_s: Array
-    """When it came to where it is. [s]"""
-    until_s: Array
-    """When its way to or from a fast charger ends. [s]"""
-    ratio: Array
-    """What its trips used over what was planned, an average that forgets."""
-    may_depart: Array
-    """1, or 0 for a trip that has failed before it began, shape (n_trips,)."""
-    stopped: npt.NDArray[np.bool_]
-    """Whether a station has stopped for low voltage, shape (n_stations,)."""
-    failures: Array
-    """Number of failed trips by `FAILURES`."""
-    detours: Array
-    """Number of drives to fast chargers, shape (1,)."""
-    ledger: Array
-    """By `LEDGER`. [J]"""
-
-    def save(self, path: Path) -> None:
-        """Write all arrays into one file."""
-        np.savez(path, **{item.name: getattr(self, item.name) for item in fields(self)})
-
-    def load(self, path: Path) -> None:
-        """Take all arrays from a file that `save` wrote.
-
-        Raises
-        ------
-        CosimError
-            If the file is another fleet's.
-        """
-        with np.load(path, allow_pickle=False) as kept:
-            for item in fields(self):
-                mine = getattr(self, item.name)
-                if item.name not in kept or kept[item.name].shape != mine.shape or kept[item.name].dtype != mine.dtype:
-                    raise CosimError(f"{path} is the state of another fleet: {item.name} does not fit")
-                setattr(self, item.name, kept[item.name])
 
 
 @dataclass
@@ -187,7 +81,13 @@ class FleetModel:
         self._capacity, self._reserve = capacity, plan.vehicles["reserve_soc"] * capacity
         self._depart = np.append(plan.depart_s, np.inf)  # behind its last trip a vehicle has trip number -1: never
         first = np.where(np.diff(plan.first_trip) > 0, plan.first_trip[:-1], -1)
-        self._first_s = np.append(plan.depart_s % DAY_S, 0.0)[first]
+        cars = plan.vehicles
+        self._cars = np.stack(
+            [capacity, self._reserve, cars["ac_w"], cars["dc_w"], cars["discharge_w"], cars["target_soc"] * capacity,
+             cars["target_after_s"], np.append(plan.depart_s % DAY_S, 0.0)[first]]
+        )  # fmt: skip
+        self._posts = np.stack([plan.stations[name] for name in ("power_w", "efficiency", "fast")])
+        self._legs = np.stack([plan.depart_s, plan.ahead_j])
         self._managed = plan.vehicles["managed"] > 0.5
         self._has_offer = np.diff(plan.first_offer) > 0
         self._fast = plan.stations["fast"] > 0.5
@@ -320,35 +220,19 @@ class FleetModel:
         self, time_s: float, step_s: float, signals: Signals
     ) -> tuple[npt.NDArray[np.intp], Sessions]:
         """Return who is plugged in, and their sessions."""
-        s, cars, stations = self.state, self.plan.vehicles, self.plan.stations
+        s = self.state
         v = np.flatnonzero(s.station >= 0)
+        setting = [time_s, step_s, self.notice_s, self.margin, self.strategy.counted_on, FAST_SOC, DAY_S]
+        found = np.empty((6, len(v)))
+        _fleet.session_ranges(
+            v, s.station, s.trip, self._cars, self._posts, self._legs, np.stack([s.charge_j, s.since_s, s.ratio]),
+            np.array(setting), found,
+        )  # fmt: skip
+        need, left, least, full, rate, efficiency = found
         station = s.station[v]
-        charge, capacity = s.charge_j[v], self._capacity[v]
-        efficiency, fast = stations["efficiency"][station], self._fast[station]
-        rate = np.minimum(stations["power_w"][station], np.where(fast, cars["dc_w"][v], cars["ac_w"][v]))
-        taper = np.clip((1.0 - charge / capacity) / (1.0 - FAST_SOC), 0.05, 1.0)
-        rate = np.where(fast, rate * taper, rate)
-        leaves = self._depart[s.trip[v]] - self.notice_s
-        # Behind its last trip a vehicle is expected to leave when it left on its first day.
-        again = time_s + (self._first_s[v] - self.notice_s - time_s) % DAY_S
-        leaves = np.where(np.isfinite(leaves), leaves, again)
-        left = np.maximum(leaves - time_s, 0.0)
-        stays_long = leaves - s.since_s[v] >= cars["target_after_s"][v]
-        target = np.where(stays_long, cars["target_soc"][v] * capacity, 0.0)
-        target = np.maximum(target, self._next_needs(v, self.plan.ahead_j))
-        lacking = np.minimum(target, capacity) - charge
-        into = efficiency * step_s  # energy into the battery over power from the grid
-        full = np.minimum(rate, np.maximum(capacity - charge, 0.0) / into)
-        later = efficiency * rate * np.maximum(left - step_s, 0.0)
-        must = lacking - later
-        given = np.minimum(np.maximum(must, lacking - self.strategy.counted_on * later), 0.0)
-        floor = np.minimum(self._reserve[v] - charge, 0.0)
-        give_w = np.minimum(-np.maximum(given, floor) * efficiency / step_s, cars["discharge_w"][v])
-        least = np.where(must > 0, np.minimum(must / into, full), -give_w)
         return v, Sessions(
-            (self.begin_s + time_s) % DAY_S, step_s, np.maximum(lacking, 0.0), left, least, full, rate, efficiency,
-            station, self.plan.transformer[station], signals.price, signals.pv_surplus_w, signals.base_w,
-            signals.limit_w,
+            (self.begin_s + time_s) % DAY_S, step_s, need, left, least, full, rate, efficiency, station,
+            self.plan.transformer[station], signals.price, signals.pv_surplus_w, signals.base_w, signals.limit_w,
         )  # fmt: skip
 
     def _charge(self, time_s: float, step_s: float, signals: Signals) -> None:

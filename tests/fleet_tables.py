@@ -5,8 +5,8 @@ import dataclasses
 import numpy as np
 import pandas as pd
 
-from cosim.core.fleet import Signals
 from cosim.core.fleet_plan import FleetPlan
+from cosim.core.fleet_state import Signals
 from cosim.core.random import generator
 
 KWH = 3.6e6

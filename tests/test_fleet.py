@@ -8,8 +8,8 @@ from cosim import Adapter, Clock, CosimError, Input, Output, Scenario
 from cosim.adapters.fleet import Fleet
 from cosim.core import Step
 from cosim.core.adapter import inputs, take_events
-from cosim.core.fleet import LEDGER
 from cosim.core.fleet_plan import FleetPlan
+from cosim.core.fleet_state import LEDGER
 from cosim.core.fleet_strategies import V2G, GridLimited, Plain, PriceFollowing, ValleyFilling
 from cosim.core.random import uniform
 from tests.fleet_tables import HOUR, KWH, commuters, one_car

@@ -9,8 +9,9 @@ import pytest
 from cosim import Adapter, Clock, CosimError, Input, Output, Scenario
 from cosim.adapters.fleet import Fleet
 from cosim.core import InputFileError
-from cosim.core.fleet import FAILURES, LEDGER, FleetModel
+from cosim.core.fleet import FleetModel
 from cosim.core.fleet_plan import FleetPlan
+from cosim.core.fleet_state import FAILURES, LEDGER
 from cosim.core.fleet_strategies import GridLimited
 from cosim.scenarios.chargers import place_chargers
 from cosim.scenarios.city import electrify, settle, shares_by_year

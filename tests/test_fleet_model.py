@@ -6,8 +6,9 @@ import pytest
 
 from cosim import CosimError, ScenarioError
 from cosim.core import _fleet, fleet_reference
-from cosim.core.fleet import FAILURES, LEDGER, FleetModel, Where
+from cosim.core.fleet import FleetModel
 from cosim.core.fleet_plan import FleetPlan
+from cosim.core.fleet_state import FAILURES, LEDGER, Where
 from cosim.core.fleet_strategies import V2G, GridLimited, Plain, PriceFollowing, ValleyFilling
 from tests.fleet_tables import HOUR, KWH, calm, commuters, one_car, run
 
@@ -189,6 +190,32 @@ def test_points_are_handed_out_as_in_the_plain_reference():
     np.testing.assert_array_equal(found[0][0], found[1][0])
     np.testing.assert_array_equal(found[0][1], found[1][1])
     assert (found[0][1] >= 0).sum() > 50
+
+
+@pytest.mark.parametrize("counted_on", [0.0, 0.6, 1.0])
+def test_ranges_of_sessions_are_those_of_the_plain_reference(counted_on):
+    rng = np.random.default_rng(11)
+    n, n_stations, n_trips = 400, 50, 300
+    capacity = rng.uniform(2e8, 3e8, n)
+    cars = np.stack(
+        [capacity, 0.1 * capacity, *rng.uniform(3e3, 1e5, (3, n)), rng.uniform(0, 1, n) * capacity,
+         rng.choice([0.0, 14_400.0], n), rng.uniform(0, 86_400, n)]
+    )  # fmt: skip
+    stations = np.stack(
+        [rng.uniform(3e3, 2e5, n_stations), rng.uniform(0.8, 1, n_stations), rng.integers(0, 2, n_stations)]
+    )
+    trips = np.stack([rng.uniform(3e4, 9e4, n_trips), rng.uniform(0, 1e8, n_trips)])
+    state = np.stack([rng.uniform(0, 1, n) * capacity, rng.uniform(0, 3e4, n), rng.uniform(0.5, 2, n)])
+    vehicles = np.flatnonzero(rng.random(n) < 0.8)
+    station, trip = rng.integers(0, n_stations, n).astype(np.int32), rng.integers(-1, n_trips, n).astype(np.int32)
+    trip[::7] = -1
+    setting = np.array([29_000.0, 300.0, 300.0, 1.25, counted_on, 0.8, 86_400.0])
+    found = np.empty((2, 6, len(vehicles)))
+    for kernel, out in zip((_fleet.session_ranges, fleet_reference.session_ranges), found):
+        kernel(vehicles, station, trip, cars, stations, trips, state, setting, out)
+    np.testing.assert_allclose(found[0], found[1], rtol=1e-12, atol=1e-6)
+    assert (found[0][2] < 0).any()
+    assert (found[0][2] > 0).any()
 
 
 def with_fast_charger(tables, **station):

@@ -8,8 +8,9 @@ from scipy.optimize import brentq
 
 from cosim import CosimError
 from cosim.core import _fleet, fleet_reference
-from cosim.core.fleet import FAILURES, FleetModel
+from cosim.core.fleet import FleetModel
 from cosim.core.fleet_plan import FleetPlan
+from cosim.core.fleet_state import FAILURES
 from cosim.core.fleet_strategies import (
     V2G,
     DayProfile,

@@ -14,8 +14,9 @@ import time
 import numpy as np
 import pandas as pd
 
-from cosim.core.fleet import FleetModel, Signals
+from cosim.core.fleet import FleetModel
 from cosim.core.fleet_plan import FleetPlan
+from cosim.core.fleet_state import Signals
 from cosim.core.fleet_strategies import (
     V2G,
     Delayed,

@@ -11,8 +11,9 @@ import json
 
 import numpy as np
 
-from cosim.core.fleet import FleetModel, Signals
+from cosim.core.fleet import FleetModel
 from cosim.core.fleet_plan import FleetPlan
+from cosim.core.fleet_state import Signals
 from cosim.core.fleet_strategies import Plain, Strategy, ValleyFilling
 from cosim.core.random import generator
 from cosim.scenarios.mobility import J_PER_M, district_fleet
