@@ -9,16 +9,19 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from cosim import Clock, CosimError, Scenario
 from cosim.adapters.sumo_files import read_configuration
+from cosim.adapters.sumo_demand import electric_variant
 from cosim.adapters.weather import load
 
 from .chargers import place_chargers, write_chargers
 from .city import City, Policy, Workspace, couple, electrify, settle, shares_by_year
+from .mobility import STRATEGIES, transformers
+from .mobility_routes import routes_fleet
 from .streets import read_net, sites_along
 
 ZONE = "Europe/Rome"
@@ -47,6 +50,8 @@ def build(
     hours: Annotated[float, Field(gt=0)] | None = None,
     buildings: Annotated[int, Field(ge=1)] = 300,
     chargers: Annotated[int, Field(ge=0)] = 20,
+    ev_share: Share = 0.0,
+    charging: Literal["plain", "delayed", "valley", "pv", "grid-limited"] = "plain",
     heat_pump_share: Share = 0.15,
     refurbishment: Annotated[int, Field(ge=1, le=3)] = 1,
     weather: str = "bologna",
@@ -71,6 +76,10 @@ def build(
         Number of buildings along the streets.
     chargers
         Number of public charging stations at the kerb.
+    ev_share
+        Share of the cars that become electric, with the same driving, and charge where they park.
+    charging
+        The strategy by which they charge.
     heat_pump_share
         Share of the buildings heated by heat pumps, the others by gas.
     refurbishment
@@ -98,13 +107,20 @@ def build(
         lived_in=LIVED_IN, heat_pump_share=heat_pump_share, design_outdoor=DESIGN_OUTDOOR, seed=seed,
     )  # fmt: skip
     stations = place_chargers(net, sites, chargers, 0, seed)
+    grid = electrify(net, sites, stock, stations, "IT")
+    plan = None
+    if ev_share:
+        behind, ratings = transformers(grid.net, grid.bus_of, stations.index)
+        plan = routes_fleet(
+            sumo.routes, net, sites, stations, seed, ev_share=ev_share, begin_s=sumo.begin_s, transformer_of=behind,
+            ratings=ratings or None,
+        )  # fmt: skip
     options: tuple[str, ...] = ()
-    if chargers:
+    if plan:
+        sumocfg = electric_variant(sumocfg, plan.trip_ids, place / "electric")
+    elif chargers:
         added = write_chargers(stations, place / "chargers.add.xml")
         options = ("--additional-files", ",".join(str(path) for path in (*sumo.additionals, added)))
-    city = City(
-        "bologna", "IT", ZONE, sumocfg, sites, stock, stations,
-        electrify(net, sites, stock, stations, "IT"), load(weather), workspace,
-    )  # fmt: skip
+    city = City("bologna", "IT", ZONE, sumocfg, sites, stock, stations, grid, load(weather), workspace)
     return couple(city, clock, seed=seed, policies=policies, grid_step_s=grid_step_s, traffic_seed=seed,
-                  traffic_options=options)  # fmt: skip
+                  traffic_options=options, fleet=plan, strategy=STRATEGIES[charging]())  # fmt: skip

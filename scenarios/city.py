@@ -18,15 +18,19 @@ import pandas as pd
 
 from cosim import Clock, CosimError, Layer, Scenario
 from cosim.adapters.buildings import Buildings
+from cosim.adapters.fleet import Fleet
 from cosim.adapters.grid import Grid
 from cosim.adapters.traffic import Traffic
 from cosim.adapters.weather import Weather
+from cosim.core.fleet_plan import FleetPlan
+from cosim.core.fleet_strategies import Strategy
 from cosim.core.mappings import link
 from cosim.core.random import uniform
 from cosim.core.weather import WeatherYear
 
 from .grid_synthesis import ServicePoint, SynthesizedGrid, synthesize_grid
 from .indicators import city_indicators
+from .mobility import connect_fleet
 from .stock import Stock, make_stock, tabula_types
 from .streets import Net, street_graph
 
@@ -166,10 +170,14 @@ def couple(
     grid_step_s: float | None = None,
     traffic_seed: int | None = None,
     traffic_options: Sequence[str] = (),
+    fleet: FleetPlan | None = None,
+    strategy: Strategy | None = None,
 ) -> Scenario:
     """Couple a city's sectors: weather → buildings → grid ← charging ← traffic.
 
     All connections carry the values of the same step: no sector waits for another's answer, so no delay is needed.
+    With a fleet, charging is the fleet's instead of the traffic's, and what it hears of the grid, and the traffic of
+    the fleet, is one exchange old.
 
     Parameters
     ----------
@@ -187,6 +195,10 @@ def couple(
         Seed of SUMO; by default the configuration's own.
     traffic_options
         Options of SUMO that win over the configuration.
+    fleet
+        Electric cars that make trips of the traffic and charge at the city's chargers.
+    strategy
+        With what power they charge; plainly by default.
 
     Raises
     ------
@@ -198,7 +210,8 @@ def couple(
         if not (hasattr(policy, "change_city") and hasattr(policy, "change_scenario")):
             raise CosimError(f"{policy!r} is no policy: it has no change_city and change_scenario")
         city = policy.change_city(city)
-    traffic = Traffic(city.sumocfg, seed=traffic_seed, extra_options=traffic_options)
+    electric: dict[str, Any] = {"electric": fleet.trip_ids} if fleet else {}
+    traffic = Traffic(city.sumocfg, seed=traffic_seed, extra_options=traffic_options, **electric)
     buildings = Buildings(city.stock, clock, seed=seed)
     grid = Grid(city.grid.net, connection_points=city.grid.bus_of)
     scenario = Scenario(
@@ -209,7 +222,11 @@ def couple(
         traffic=traffic,
         buildings=buildings,
         grid=grid,
+        **({"fleet": Fleet(fleet, clock, strategy, grid_step_s=grid_step_s)} if fleet else {}),
     )
+    if fleet:
+        names = dict(zip(city.grid.net.bus.index, city.grid.net.bus["name"], strict=True))
+        connect_fleet(scenario, fleet, city.grid.bus_of, names)
     scenario.connect("weather.temperature", "buildings.outdoor_temperature")
     scenario.connect("weather.irradiance", "buildings.irradiance")
     scenario.connect("weather.window_irradiance", "buildings.window_irradiance")
