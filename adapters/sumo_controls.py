@@ -127,10 +127,15 @@ class Controls:
 
     def second(self, loaded: Iterable[str], departed: Iterable[str]) -> None:
         """Treat the vehicles that SUMO has read or inserted in its last step."""
+        gone = set()
         for v in loaded:
             if self._is_wanted(v):
                 self._turn_away(v)
+            else:
+                gone.add(v)
         for v in departed:
+            if v in gone or v in self.cancelled:  # it was read in the second in which it departed
+                continue
             if self._is_wanted(v):  # a vehicle of a flow is not read before it departs
                 self._repeat(v)
                 self._turn_away(v)

@@ -21,8 +21,8 @@ GAS_CO2 = 0.202
 GAS_SUPPLY = 0.034
 """Natural gas from the well to the meter. [kg CO2e/kWh] An assumption, of the size of national reporting factors."""
 FUEL_SUPPLY = {"petrol": 0.73, "diesel": 0.81}
-"""Fuel from the well to the tank, per kilogram. [kg CO2e/kg] 17.0 and 18.9 g/MJ at 43.2 and 43.1 MJ/kg, JEC Well-to-Tank
-report v5 (2020); quoted from memory."""
+"""Fuel from the well to the tank, per kilogram. [kg CO2e/kg] 17.0 and 18.9 g/MJ at 43.2 and 43.1 MJ/kg, JEC
+Well-to-Tank report v5 (2020); quoted from memory."""
 J_PER_KWH = 3.6e6
 
 
