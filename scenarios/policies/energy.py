@@ -21,7 +21,7 @@ from cosim.core.random import uniform
 from cosim.scenarios.city import City
 from cosim.scenarios.measures import Day, between, hourly
 from cosim.scenarios.policy import Policy, Positive, Share
-from cosim.scenarios.stock import Stock, make_stock
+from cosim.scenarios.stock import Stock, make_stock, tabula_types
 
 Hour: TypeAlias = Annotated[float, Field(ge=0, le=24)]
 Flags: TypeAlias = npt.NDArray[np.bool_]
@@ -50,7 +50,8 @@ class HeatPumps(Policy):
 class Retrofit(Policy):
     """Insulates a share of the buildings to a refurbishment level of their TABULA type; nobody's envelope gets worse.
 
-    U-values, windows and air change become those of the level. Boilers and heat pumps are sized anew for the lower
+    U-values, windows and air change become those of the level, or of the highest one below that is published for the
+    type. Boilers and heat pumps are sized anew for the lower
     load, an assumption.
 
     Evidence: the levels are those that the national partners of TABULA and EPISCOPE published for each building type;
@@ -348,9 +349,11 @@ def refurbished(city: City, chosen: Flags, level: int) -> tuple[Stock, Flags]:
     """
     old = city.stock
     outdoor = 20.0 - old.design_load / (old.zones.loss_coefficient[old.archetype] * old.floor_area)
+    published = tabula_types()
+    levels = [max(k for k in range(1, level + 1) if (kind, k) in published) for kind in old.types]
     new = make_stock(
         old.ids, old.types, old.floor_area, old.storeys, city.sites["attached"].to_numpy(float),
-        city.sites["azimuth_deg"].to_numpy(float), level,
+        city.sites["azimuth_deg"].to_numpy(float), levels,
     )  # fmt: skip
     loss = [stock.zones.loss_coefficient[stock.archetype] for stock in (old, new)]
     better = chosen & (loss[1] < loss[0] * (1 - 1e-9))

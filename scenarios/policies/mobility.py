@@ -26,6 +26,7 @@ from .trips import Trip, retype
 Polygon: TypeAlias = tuple[tuple[float, float], ...]
 Hour: TypeAlias = Annotated[float, Field(ge=0, le=24)]
 
+_ROUNDING_MPS = 0.05  # networks round their limits
 _CAR, _LOCAL, _BANNED = "passenger", "custom2", "custom1"
 
 
@@ -108,7 +109,7 @@ class SpeedLimit(Policy):
         slower = {
             edge: always(limit)
             for edge, now in zip(network.labels, network.speed_limit)
-            if limit < now <= self.except_above_kmh / 3.6 + 0.1
+            if limit + _ROUNDING_MPS < now <= self.except_above_kmh / 3.6 + _ROUNDING_MPS
         }
         if not slower:
             raise CosimError(
