@@ -113,8 +113,9 @@ def run_command(
             console.print(_parameter_table(builder))
             return
         with console.status(f"building {target}"):
-            scenario = builder(settings or [], policies or [], seed=seed)
-            others = [builder(settings or [], policies or [], seed=seed + k) for k in range(1, seeds)] if coupling else []
+            scenario, *others = (
+                builder(settings or [], policies or [], seed=seed + k) for k in range(seeds if coupling else 1)
+            )
         if coupling:
             from .tables import coupling_table
 

@@ -70,7 +70,8 @@ def load_policy(text: str) -> Any:
     """
     name, _, given = text.partition(":")
     policy = plugins.load(plugins.POLICIES, name, otherwise="build the scenario in Python")
-    return policy(**Parameters(name, policy, option=f"--policy {name}:").values(_NEXT_SETTING.split(given) if given else []))
+    settings = _NEXT_SETTING.split(given) if given else []
+    return policy(**Parameters(name, policy, option=f"--policy {name}:").values(settings))
 
 
 class Parameters:

@@ -9,7 +9,8 @@ from cosim.scenarios.policies import LIBRARY
 PAGE = Path(__file__).with_suffix(".md")
 HEAD = """# Policies
 
-A policy changes a city while it is built; nothing in the simulators knows of it. Several are applied in the order given:
+A policy changes a city while it is built; nothing in the simulators knows of it. Several are applied in the order
+given:
 
 ```python
 from cosim.scenarios import eixample

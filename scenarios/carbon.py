@@ -47,7 +47,8 @@ class Carbon:
         if self.by_hour is None:
             return np.full(len(times), annual_intensity(country))
         hours = times.tz_convert(ZoneInfo(zone)).hour.to_numpy()
-        return np.asarray(self.by_hour, float)[hours]
+        found: npt.NDArray[np.float64] = np.asarray(self.by_hour, float)[hours]
+        return found
 
 
 def annual_intensity(country: str) -> float:

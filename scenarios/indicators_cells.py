@@ -81,7 +81,7 @@ def overload_minutes(result: Result, port: str, limit: float = 1.0) -> pd.Series
     """Return for how long each element carried more than its limit. [min]"""
     loading = result.series(port).iloc[1:]
     every_s = result.provenance["outputs"][port]["every_s"]
-    return (loading > limit).sum() * (every_s / 60)  # type: ignore[no-any-return]
+    return (loading > limit).sum() * (every_s / 60)
 
 
 def _cells(labels: object, xy: np.typing.NDArray[np.float64], side_m: float) -> pd.Series:

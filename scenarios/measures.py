@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -68,7 +69,7 @@ class Measures:
     def apply(self, scenario: Scenario) -> None:
         """Schedule all inputs in a scenario."""
         for port, days in self.inputs.items():
-            changes: dict[str, dict[str, float]] = {}
+            changes: dict[str | dt.datetime, dict[str, float]] = {}
             for label, day in days.items():
                 for moment, value in day:
                     changes.setdefault(moment, {})[label] = value

@@ -68,7 +68,7 @@ def upgrades(result: Result, net: Any, *, limit: float = 1.0) -> list[Upgrade]:
 
 def peak_loading(result: Result, port: str) -> pd.Series[float]:
     """Return the highest loading of each element over a run."""
-    return result.series(port).iloc[1:].max()  # type: ignore[no-any-return]
+    return result.series(port).iloc[1:].max()
 
 
 def reinforced(net: Any, needed: Iterable[Upgrade]) -> Any:

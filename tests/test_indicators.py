@@ -7,7 +7,14 @@ import pytest
 from cosim import CosimError
 from cosim.scenarios import eixample
 from cosim.scenarios.indicators_cells import cell_indicators
-from cosim.scenarios.indicators_households import PRICES, cost_per_dwelling, gini, hourly_prices, share_of_worst, who_bears
+from cosim.scenarios.indicators_households import (
+    PRICES,
+    cost_per_dwelling,
+    gini,
+    hourly_prices,
+    share_of_worst,
+    who_bears,
+)
 from cosim.scenarios.policies import DynamicTariff, RooftopPv
 from tests.policy_runs import district, kwh
 

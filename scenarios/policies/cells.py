@@ -36,9 +36,9 @@ def find_cells(
     """Return superblocks of a network: compact groups of neighbouring blocks that share only local streets.
 
     The blocks are the faces of the street map. From every block, neighbours across local streets are added one by one,
-    each time the one that keeps the group most compact; of all groups as compact as the best, those that do not overlap are
-    taken, from the middle of the network outwards or from its rim inwards, whichever gives more. A group whose streets the rest of the traffic cannot do without is
-    left out.
+    each time the one that keeps the group most compact. Of all groups about as compact as the best, those that do not
+    overlap are taken, from the middle of the network outwards or from its rim inwards, whichever gives more. A group
+    whose streets the rest of the traffic cannot do without is left out.
 
     Parameters
     ----------
@@ -167,7 +167,7 @@ def _grow(dual: nx.Graph[int], blocks: Sequence[shapely.Polygon], start: int, si
 
 def _spread(area: shapely.Polygon) -> float:
     """Return perimeter² over area: 16 for a square, more for what is less compact."""
-    return round(area.length**2 / area.area, 6)
+    return round(float(area.length**2 / area.area), 6)
 
 
 def _outline(area: Any) -> shapely.Polygon:
@@ -187,9 +187,8 @@ def _cell(net: Net, area: shapely.Polygon, others: Iterable[Cell]) -> Cell | Non
         return None
     interior |= lost  # a street that leads nowhere but inside belongs to it
     ring = shapely.LineString(area.exterior.coords).buffer(10.0)
-    border = [str(e.getID()) for e in streets
-              if str(e.getID()) not in interior and ring.contains(_line(e).interpolate(0.5, normalized=True))]  # fmt: skip
-    return Cell(area, tuple(sorted(interior)), tuple(border))
+    along = [str(e.getID()) for e in streets if ring.contains(_line(e).interpolate(0.5, normalized=True))]
+    return Cell(area, tuple(sorted(interior)), tuple(edge for edge in along if edge not in interior))
 
 
 def _connected(net: Net, streets: set[str]) -> set[str]:

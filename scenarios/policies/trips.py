@@ -1,4 +1,4 @@
-"""Which trips does a measure concern, and how does SUMO tell them apart? Vehicle types of their own for some vehicles."""
+"""Which trips does a measure concern, and how does SUMO tell them apart? By vehicle types of their own."""
 
 from __future__ import annotations
 

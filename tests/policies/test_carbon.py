@@ -62,7 +62,11 @@ def test_own_hours_are_read_from_a_file(tmp_path):
 
 @pytest.mark.parametrize(
     ("text", "reason"),
-    [("hour,kg_per_kwh\n0,0.1\n", "hours 0 to 23"), ("time,value\n", "hours 0 to 23"), ("hour,kg_per_kwh\nx,1\n", "cannot")],
+    [
+        ("hour,kg_per_kwh\n0,0.1\n", "hours 0 to 23"),
+        ("time,value\n", "hours 0 to 23"),
+        ("hour,kg_per_kwh\nx,1\n", "cannot"),
+    ],
 )
 def test_incomplete_file_of_hours_is_refused(tmp_path, text, reason):
     path = tmp_path / "hours.csv"
@@ -92,7 +96,7 @@ def test_mix_emits_by_its_technologies():
 
 @pytest.mark.parametrize("mix", [{"peat": 1.0}, {"wind": 0.0}, {"wind": -1.0, "coal": 2.0}, {}])
 def test_impossible_mix_is_refused(mix):
-    with pytest.raises(CosimError, match="technology|negative|nothing"):
+    with pytest.raises(CosimError, match=r"technology|negative|nothing"):
         mix_intensity(mix)
 
 

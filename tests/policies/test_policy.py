@@ -95,7 +95,7 @@ def test_parameter_given_twice_is_refused():
 
 def test_too_many_parameters_are_refused():
     with pytest.raises(CosimError, match="takes 1 parameters"):
-        EvShare(0.4, 0.5)
+        EvShare(0.4, 0.5)  # type: ignore[call-arg]
 
 
 def test_policy_cannot_be_changed():
