@@ -26,6 +26,8 @@ EFFICIENCY = 0.9
 STREET_W = (7_400.0, 22_000.0)
 BUILDING_W = (3_700.0, 7_400.0)
 """Single-phase 16 and 32 A, and three-phase 32 A at 230/400 V (IEC 61851-1, mode 3). [W]"""
+FAST_W = 50_000.0
+"""Direct current, IEC 61851-23, the smallest of the fast ones in cities. Assumption. [W]"""
 
 DELAY_S = 120
 """From standing still to the first charge. [s] SUMO charges any electric car that stands beside a station, also one
@@ -42,6 +44,7 @@ def place_chargers(
     seed: int = 0,
     *,
     points: int = 2,
+    n_fast: int = 0,
 ) -> pd.DataFrame:
     """Place charging stations along the streets of any network.
 
@@ -58,11 +61,13 @@ def place_chargers(
         Number of public stations at the kerb, and of stations that belong to a building.
     points
         Cars that a station can charge at once.
+    n_fast
+        Number of fast chargers at the kerb.
 
     Returns
     -------
-    One row per station, index ``charger``, columns: ``kind`` (``street`` or ``building``), ``site`` (empty
-    for a public one), ``edge``, ``lane``, ``start_m`` and ``end_m`` along the lane, ``x``, ``y`` [m],
+    One row per station, index ``charger``, columns: ``kind`` (``street``, ``building`` or ``fast``),
+    ``site`` (empty for a public one), ``edge``, ``lane``, ``start_m`` and ``end_m`` along the lane, ``x``, ``y`` [m],
     ``power_w`` that each point draws from the grid at most, ``points``, ``efficiency``.
 
     Raises
@@ -72,22 +77,25 @@ def place_chargers(
     """
     if isinstance(net, (str, Path)):
         net = read_net(net)
-    if min(n_street, n_building) < 0 or points < 1:
+    if min(n_street, n_building, n_fast) < 0 or points < 1:
         raise CosimError(
-            f"{n_street} street and {n_building} building stations of {points} points: none may be negative"
+            f"{n_street} street, {n_building} building and {n_fast} fast stations of {points} points: none may be "
+            "negative"
         )
     if n_building > len(sites):
         raise CosimError(f"{n_building} building stations for {len(sites)} sites: a site has at most one")
     stretches = _stretches(net, CAR_M * points + 0.5)
     # Every other stretch is public, so that one kind's number leaves the other kind where it was.
     public, private = stretches.iloc[::2], stretches.iloc[1::2]
-    for kind, wanted, room in (("street", n_street, public), ("building", n_building, private)):
+    for kind, wanted, room in (("street", n_street + n_fast, public), ("building", n_building, private)):
         if wanted > len(room):
             raise CosimError(f"the streets have room for {len(room)} {kind} stations, not {wanted}: ask for fewer")
     rows: list[dict[str, Any]] = []
-    order = np.argsort(uniform(seed, "street charger", public.index), kind="stable")[:n_street]
-    for label in public.index[order]:
-        rows.append({"charger": f"street.{label}", "kind": "street", "site": "", **public.loc[label].to_dict()})
+    order = np.argsort(uniform(seed, "street charger", public.index), kind="stable")
+    # Fast ones from the other end of the same order: a number of one kind leaves the other kind where it was.
+    for kind, chosen in (("street", order[:n_street]), ("fast", order[::-1][:n_fast])):
+        for label in public.index[chosen]:
+            rows.append({"charger": f"{kind}.{label}", "kind": kind, "site": "", **public.loc[label].to_dict()})
     free = np.ones(len(private), dtype=bool)
     middle = private[["x", "y"]].to_numpy(float)
     order = np.argsort(uniform(seed, "building charger", sites.index), kind="stable")[:n_building]
@@ -106,9 +114,8 @@ def place_chargers(
     columns = ["charger", "kind", "site", "edge", "lane", "start_m", "end_m", "x", "y"]
     table = pd.DataFrame(rows, columns=columns).set_index("charger")
     high = uniform(seed, "charger power", table.index) < 0.5
-    table["power_w"] = [
-        (STREET_W if kind == "street" else BUILDING_W)[int(h)] for kind, h in zip(table["kind"], high, strict=True)
-    ]
+    power = {"street": STREET_W, "building": BUILDING_W, "fast": (FAST_W, FAST_W)}
+    table["power_w"] = [power[kind][int(h)] for kind, h in zip(table["kind"], high, strict=True)]
     table["points"] = points
     table["efficiency"] = EFFICIENCY
     return table

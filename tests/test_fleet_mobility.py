@@ -124,6 +124,22 @@ def test_the_fleet_drives_the_trips_that_it_can_make_and_counts_the_others(plan)
     assert driven == pytest.approx(plan.energy_j[model.state.may_depart > 0].sum())
 
 
+def test_fast_chargers_leave_the_others_where_they_are_and_cars_drive_to_them(city):
+    net, sites, chargers, _, demand = city
+    more = place_chargers(net, sites, 10, 40, seed=1, n_fast=2)
+    slow = more[more["kind"] != "fast"]
+    pd.testing.assert_frame_equal(slow, chargers, check_like=True)
+    assert (more.loc[more["kind"] == "fast", "power_w"] == 50_000).all()
+    # Where nobody can charge at home, those who lack charge for their next trip drive to the fast ones.
+    only = fleet_plan(demand, net, sites, more[more["kind"] == "fast"], 1)
+    model = FleetModel(only, notice_s=300.0)
+    power, _ = run(model, 24, 300.0)
+    assert model.state.detours[0] > 0
+    assert power.max() > 20_000
+    with pytest.raises(CosimError, match="none may be negative"):
+        place_chargers(net, sites, 10, 40, n_fast=-1)
+
+
 class Supply(Adapter):
     """A grid's ports as the fleet meets them, with a voltage that sinks with the load."""
 
