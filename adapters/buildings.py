@@ -108,6 +108,8 @@ class _Supply(NamedTuple):
 
     water: Array
     """Electricity that charges the tanks."""
+    warmth: Array
+    """Heat that the tanks lose to the rooms."""
     cop: Array
     """Of heating. [1]"""
     by_pump: Array
@@ -236,7 +238,7 @@ class Buildings(Adapter):
         zone = self._zones.step(
             step.length_s,
             outdoor,
-            **self._gains(homes.appliances + PERSON_GAIN * persons, outdoor),
+            **self._gains(homes.appliances + PERSON_GAIN * persons + supply.warmth, outdoor),
             heating_setpoint=heat_to,
             cooling_setpoint=cool_to,
             heating_capacity=supply.heating_capacity,
@@ -254,7 +256,7 @@ class Buildings(Adapter):
         water_cop = pumps.cop(self._tanks.setpoint, source, outdoor)
         cop = pumps.cop(radiator_temperature(outdoor), source, outdoor)
         spare = np.maximum(self.power_cap.value - homes.appliances, 0.0)
-        charge, _, _ = self._tanks.step(length_s, homes.hot_water, WATER_TEMPERATURE, spare * water_cop)
+        charge, _, warmth = self._tanks.step(length_s, homes.hot_water, WATER_TEMPERATURE, spare * water_cop)
         water = charge / water_cop
         spare = np.maximum(spare - water, 0.0)
         # While it charges the tank, that much less of the heat pump is there for the rooms.
@@ -262,12 +264,12 @@ class Buildings(Adapter):
         backup = np.maximum(spare - pumps.power(by_pump, cop), 0.0)
         warm = np.where(self._has_heat_pump, by_pump + backup, np.inf)
         return _Supply(
-            water, cop, by_pump, np.minimum(stock.heating_capacity, warm),
+            water, warmth, cop, by_pump, np.minimum(stock.heating_capacity, warm),
             np.minimum(stock.cooling_capacity, spare * COOLING_EER),
         )  # fmt: skip
 
     def _gains(self, inner: Array, outdoor: float) -> dict[str, Array]:
-        """Return what heats the zones: the sun, and persons and appliances; windows are opened where it is warm."""
+        """Return what heats the zones: the sun, and what is given off inside; windows are opened where it is warm."""
         assert self._zones is not None
         stock, solar = self._stock, self._solar_area @ self.window_irradiance.value
         radiant = (1 - CONVECTIVE_GAIN) * inner + (1 - CONVECTIVE_SUN) * solar

@@ -1,8 +1,8 @@
 """Who is at home, and which appliances run? Stochastic households, each with a day of its own.
 
-A day is a set of events (somebody is away, an appliance runs, hot water is drawn) drawn for each building from a
-generator of its own, keyed by seed, date and label: it depends on nothing else, needs no state, and its mean over a
-step is exact for any step.
+A day is a set of events (somebody is away, an appliance runs, hot water is drawn) that depends on seed, date and the
+building's label alone: it needs no state, and its mean over a step is exact for any step. Draws are hashes of counters,
+for all dwellings of a city at once.
 """
 
 from __future__ import annotations
@@ -10,14 +10,16 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from .errors import CosimError
 from .ports import Vector
-from .random import generator
+from .random import uniform
 
+Keys: TypeAlias = npt.NDArray[np.uint64]
 DAY_S = 86400.0
 PERSON_GAIN = 119.0  # W, sensible: 4.2 W/m² at 28.3 m² a person, residential apartment, EN 16798-1:2019, Annex C
 # Sizes of households, 1 to 5 persons: an assumption near the censuses of Spain and Italy, 2.45 persons on average.
@@ -36,6 +38,7 @@ BASE_POWER = 95.0  # W: standby, refrigerators and freezers of a dwelling, assum
 # When appliances are switched on, by hour: awake hours, meals and the evening. Assumption.
 ACTIVE = (2, 1, 1, 1, 1, 2, 5, 8, 6, 5, 5, 6, 9, 10, 6, 4, 4, 5, 7, 9, 11, 10, 7, 4)
 DARK = (4, 2, 1, 1, 1, 3, 6, 4, 1, 1, 1, 1, 1, 1, 1, 1, 2, 6, 10, 12, 12, 12, 10, 7)
+LATER_S = 7200.0  # assumption: what waits for somebody to come home is done within two hours
 LEVEL_SPREAD = 0.4  # assumption: dwellings use up to this share more or less than the table
 
 
@@ -109,21 +112,22 @@ class Households:
     """
 
     def __init__(self, labels: Sequence[str], dwellings: Vector, hot_water_need: Vector, seed: int = 0) -> None:
-        self._labels, self._seed = tuple(labels), seed
-        self._dwellings = np.asarray(dwellings).astype(int)
-        if (self._dwellings < 1).any():
-            first = int(np.argmax(self._dwellings < 1))
+        self._labels = tuple(labels)
+        count = np.asarray(dwellings).astype(int)
+        if (count < 1).any():
+            first = int(np.argmax(count < 1))
             raise CosimError(
                 f"building {self._labels[first]!r} has {dwellings[first]:g} dwellings: it needs one at least"
             )
-        self._draw = np.asarray(hot_water_need) * DAY_S / (DRAWS * self._dwellings * DRAW_S)
-        self._base = BASE_POWER * self._dwellings
-        self._size, self._level = [], []
-        for label, count in zip(self._labels, self._dwellings, strict=True):
-            rng = generator(seed, "household", label)
-            self._size.append(1 + np.searchsorted(np.cumsum(SIZES[:-1]), rng.random(count)))
-            self._level.append(1 + LEVEL_SPREAD * (2 * rng.random(count) - 1))
-        self.residents = np.array([size.sum() for size in self._size], dtype=np.float64)
+        self._draw_power = np.asarray(hot_water_need) * DAY_S / (DRAWS * count * DRAW_S)
+        self._base = BASE_POWER * count
+        self._building, number = _numbered(count)
+        # 53 bits from a keyed hash of the label, then one key per dwelling.
+        building_keys = (uniform(seed, "household", self._labels) * 2.0**53).astype(np.uint64)
+        self._keys = _below(building_keys[self._building], number)
+        self._size = 1 + np.searchsorted(np.cumsum(SIZES[:-1]), _draw(self._keys, 1))
+        self._level = 1 + LEVEL_SPREAD * (2 * _draw(self._keys, 2) - 1)
+        self.residents = np.bincount(self._building, weights=self._size, minlength=len(count))
         self._days: dict[dt.date, tuple[_Events, _Events, _Events]] = {}
         self._hour: tuple[dt.date, int] | None = None
         self._near: list[tuple[float, tuple[_Events, _Events, _Events]]] = []
@@ -157,21 +161,83 @@ class Households:
 
     def _day(self, day: dt.date) -> tuple[_Events, _Events, _Events]:
         kind = "weekend" if day.weekday() >= 5 else "workday"
-        parts: list[list[tuple[Vector, Vector, Vector]]] = [[], [], []]
-        for i, label in enumerate(self._labels):
-            rng = generator(self._seed, f"day {day.isoformat()}", label)
-            away, empty = _absences(rng, self._size[i], kind)
-            parts[0].append(away)
-            parts[1].append(_uses(rng, self._level[i], empty))
-            count = rng.poisson(DRAWS * self._dwellings[i])
-            begin = _times(rng.random(count), HOT_WATER)
-            parts[2].append((begin, begin + DRAW_S, np.full(count, self._draw[i])))
-        return tuple(_joined(part) for part in parts)  # type: ignore[return-value]
+        keys = _below(self._keys, np.full(len(self._keys), 1000 + day.toordinal()))
+        away, empty = self._absences(keys, kind)
+        dwelling, number = _numbered(_poisson(_draw(keys, 1), np.full(len(keys), DRAWS)))
+        begin = _times(_draw(_below(keys[dwelling], 200 + number), 1), HOT_WATER)
+        building = self._building[dwelling]
+        water = _Events(building, begin, begin + DRAW_S, self._draw_power[building])
+        return away, self._uses(keys, empty), water
+
+    def _absences(self, keys: Keys, kind: str) -> tuple[_Events, tuple[Vector, Vector]]:
+        """Return when persons are away, and from when to when each dwelling is empty."""
+        dwelling, number = _numbered(self._size)
+        person = _below(keys[dwelling], 100 + number)
+        leave = _moments(_draw(person, 1), _draw(person, 2), LEAVE[kind])
+        shares = sum(share for share, _ in RETURN[kind])
+        back = _moments(_draw(person, 3) * shares, _draw(person, 4), RETURN[kind])
+        goes = np.isfinite(leave) & (back > leave)
+        empty_from, empty_until = np.full(len(keys), -np.inf), np.full(len(keys), np.inf)
+        np.maximum.at(empty_from, dwelling, np.where(goes, leave, np.inf))
+        np.minimum.at(empty_until, dwelling, np.where(goes, back, -np.inf))
+        events = _Events(self._building[dwelling[goes]], leave[goes], back[goes], np.ones(int(goes.sum())))
+        return events, (empty_from, empty_until)
+
+    def _uses(self, keys: Keys, empty: tuple[Vector, Vector]) -> _Events:
+        """Return the uses of appliances; what falls into an empty dwelling is done when somebody is back."""
+        parts = []
+        for k, appliance in enumerate(APPLIANCES):
+            mine = _below(keys, np.full(len(keys), 300 + k))
+            dwelling, number = _numbered(_poisson(_draw(mine, 1), self._level * appliance.uses))
+            use = _below(mine[dwelling], number)
+            start = _times(_draw(use, 1), appliance.hours)
+            nobody = (start > empty[0][dwelling]) & (start < empty[1][dwelling])
+            start[nobody] = empty[1][dwelling[nobody]] + LATER_S * _draw(use[nobody], 2)
+            power = appliance.power * (0.8 + 0.4 * _draw(use, 3))
+            length = appliance.duration * (0.6 + 0.8 * _draw(use, 4))
+            parts.append((self._building[dwelling], start, start + length, power))
+        return _Events(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 
-def _joined(parts: list[tuple[Vector, Vector, Vector]]) -> _Events:
-    building = np.repeat(np.arange(len(parts)), [len(part[0]) for part in parts])
-    return _Events(building, *(np.concatenate(column) for column in zip(*parts, strict=True)))
+def _mixed(values: Keys) -> Keys:
+    """Scramble 64 bits: the finalizer of SplitMix64 [1]_.
+
+    .. [1] Steele, Lea, Flood, Fast splittable pseudorandom number generators, OOPSLA 2014.
+    """
+    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return values ^ (values >> np.uint64(31))
+
+
+def _below(keys: Keys, numbers: npt.NDArray[np.int64]) -> Keys:
+    """Return keys of what is numbered below others: dwellings of a building, days of a dwelling, uses of a day."""
+    return _mixed(_mixed(keys) + np.uint64(0x9E3779B97F4A7C15) * (numbers.astype(np.uint64) + np.uint64(1)))
+
+
+def _draw(keys: Keys, purpose: int) -> Vector:
+    """Return one number in [0, 1) per key."""
+    found = _mixed(keys + np.uint64(0x9E3779B97F4A7C15 * purpose % 2**64))
+    return np.asarray((found >> np.uint64(11)) * 2.0**-53, dtype=np.float64)
+
+
+def _poisson(draw: Vector, rate: Vector) -> npt.NDArray[np.int64]:
+    """Turn uniform draws into Poisson numbers, 60 at most."""
+    count, term = np.zeros(len(draw), dtype=np.int64), np.exp(-rate)
+    total = term.copy()
+    for k in range(1, 61):
+        more = draw >= total
+        if not more.any():
+            break
+        count += more
+        term = term * rate / k
+        total += term
+    return count
+
+
+def _numbered(counts: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Return to whom each of many things belongs, and its number there."""
+    owner = np.repeat(np.arange(len(counts)), counts)
+    return owner, np.arange(len(owner)) - np.repeat(np.cumsum(counts) - counts, counts)
 
 
 def _times(draw: Vector, weights: Sequence[float]) -> Vector:
@@ -180,39 +246,8 @@ def _times(draw: Vector, weights: Sequence[float]) -> Vector:
     return np.asarray(np.interp(draw, edges / edges[-1], 3600.0 * np.arange(len(edges))))
 
 
-def _moments(rng: np.random.Generator, draw: Vector, table: Sequence[tuple[float, float]]) -> Vector:
+def _moments(draw: Vector, spread: Vector, table: Sequence[tuple[float, float]]) -> Vector:
     """Return the second at which each draw happens, ``inf`` for those beyond the table's shares."""
     shares, hours = np.array(table).T
     which = np.searchsorted(np.cumsum(shares), draw, side="right")
-    spread = SPREAD_H * (2 * rng.random(len(draw)) - 1)
-    return np.asarray(3600.0 * (np.append(hours, np.inf)[which] + spread))
-
-
-def _absences(
-    rng: np.random.Generator, size: npt.NDArray[np.int64], kind: str
-) -> tuple[tuple[Vector, Vector, Vector], tuple[Vector, Vector]]:
-    """Return when the persons of a building are away, and from when to when each dwelling is empty."""
-    dwelling = np.repeat(np.arange(len(size)), size)
-    leave = _moments(rng, rng.random(len(dwelling)), LEAVE[kind])
-    back = _moments(rng, rng.random(len(dwelling)) * sum(share for share, _ in RETURN[kind]), RETURN[kind])
-    goes = np.isfinite(leave) & (back > leave)
-    empty_from, empty_until = np.full(len(size), -np.inf), np.full(len(size), np.inf)
-    np.maximum.at(empty_from, dwelling, np.where(goes, leave, np.inf))
-    np.minimum.at(empty_until, dwelling, np.where(goes, back, -np.inf))
-    return (leave[goes], back[goes], np.ones(goes.sum())), (empty_from, empty_until)
-
-
-def _uses(rng: np.random.Generator, level: Vector, empty: tuple[Vector, Vector]) -> tuple[Vector, Vector, Vector]:
-    """Return the uses of appliances; what falls into an empty dwelling is done when somebody is back."""
-    rates = np.array([appliance.uses for appliance in APPLIANCES])
-    counts = rng.poisson(level[:, None] * rates)
-    dwelling, which = (np.repeat(index.ravel(), counts.ravel()) for index in np.indices(counts.shape))
-    start, draw = np.empty(len(which)), rng.random(len(which))
-    for hours in {appliance.hours for appliance in APPLIANCES}:
-        mine = np.array([appliance.hours == hours for appliance in APPLIANCES])[which]
-        start[mine] = _times(draw[mine], hours)
-    nobody = (start > empty[0][dwelling]) & (start < empty[1][dwelling])
-    start = np.where(nobody, np.where(nobody, empty[1][dwelling], 0.0) + 7200.0 * rng.random(len(which)), start)
-    power = np.array([appliance.power for appliance in APPLIANCES])[which] * (0.8 + 0.4 * rng.random(len(which)))
-    length = np.array([appliance.duration for appliance in APPLIANCES])[which] * (0.6 + 0.8 * rng.random(len(which)))
-    return start, start + length, power
+    return np.asarray(3600.0 * (np.append(hours, np.inf)[which] + SPREAD_H * (2 * spread - 1)))

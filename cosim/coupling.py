@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from .scenario import Scenario
 
 _SAME = 1e-9  # relative: below it two values do not differ
+_LEAST_ORDER = 0.5  # differences that hardly shrink do not show where they lead
 
 
 @dataclass(frozen=True)
@@ -53,9 +54,9 @@ class IndicatorError:
 
     @property
     def order(self) -> float | None:
-        """Estimated order of convergence; None where the two differences do not shrink towards one value."""
+        """Estimated order of convergence; None where the two differences do not clearly shrink towards one value."""
         first, second = self.values[0] - self.values[1], self.values[1] - self.values[2]
-        if not abs(first) > _SAME * max(map(abs, self.values)) or second == 0 or first / second <= 1:
+        if not abs(first) > _SAME * max(map(abs, self.values)) or second == 0 or first / second < 2**_LEAST_ORDER:
             return None
         return math.log2(first / second)
 

@@ -120,7 +120,8 @@ def test_heating_and_gains_cover_the_losses_in_the_steady_state():
 
     r = run(buildings, hours=24 * 60, step_s=3600, outdoor=0.0, shift=no_setback)
     week = slice(-24 * 7, None)
-    covered = (r["heating_heat"] + r["appliance_power"] + PERSON_GAIN * r["persons"])[week].mean(axis=0)
+    tanks = 9.5 * np.where(np.array(stock.heating) == "heat_pump", stock.tank_volume, 0) * (r["tank_temperature"] - 20)
+    covered = (r["heating_heat"] + r["appliance_power"] + PERSON_GAIN * r["persons"] + tanks)[week].mean(axis=0)
     loss, light = (
         getattr(stock.zones, name)[stock.archetype] * 1500 for name in ("loss_coefficient", "outdoor_conductance")
     )

@@ -81,7 +81,7 @@ def test_chaotic_coupling_is_judged_by_the_spread_over_seeds(tmp_path):
     assert "within the spread over seeds" in " ".join(str(found).split())
 
 
-@pytest.mark.parametrize("values", [(1.0, 2.0, 1.5), (1.0, 1.1, 1.5), (1.0, 1.0, 2.0), (1.0, 2.0, 2.0)])
+@pytest.mark.parametrize("values", [(1.0, 2.0, 1.5), (1.0, 2.0, 2.99), (1.0, 1.1, 1.5), (1.0, 1.0, 2.0), (1.0, 2.0, 2.0)])
 def test_no_order_is_read_from_what_does_not_converge(values):
     row = IndicatorError("1", values, None)
     assert row.order is None
