@@ -93,17 +93,18 @@ def traffic_indicators(result: Result) -> dict[str, Indicator]:
 def charging_indicators(result: Result) -> dict[str, Indicator]:
     """Return energy and peak of charging, and the trips that batteries did not allow."""
     names = [name for name in ("traffic.charging_power", "fleet.charging_power") if name in result.ports]
+    powers = [power for name in names if len(power := result.total(name))]
     if not names:
         return {}
-    power = sum((result.total(name) for name in names[1:]), start=result.total(names[0]))
+    power = sum(powers[1:], start=powers[0]) if powers else pd.Series([0.0])
     kwh = sum(float(result.integral(name).sum()) for name in names) / _J_PER_KWH
     found = {
         "charging energy": Indicator(kwh, "kWh", None, "drawn from the grid"),
         "charging peak": Indicator(float(power.max()) / 1000, "kW", "lower", "highest mean over an exchange step"),
     }
     if "fleet.failed_trips" in result.ports:
-        failed = float(result.total("fleet.failed_trips").iloc[-1])
-        found["failed trips"] = Indicator(failed, "vehicles", "lower", "electric trips not made for lack of charge")
+        failed = float(result.series("fleet.failed_trips", ["no charge", "ran empty"]).iloc[-1].sum())
+        found["failed trips"] = Indicator(failed, "vehicles", "lower", "electric trips that lacked charge")
     return found
 
 

@@ -1,9 +1,10 @@
-"""What do 30 km/h and a closed cell do to Bologna's morning peak? One JSON line, beside the published evidence.
+"""What do 30 km/h and a cell without through traffic do to Bologna's morning peak? One JSON line.
 
-``python tests/benchmarks/bologna_policies.py [joined|acosta] [hours] [seeds]`` simulates the traffic of the scenario of
-that name in ../shared/data/bologna.
+``python tests/benchmarks/bologna_policies.py [joined|acosta] [hours] [seeds] [blocks]`` simulates the traffic of the
+scenario of that name in ../shared/data/bologna, the cell being a superblock of so many blocks. Medians over seeds.
 """
 
+import dataclasses
 import json
 import statistics
 import sys
@@ -12,47 +13,37 @@ from pathlib import Path
 
 from cosim import Clock, Scenario
 from cosim.adapters.traffic import Traffic
-from cosim.scenarios.measures import Measures, always
-from cosim.scenarios.policies.cells import find_cells
-from cosim.scenarios.streets import drivable, read_net
+from cosim.scenarios import bologna
+from cosim.scenarios.policies import SpeedLimit, Superblocks
+from cosim.scenarios.streets import read_net
 
 DATA = Path(__file__).parents[3] / "shared" / "data" / "bologna"
-BLOCKS = 4
-"""Blocks of the cell that is closed to through traffic."""
 
 
-def run(name, measures, hours, seed, out):
-    """Return the result of one run of the traffic."""
-    traffic = Traffic(DATA / name / "run.sumocfg", seed=seed, permission_classes=measures.permission_classes)
-    scenario = Scenario(Clock("2025-01-15T08:00", hours=hours, step_s=60, zone="Europe/Rome"), traffic=traffic)
-    measures.apply(scenario)
+def run(city, hours, out):
+    """Return the result of one run of a city's traffic."""
+    traffic = Traffic(
+        city.sumocfg, seed=city.seed, extra_options=city.traffic_options,
+        permission_classes=city.measures.permission_classes,
+    )  # fmt: skip
+    scenario = Scenario(Clock("2025-01-15T08:00", hours=hours, step_s=60, zone=city.zone), traffic=traffic)
+    city.measures.apply(scenario)
     return scenario.run(out)
 
 
-def measures_of(name):
-    """Return the measures by name, and the cell that is closed."""
-    net = read_net(DATA / name / f"{name}_buslanes.net.xml")
-    limits = {e.getID(): e.getSpeed() for e in drivable(net)}
-    slow = {edge: always(30 / 3.6) for edge, now in limits.items() if 30 / 3.6 + 0.05 < now <= 50 / 3.6 + 0.05}
-    cell = find_cells(net, blocks_per_cell=BLOCKS, cells=1)[0]
-    closed = {f"{edge}|{kind}": always(0.0) for edge in cell.interior for kind in ("passenger", "ignoring")}
-    cases = {
-        "base": Measures(),
-        "30 km/h": Measures().tell("traffic.speed_limit", slow),
-        "closed cell": Measures(permission_classes=("passenger", "ignoring")).tell("traffic.permission", closed),
-    }
-    return cases, cell
-
-
-def main(name="joined", hours=1.0, seeds=1):
+def main(name="joined", hours=1.0, seeds=1, blocks=3):
     """Print speed, CO2 and where the traffic of the cell went."""
-    cases, cell = measures_of(name)
+    superblock = Superblocks(cells=1, blocks_per_cell=blocks)
+    [cell] = superblock.find(read_net(DATA / name / f"{name}_buslanes.net.xml"))
+    base = bologna.build(sumocfg=DATA / name / "run.sumocfg", hours=hours, buildings=20, chargers=0).model
+    cities = {"base": base, "30 km/h": SpeedLimit(30).change_city(base), "closed cell": superblock.change_city(base)}
     rows = {}
     with tempfile.TemporaryDirectory() as folder:
-        for case, measures in cases.items():
+        for case, city in cities.items():
             found = []
             for seed in range(seeds):
-                result = run(name, measures, hours, seed, Path(folder) / f"{case.split()[0]} {seed}")
+                out = Path(folder) / f"{case.split()[0]} {seed}"
+                result = run(dataclasses.replace(city, seed=seed), hours, out)
                 km = result.integral("traffic.travel") / 1000
                 seconds = float(result.integral("traffic.vehicles").sum())
                 found.append(
@@ -73,5 +64,5 @@ def main(name="joined", hours=1.0, seeds=1):
 
 if __name__ == "__main__":
     given = sys.argv[1:]
-    kinds = (str, float, int)
+    kinds = (str, float, int, int)
     print(json.dumps(main(*(kind(text) for kind, text in zip(kinds, given)))))
