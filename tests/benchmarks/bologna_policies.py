@@ -15,6 +15,7 @@ from cosim import Clock, Scenario
 from cosim.adapters.traffic import Traffic
 from cosim.scenarios import bologna
 from cosim.scenarios.policies import SpeedLimit, Superblocks
+from cosim.scenarios.policies.cells import find_cells
 from cosim.scenarios.streets import read_net
 
 DATA = Path(__file__).parents[3] / "shared" / "data" / "bologna"
@@ -31,35 +32,47 @@ def run(city, hours, out):
     return scenario.run(out)
 
 
-def main(name="joined", hours=1.0, seeds=1, blocks=3):
-    """Print speed, CO2 and where the traffic of the cell went."""
-    superblock = Superblocks(cells=1, blocks_per_cell=blocks)
-    [cell] = superblock.find(read_net(DATA / name / f"{name}_buslanes.net.xml"))
+def least_travelled(name, blocks, result):
+    """Return the superblock of so many blocks on whose streets the least is driven, of up to ten."""
+    travelled = result.integral("traffic.travel")
+    cells = find_cells(read_net(DATA / name / f"{name}_buslanes.net.xml"), blocks_per_cell=blocks, cells=10)
+    return min(cells, key=lambda cell: float(travelled[list(cell.interior)].sum()))
+
+
+def row(result, cell):
+    """Return speed, CO2 and where the traffic of the cell went."""
+    km = result.integral("traffic.travel") / 1000
+    seconds = float(result.integral("traffic.vehicles").sum())
+    counts = ("arrived", "cancelled", "teleports")
+    return {
+        "speed_kmh": float(km.sum()) / seconds * 3600,
+        "co2_g_per_km": 1000 * float(result.integral("traffic.co2").sum()) / float(km.sum()),
+        "vehicle_km": float(km.sum()),
+        "inside_km": float(km[list(cell.interior)].sum()),
+        "border_km": float(km[list(cell.border)].sum()),
+        **{count: float(result.total(f"traffic.{count}").iloc[-1]) for count in counts},
+    }
+
+
+def main(name="joined", hours=1.0, seeds=1, blocks=4):
+    """Return medians over seeds by case."""
     base = bologna.build(sumocfg=DATA / name / "run.sumocfg", hours=hours, buildings=20, chargers=0).model
-    cities = {"base": base, "30 km/h": SpeedLimit(30).change_city(base), "closed cell": superblock.change_city(base)}
-    rows = {}
     with tempfile.TemporaryDirectory() as folder:
-        for case, city in cities.items():
-            found = []
-            for seed in range(seeds):
-                out = Path(folder) / f"{case.split()[0]} {seed}"
-                result = run(dataclasses.replace(city, seed=seed), hours, out)
-                km = result.integral("traffic.travel") / 1000
-                seconds = float(result.integral("traffic.vehicles").sum())
-                found.append(
-                    {
-                        "speed_kmh": float(km.sum()) / seconds * 3600,
-                        "co2_kg": float(result.integral("traffic.co2").sum()),
-                        "vehicle_km": float(km.sum()),
-                        "inside_km": float(km[list(cell.interior)].sum()),
-                        "border_km": float(km[list(cell.border)].sum()),
-                        "arrived": float(result.total("traffic.arrived").iloc[-1]),
-                        "cancelled": float(result.total("traffic.cancelled").iloc[-1]),
-                        "teleports": float(result.total("traffic.teleports").iloc[-1]),
-                    }
-                )
-            rows[case] = {key: round(statistics.median(row[key] for row in found), 1) for key in found[0]}
-    return {"scenario": name, "hours": hours, "seeds": seeds, "edges_inside": len(cell.interior), **rows}
+        seeded = [dataclasses.replace(base, seed=seed) for seed in range(seeds)]
+        first = [run(city, hours, Path(folder) / f"base {city.seed}") for city in seeded]
+        cell = least_travelled(name, blocks, first[0])
+        outline = tuple((float(x), float(y)) for x, y in cell.area.exterior.coords)
+        plans = {"30 km/h": SpeedLimit(30), "superblock": Superblocks(polygons=(outline,))}
+        found = {"base": [row(result, cell) for result in first]}
+        for case, policy in plans.items():
+            city = policy.change_city(base)
+            found[case] = [
+                row(run(dataclasses.replace(city, seed=seed), hours, Path(folder) / f"{case[:2]} {seed}"), cell)
+                for seed in range(seeds)
+            ]
+    medians = {case: {key: round(statistics.median(r[key] for r in rows), 1) for key in rows[0]}
+               for case, rows in found.items()}  # fmt: skip
+    return {"scenario": name, "hours": hours, "seeds": seeds, "edges_inside": len(cell.interior), **medians}
 
 
 if __name__ == "__main__":

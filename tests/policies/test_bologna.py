@@ -21,13 +21,13 @@ def test_thirty_and_a_closed_cell_in_acosta():
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     found = module.main("acosta", hours=0.5, seeds=1, blocks=4)
-    base, slow, closed = found["base"], found["30 km/h"], found["closed cell"]
+    base, slow, closed = found["base"], found["30 km/h"], found["superblock"]
     assert 0.6 < slow["speed_kmh"] / base["speed_kmh"] < 1
     # Barcelona's Sant Antoni lost 82 % of the traffic inside.
     assert closed["inside_km"] < 0.7 * base["inside_km"]
     # Neighbouring streets of Barcelona's superblocks carry up to 17 % more.
     assert 1.0 < closed["border_km"] / base["border_km"] < 1.4
-    assert 0.95 < closed["co2_kg"] / base["co2_kg"] < 1.15
+    assert 0.95 < closed["co2_g_per_km"] / base["co2_g_per_km"] < 1.15
 
 
 @needs_data
