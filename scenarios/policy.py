@@ -104,6 +104,10 @@ def takes_policies(build: Callable[..., Scenario]) -> Callable[..., Scenario]:
     CosimError
         When it is called with something that is no policy, with two of a kind or two that exclude each other, or with
         a policy that needs a parameter which the scenario does not have.
+
+    Notes
+    -----
+    Any object with `change_city` and `change_scenario` will do; `change_parameters` and `excludes` are optional.
     """
 
     @functools.wraps(build)
@@ -113,7 +117,7 @@ def takes_policies(build: Callable[..., Scenario]) -> Callable[..., Scenario]:
         known = inspect.signature(build).parameters
         changed: dict[str, Any] = {}
         for policy in policies:
-            for name, value in policy.change_parameters().items():
+            for name, value in getattr(policy, "change_parameters", dict)().items():
                 if name not in known:
                     place = build.__module__.rpartition(".")[2]
                     raise CosimError(f"{policy} changes {name}, which {place} does not have: leave it out there")
@@ -130,12 +134,12 @@ def takes_policies(build: Callable[..., Scenario]) -> Callable[..., Scenario]:
 
 def _check(policies: Sequence[Any]) -> None:
     for policy in policies:
-        if not isinstance(policy, Policy):
-            raise CosimError(f"{policy!r} is no policy: pass instances of cosim.scenarios.policy.Policy")
+        if not (hasattr(policy, "change_city") and hasattr(policy, "change_scenario")):
+            raise CosimError(f"{policy!r} is no policy: it has no change_city and change_scenario; subclass Policy")
     names = [type(policy).__name__ for policy in policies]
     for number, policy in enumerate(policies):
         others = {*names[:number], *names[number + 1 :]}
         if names[number] in others:
             raise CosimError(f"{names[number]} is given twice: give it once, with what is meant")
-        if clash := sorted(others & policy.excludes):
+        if clash := sorted(others & getattr(policy, "excludes", frozenset())):
             raise CosimError(f"{names[number]} and {clash[0]} decide the same: keep one of them")

@@ -145,6 +145,17 @@ def test_own_policy_changes_the_coupled_scenario():
     assert scenario.rule("grid.voltage") is None
 
 
+def test_any_object_with_both_hooks_is_a_policy():
+    class Twice:
+        def change_city(self, city):
+            return city
+
+        def change_scenario(self, scenario, city):
+            scenario.name = "twice"
+
+    assert eixample.build(blocks=(2, 2), hours=1, policies=[Twice()]).name == "twice"
+
+
 def test_policies_leave_what_they_do_not_touch():
     base = eixample.build(blocks=(2, 2), hours=1).model
     plan = eixample.build(blocks=(2, 2), hours=1, policies=[RooftopPv(0.5), SpeedLimit(30)]).model
