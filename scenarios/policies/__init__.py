@@ -2,6 +2,7 @@
 
 from cosim.scenarios.policy import Policy
 
+from .buses import BusElectrification
 from .carbon import GridCarbon, TailpipeOnly
 from .energy import (
     Charging,
@@ -32,7 +33,7 @@ from .planning import Densification, GreenRoofs, GridReinforcement, PublicCharge
 LIBRARY: dict[str, tuple[type[Policy], ...]] = {
     "Mobility": (
         Superblocks, SpeedLimit, LowEmissionZone, CordonPrice, DistancePrice, ParkingPrice, ModeShift, SignalRetiming,
-        EvShare,
+        EvShare, BusElectrification,
     ),
     "Energy": (
         HeatPumps, Retrofit, RooftopPv, HomeBatteries, CommunityBatteries, DynamicTariff, DemandResponse, Charging,
@@ -44,9 +45,9 @@ LIBRARY: dict[str, tuple[type[Policy], ...]] = {
 """The policies by sector."""
 
 __all__ = [
-    "LIBRARY", "Charging", "ChargingCaps", "CommunityBatteries", "CordonPrice", "DemandResponse", "Densification",
-    "DistancePrice", "DynamicTariff", "EvShare", "GreenRoofs", "GridCaps", "GridCarbon", "GridReinforcement",
-    "HeatPumps", "HomeBatteries", "LowEmissionZone", "ModeShift", "ParkingPrice", "Policy", "PublicChargers",
-    "Retrofit", "RooftopPv", "Shading", "SignalRetiming", "SpeedLimit", "Superblocks", "TailpipeOnly",
-    "VehicleToGrid", "next_charger",
+    "LIBRARY", "BusElectrification", "Charging", "ChargingCaps", "CommunityBatteries", "CordonPrice",
+    "DemandResponse", "Densification", "DistancePrice", "DynamicTariff", "EvShare", "GreenRoofs", "GridCaps",
+    "GridCarbon", "GridReinforcement", "HeatPumps", "HomeBatteries", "LowEmissionZone", "ModeShift",
+    "ParkingPrice", "Policy", "PublicChargers", "Retrofit", "RooftopPv", "Shading", "SignalRetiming",
+    "SpeedLimit", "Superblocks", "TailpipeOnly", "VehicleToGrid", "next_charger",
 ]  # fmt: skip

@@ -53,7 +53,7 @@ def retype(city: City, choose: Choice, variants: Mapping[str, Mapping[str, str]]
     """
     configuration = read_configuration(city.sumocfg, city.traffic_options)
     files = {path: root_of(path) for path in (*configuration.additionals, *configuration.routes)}
-    types = _types(files)
+    types = types_of(files)
     routes = {route.get("id"): route for root in files.values() for route in root.iter("route") if route.get("id")}
     counts = dict.fromkeys(variants, 0)
     for root in files.values():
@@ -81,7 +81,7 @@ def retype(city: City, choose: Choice, variants: Mapping[str, Mapping[str, str]]
     return replace(city, sumocfg=target, traffic_options=()), counts
 
 
-def _types(files: Mapping[Path, Element]) -> dict[str, tuple[str, str]]:
+def types_of(files: Mapping[Path, Element]) -> dict[str, tuple[str, str]]:
     """Return emission class and vehicle class of every type; a distribution has what its members have in common."""
     found: dict[str, tuple[str, str]] = {}
     for root in files.values():

@@ -35,6 +35,7 @@ BAD = {
     "ModeShift": {"share": float("nan")},
     "SignalRetiming": {"method": "guess"},
     "EvShare": {"share": 2},
+    "BusElectrification": {"opportunity": "perhaps"},
     "HeatPumps": {"share": -0.1},
     "Retrofit": {"level": 4},
     "RooftopPv": {"share": "many"},
