@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -67,9 +68,11 @@ def retype(city: City, choose: Choice, variants: Mapping[str, Mapping[str, str]]
                 counts[chosen] += 1
                 vehicle.set("type", f"{kind}_{chosen}")
     folder = _new_folder(city.workspace.path)
-    options = dict(configuration.options)
+    # Named by where they are from the new folder: a build of the same city elsewhere writes the same configuration.
+    options = {**configuration.options, "net-file": os.path.relpath(configuration.net, folder)}
     for name, paths in (("additional-files", configuration.additionals), ("route-files", configuration.routes)):
-        options[name] = ",".join(str(_written(files[path], path, folder, variants)) for path in paths)
+        written = [_written(files[path], path, folder / f"{name}-{k}", variants) for k, path in enumerate(paths)]
+        options[name] = ",".join(os.path.relpath(path, folder) for path in written)
     if not any(root.find(".//vType") is not None for root in files.values()):
         raise CosimError(f"{city.sumocfg} defines no vehicle types: give its vehicles types")
     root = Element("configuration")
@@ -124,6 +127,7 @@ def _written(root: Element, path: Path, folder: Path, variants: Mapping[str, Map
                 root.insert(position + 1, _variant(element, name, attributes))
         if "href" in element.attrib:
             element.set("href", str(absolute(element.attrib["href"], path.parent)))
+    folder.mkdir()
     target = folder / re.sub("[.]gz$", "", path.name)
     ElementTree(root).write(target, encoding="utf-8", xml_declaration=True)
     return target

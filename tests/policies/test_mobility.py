@@ -3,6 +3,7 @@
 import pytest
 
 from cosim import CosimError
+from cosim.scenarios import eixample
 from cosim.scenarios.policies import (
     CordonPrice,
     DistancePrice,
@@ -174,3 +175,14 @@ def test_stricter_of_two_limits_holds():
     [cell] = Superblocks().find(net_of(quarter()))
     assert {limits[edge][0][1] for edge in cell.interior} == {10 / 3.6}
     assert {limits[edge][0][1] for edge in cell.border} == {30 / 3.6}
+
+
+def test_same_city_elsewhere_gets_the_same_files_so_that_a_run_can_be_resumed():
+    cities = [
+        Superblocks().change_city(eixample.build(blocks=(4, 4), hours=1, begin_hour=8).model) for _ in range(2)
+    ]
+    one, other = (city.sumocfg.parent for city in cities)
+    files = sorted(path.relative_to(one) for path in one.rglob("*.*") if path.is_file())
+    assert len(files) >= 3
+    for path in files:
+        assert (one / path).read_bytes() == (other / path).read_bytes(), path
