@@ -114,24 +114,28 @@ class ElectricTrips:
         self.state = np.full(len(trips), float(WAITING))
         self.energy_j = np.zeros(len(trips))
 
-    def hold(self, may_depart: Vector, begin_s: float, end_s: float) -> bool:
-        """Keep trips that may not depart from doing so between two times; tell whether there are any."""
+    def hold(self, may_depart: Vector, begin_s: float, end_s: float, removed: set[str]) -> bool:
+        """Keep trips that may not depart from doing so between two times; tell whether there are any.
+
+        What somebody else has removed already is left alone.
+        """
         now = (self.state == WAITING) & (may_depart == 0) & (self._departs_s >= begin_s) & (self._departs_s < end_s)
         self._held = {self._trips[row] for row in np.flatnonzero(now)}
         if self._held:
-            self._remove(set(self._api.vehicle.getLoadedIDList()))
+            self._remove(set(self._api.vehicle.getLoadedIDList()) - removed)
         return bool(self._held)
 
-    def second(self) -> None:
-        """Remove the held trips that SUMO has read in its last step."""
-        if self._held:
-            self._remove(set(self._api.simulation.getLoadedIDList()))
+    def second(self) -> set[str]:
+        """Remove the held trips that SUMO has read in its last step, and return them."""
+        return self._remove(set(self._api.simulation.getLoadedIDList())) if self._held else set()
 
-    def _remove(self, loaded: set[str]) -> None:
-        for trip in sorted(self._held & loaded):
+    def _remove(self, loaded: set[str]) -> set[str]:
+        removed = self._held & loaded
+        for trip in sorted(removed):
             self._api.vehicle.remove(trip)
             self._held.discard(trip)
             self.state[self._row[trip]] = REMOVED
+        return removed
 
     def look(self, departed: Iterable[str], now_s: float) -> None:
         """Take over what SUMO knows at a time.

@@ -78,6 +78,8 @@ class Controls:
         self._repeated: set[str] = set()
         self._weighed = False
         self.cancelled: set[str] = set()
+        self.removed: set[str] = set()
+        """Trips that were taken away, those that were cancelled among them."""
         self.barred = False
         """Whether any way has been closed to anyone yet."""
 
@@ -123,10 +125,10 @@ class Controls:
     def second(self, loaded: Iterable[str], departed: Iterable[str]) -> None:
         """Treat the vehicles that SUMO has read or inserted in its last step."""
         for v in loaded:
-            if self._is_wanted(v):
+            if v not in self.removed and self._is_wanted(v):
                 self._turn_away(v)
-        for v in departed:
-            if self._is_wanted(v):  # a vehicle of a flow is not read before it departs
+        for v in departed:  # who departs in the second in which it is read may have been removed
+            if v not in self.removed and self._is_wanted(v):  # a vehicle of a flow is not read before it departs
                 self._repeat(v)
                 self._turn_away(v)
                 if self._toll_s and not self._is_timetabled(v):
@@ -206,8 +208,12 @@ class Controls:
         """Decide whether a trip takes place at the present demand; remove it if not."""
         if self._demand >= 1.0 or self._chance(v) < self._demand or self._is_timetabled(v):
             return True
-        self._api.vehicle.remove(v)
+        self._remove(v)
         return False
+
+    def _remove(self, v: str) -> None:
+        self.removed.add(v)
+        self._api.vehicle.remove(v)
 
     def _repeat(self, v: str) -> None:
         """Let as many vehicles of the same kind and route follow as the demand asks for."""
@@ -231,7 +237,7 @@ class Controls:
         number = self._meets(v) or (0 if valid(v) else 2)
         if number and number <= 2 and not self._has_departed(v):
             self.cancelled.add(v)
-            self._api.vehicle.remove(v)
+            self._remove(v)
         elif number:
             with suppress(*self._failures):
                 self._api.vehicle.setRoute(v, self._way(v)[: number - 1])

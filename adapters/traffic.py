@@ -317,7 +317,9 @@ class Traffic(Adapter):
             speed_limit=self.speed_limit, closed=self.closed, permission=self.permission, toll=self.toll,
             signal_program=self.signal_program, demand_factor=self.demand_factor,
         )  # fmt: skip
-        self._holding = bool(self._departs_s) and self._trips.hold(self.may_depart.value, self._time_s, until_s)
+        self._holding = bool(self._departs_s) and self._trips.hold(
+            self.may_depart.value, self._time_s, until_s, self._controls.removed
+        )
 
     def _simulate(self, session: Session, until_s: float) -> list[str]:
         """Step to a time, second by second only where somebody has to be looked at; return who departed."""
@@ -333,10 +335,10 @@ class Traffic(Adapter):
             departed += now
             if charging:
                 self._charging.second()
-            if self._holding:
-                self._trips.second()
+            held = self._trips.second() if self._holding else set()
             if self._controls.every_second:
-                self._controls.second(api.simulation.getLoadedIDList(), now)
+                self._controls.second([v for v in api.simulation.getLoadedIDList() if v not in held],
+                                      [v for v in now if v not in held])  # fmt: skip
         return departed
 
     def _count_cancelled(self, session: Session, departed: Iterable[str]) -> None:

@@ -36,6 +36,10 @@ Settings = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="NAME=VALUE", help="A parameter of build(); may be given several times."),
 ]
+Policies = Annotated[
+    list[str] | None,
+    typer.Option("--policy", metavar="NAME:PARAMETER=VALUE,…", help="A policy; may be given several times, in order."),
+]
 Seed = Annotated[int, typer.Option("--seed", help="Seed of every draw.")]
 Report = Annotated[bool, typer.Option("--report/--no-report", help="Write report.html into the folder.")]
 Timeout = Annotated[float | None, typer.Option("--timeout", help="Longest step of a worker process. [s]")]
@@ -84,6 +88,7 @@ def interruptible() -> Iterator[None]:
 def run_command(
     target: Target,
     settings: Settings = None,
+    policies: Policies = None,
     seed: Seed = 0,
     out: Annotated[Path | None, typer.Option("--out", help="Folder of the result.")] = None,
     parameters: Annotated[bool, typer.Option("--parameters", help="List the parameters and stop.")] = False,
@@ -111,8 +116,9 @@ def run_command(
             console.print(_parameter_table(builder))
             return
         with console.status(f"building {target}"):
-            scenario = builder(settings or [], seed=seed)
-            others = [builder(settings or [], seed=seed + k) for k in range(1, seeds)] if coupling else []
+            scenario, *others = (
+                builder(settings or [], policies or [], seed=seed + k) for k in range(seeds if coupling else 1)
+            )
         if coupling:
             from .tables import coupling_table
 
@@ -141,7 +147,9 @@ def resume_command(
         builder, folder = about["builder"], folder.resolve()
         # Settings may name files by where they are from the folder in which the run was started.
         with console.status(f"building {builder['target']}"), contextlib.chdir(builder["folder"]):
-            scenario = load_builder(builder["target"])(builder["settings"], seed=about["seed"])
+            scenario = load_builder(builder["target"])(
+                builder["settings"], builder.get("policies", []), seed=about["seed"]
+            )
         _show_result(console, scenario.resume(folder, progress=True, timeout_s=timeout), report=report)
 
 
@@ -149,6 +157,7 @@ def resume_command(
 def show_command(
     target: Target,
     settings: Settings = None,
+    policies: Policies = None,
     seed: Seed = 0,
     times: Annotated[Path | None, typer.Option("--times", help="A run's folder, for wall times on the path.")] = None,
     debug: Debug = False,
@@ -160,18 +169,19 @@ def show_command(
 
     with one_line(debug):
         wall_s = None if times is None else Result.open(times).provenance["wall_s"]
-        for part in describe(load_builder(target)(settings or [], seed=seed), wall_s):
+        for part in describe(load_builder(target)(settings or [], policies or [], seed=seed), wall_s):
             Console().print(part)
 
 
 @app.command("list")
 def list_command(debug: Debug = False) -> None:
-    """List the installed scenarios and adapters."""
+    """List the installed scenarios, policies and adapters."""
+    from . import plugins
     from .integrator import plugin_table
 
     with one_line(debug):
-        for kind in ("scenario", "adapter"):
-            Console().print(plugin_table(kind))
+        for group in (plugins.SCENARIOS, plugins.POLICIES, plugins.ADAPTERS):
+            Console().print(plugin_table(group))
 
 
 @app.command("compare")

@@ -123,12 +123,12 @@ def verdict_table(name: str, verdicts: Sequence[Verdict]) -> Table:
     return table
 
 
-def plugin_table(kind: str) -> Table:
-    """Return the installed scenarios or adapters; those that do not load with the reason."""
-    from .plugins import installed
+def plugin_table(group: str) -> Table:
+    """Return what is installed in an entry point group; what does not load with the reason."""
+    from .plugins import KINDS, installed
 
-    table = Table(kind, "what it is", "from")
-    for plugin in installed(f"cosim.{kind}s"):
+    table = Table(KINDS[group], "what it is", "from")
+    for plugin in installed(group):
         about = f"[red]does not load:[/] {escape(plugin.problem)}" if plugin.problem else escape(plugin.about)
         table.add_row(escape(plugin.name), about, escape(plugin.package))
     return table

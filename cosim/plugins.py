@@ -1,7 +1,7 @@
-"""Which scenarios and adapters are installed, by whom, and what do their names stand for?
+"""Which scenarios, adapters and policies are installed, by whom, and what do their names stand for?
 
-Packages register them in the entry point groups ``cosim.scenarios`` and ``cosim.adapters``. A plug-in that does not
-load is named with its reason and disturbs nobody else.
+Packages register them in the entry point groups ``cosim.scenarios``, ``cosim.adapters`` and ``cosim.policies``. A
+plug-in that does not load is named with its reason and disturbs nobody else.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from typing import Any
 
 from cosim.core.errors import CosimError
 
-SCENARIOS, ADAPTERS = "cosim.scenarios", "cosim.adapters"
+SCENARIOS, ADAPTERS, POLICIES = "cosim.scenarios", "cosim.adapters", "cosim.policies"
+KINDS = {SCENARIOS: "scenario", ADAPTERS: "adapter", POLICIES: "policy"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,7 @@ def load(group: str, name: str, *, otherwise: str) -> Any:
     CosimError
         If nothing is registered by this name, or by two packages, or it does not load.
     """
-    kind = group.rpartition(".")[2].removesuffix("s")
+    kind = KINDS[group]
     points = [point for point in entry_points(group=group) if point.name == name]
     if not points:
         known = ", ".join(sorted(point.name for point in entry_points(group=group)))

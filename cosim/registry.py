@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from .scenario import Scenario
 
 _REQUIRED = "(required)"
+_NEXT_SETTING = re.compile(r",(?=\s*\w+\s*=)")
 
 
 def load_builder(target: str) -> Builder:
@@ -70,6 +71,20 @@ def load_file(path: Path) -> ModuleType:
     return module
 
 
+def load_policy(text: str) -> Any:
+    """Return the policy that a text names, as in ``"EvShare:share=0.4"``; several parameters stand behind commas.
+
+    Raises
+    ------
+    CosimError
+        If there is no such policy or parameter, or a value is not of its type or out of range.
+    """
+    name, _, given = text.partition(":")
+    policy = plugins.load(plugins.POLICIES, name, otherwise="build the scenario in Python")
+    settings = _NEXT_SETTING.split(given) if given else []
+    return policy(**Parameters(name, policy, option=f"--policy {name}:").values(settings))
+
+
 class Parameters:
     """What a function or class can be called with, and the values that text gives them.
 
@@ -81,12 +96,17 @@ class Parameters:
         The function or class.
     own
         Parameters that are not set by text.
+    option
+        What stands before a setting, for messages.
     """
 
-    def __init__(self, name: str, function: Callable[..., Any], own: Sequence[str] = ()) -> None:
-        self.name, self._function, self._own = name, function, own
+    def __init__(
+        self, name: str, function: Callable[..., Any], own: Sequence[str] = (), option: str = "--set "
+    ) -> None:
+        self.name, self._function, self._own, self._option = name, function, own, option
         self.signature = inspect.signature(function)
-        annotated = function.__init__ if inspect.isclass(function) else function
+        is_model = inspect.isclass(function) and issubclass(function, pydantic.BaseModel)
+        annotated = function.__init__ if inspect.isclass(function) and not is_model else function
         self._hints = _hints(annotated)
         self._rules = _hints(annotated, include_extras=True)
 
@@ -117,7 +137,7 @@ class Parameters:
         for setting in settings:
             name, equals, text = setting.partition("=")
             if not equals:
-                problems.append(f"--set {setting}: write NAME=VALUE")
+                problems.append(f"{self._option}{setting}: write NAME=VALUE")
             elif name not in known:
                 problems.append(f"{self.name} has no parameter {name!r}: there are {', '.join(known) or 'none'}")
             else:
@@ -130,7 +150,7 @@ class Parameters:
                     problems.append(f"{name} is a {known[name]}, which no text can give: build it in a function")
         for name, _, default, _ in self.rows():
             if default == _REQUIRED and name not in values and not problems:
-                problems.append(f"{self.name} needs {name}: pass --set {name}=…")
+                problems.append(f"{self.name} needs {name}: pass {self._option}{name}=…")
         if problems:
             raise ScenarioError(problems)
         return values
@@ -155,13 +175,15 @@ class Builder:
         """Return name, type, default and meaning of every parameter that can be set."""
         return self._parameters.rows()
 
-    def __call__(self, settings: Sequence[str], *, seed: int = 0) -> Scenario:
+    def __call__(self, settings: Sequence[str], policies: Sequence[str] = (), *, seed: int = 0) -> Scenario:
         """Build the scenario.
 
         Parameters
         ----------
         settings
             ``name=value`` each.
+        policies
+            Policies as `load_policy` reads them.
         seed
             Seed of every draw.
 
@@ -173,6 +195,10 @@ class Builder:
         values = self._parameters.values(settings)
         if "seed" in self._parameters.signature.parameters:
             values["seed"] = seed
+        if policies:
+            if "policies" not in self._parameters.signature.parameters:
+                raise CosimError(f"build() of {self.name} takes no policies: leave --policy out")
+            values["policies"] = [load_policy(text) for text in policies]
         from .scenario import Scenario
 
         scenario = self._build(**values)
@@ -181,7 +207,9 @@ class Builder:
         if scenario.name == "scenario":
             scenario.name = self.name
         scenario.seed = seed
-        scenario.builder = {"target": self._target, "settings": list(settings), "folder": str(Path.cwd())}
+        scenario.builder = {
+            "target": self._target, "settings": list(settings), "policies": list(policies), "folder": str(Path.cwd()),
+        }  # fmt: skip
         scenario.parameters = json.loads(json.dumps(scenario.parameters | values, default=str))
         return scenario
 

@@ -19,9 +19,10 @@ from cosim.adapters.sumo_files import read_configuration
 from cosim.adapters.weather import load
 
 from .chargers import place_chargers, write_chargers
-from .city import City, Policy, Workspace, couple, electrify, settle, shares_by_year
+from .city import City, Workspace, couple, electrify, settle, shares_by_year
 from .mobility import STRATEGIES, transformers
 from .mobility_routes import routes_fleet
+from .policy import Policy, takes_policies
 from .streets import read_net, sites_along
 
 ZONE = "Europe/Rome"
@@ -41,6 +42,7 @@ DESIGN_OUTDOOR = -5.0
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
+@takes_policies
 def build(
     *,
     sumocfg: Path,
@@ -121,6 +123,8 @@ def build(
     elif chargers:
         added = write_chargers(stations, place / "chargers.add.xml")
         options = ("--additional-files", ",".join(str(path) for path in (*sumo.additionals, added)))
-    city = City("bologna", "IT", ZONE, sumocfg, sites, stock, stations, grid, load(weather), workspace)
-    return couple(city, clock, seed=seed, policies=policies, grid_step_s=grid_step_s, traffic_seed=seed,
-                  traffic_options=options, fleet=plan, strategy=STRATEGIES[charging]())  # fmt: skip
+    city = City(
+        "bologna", "IT", ZONE, sumocfg, sites, stock, stations, grid, load(weather), workspace, seed, options, plan,
+        STRATEGIES[charging](),
+    )  # fmt: skip
+    return couple(city, clock, policies=policies, grid_step_s=grid_step_s)

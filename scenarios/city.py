@@ -8,9 +8,9 @@ import shutil
 import tempfile
 import weakref
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 from xml.sax.saxutils import quoteattr
 
 import numpy as np
@@ -28,9 +28,12 @@ from cosim.core.mappings import link
 from cosim.core.random import uniform
 from cosim.core.weather import WeatherYear
 
+from .carbon import Carbon
 from .grid_synthesis import ServicePoint, SynthesizedGrid, synthesize_grid
 from .indicators import city_indicators
+from .measures import Measures
 from .mobility import connect_fleet
+from .policy import Policy
 from .stock import Stock, make_stock, tabula_types
 from .streets import Net, street_graph
 
@@ -44,18 +47,6 @@ class Workspace:
     def __init__(self, name: str) -> None:
         self.path = Path(tempfile.mkdtemp(prefix=f"cosim-{name}-"))
         weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
-
-
-class Policy(Protocol):
-    """A named, typed change to a city before it is coupled, or to the scenario after."""
-
-    def change_city(self, city: City) -> City:
-        """Return the city as the policy leaves it."""
-        ...
-
-    def change_scenario(self, scenario: Scenario, city: City) -> None:
-        """Change the coupled scenario in place."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -80,6 +71,17 @@ class City:
         Its weather year.
     workspace
         Where the files made for it live, as long as the city does.
+    seed
+        Seed of every draw.
+    traffic_options
+        Options of SUMO that win over the configuration.
+    fleet, strategy
+        Electric cars that make trips of the traffic and charge at the city's chargers, and with what power they charge;
+        plainly by default.
+    measures
+        What policies tell the simulators.
+    carbon
+        What a kilowatt-hour and a kilogram of fuel emit.
     """
 
     name: str
@@ -92,6 +94,12 @@ class City:
     grid: SynthesizedGrid
     weather: WeatherYear
     workspace: Workspace
+    seed: int = 0
+    traffic_options: tuple[str, ...] = ()
+    fleet: FleetPlan | None = None
+    strategy: Strategy | None = None
+    measures: Measures = field(default_factory=Measures)
+    carbon: Carbon = field(default_factory=Carbon)
 
     @property
     def edge_of(self) -> dict[str, str]:
@@ -165,13 +173,8 @@ def couple(
     city: City,
     clock: Clock,
     *,
-    seed: int,
     policies: Iterable[Policy] = (),
     grid_step_s: float | None = None,
-    traffic_seed: int | None = None,
-    traffic_options: Sequence[str] = (),
-    fleet: FleetPlan | None = None,
-    strategy: Strategy | None = None,
 ) -> Scenario:
     """Couple a city's sectors: weather → buildings → grid ← charging ← traffic.
 
@@ -185,20 +188,10 @@ def couple(
         The city.
     clock
         Start, exchange step and end.
-    seed
-        Seed of the buildings' households.
     policies
         Applied in order.
     grid_step_s
         Step of the grid; the exchange step by default. [s]
-    traffic_seed
-        Seed of SUMO; by default the configuration's own.
-    traffic_options
-        Options of SUMO that win over the configuration.
-    fleet
-        Electric cars that make trips of the traffic and charge at the city's chargers.
-    strategy
-        With what power they charge; plainly by default.
 
     Raises
     ------
@@ -207,22 +200,23 @@ def couple(
     """
     policies = list(policies)
     for policy in policies:
-        if not (hasattr(policy, "change_city") and hasattr(policy, "change_scenario")):
-            raise CosimError(f"{policy!r} is no policy: it has no change_city and change_scenario")
         city = policy.change_city(city)
-    electric: dict[str, Any] = {"electric": fleet.trip_ids} if fleet else {}
-    traffic = Traffic(city.sumocfg, seed=traffic_seed, extra_options=traffic_options, **electric)
-    buildings = Buildings(city.stock, clock, seed=seed)
-    grid = Grid(city.grid.net, connection_points=city.grid.bus_of)
+    fleet, measures = city.fleet, city.measures
+    traffic = Traffic(
+        city.sumocfg, seed=city.seed, extra_options=city.traffic_options, electric=fleet.trip_ids if fleet else (),
+        permission_classes=measures.permission_classes,
+    )  # fmt: skip
+    buildings = Buildings(city.stock, clock, seed=city.seed, price_response=measures.price_response)
+    grid = Grid(city.grid.net, connection_points=city.grid.bus_of, controls=measures.grid_controls)
     scenario = Scenario(
         clock,
-        indicators=city_indicators(city.country),
+        indicators=city_indicators(city),
         steps={"grid": grid_step_s} if grid_step_s else {},
         weather=Weather(clock, city.weather),
         traffic=traffic,
         buildings=buildings,
         grid=grid,
-        **({"fleet": Fleet(fleet, clock, strategy, grid_step_s=grid_step_s)} if fleet else {}),
+        **({"fleet": Fleet(fleet, clock, city.strategy, grid_step_s=grid_step_s)} if fleet else {}),
     )
     if fleet:
         names = dict(zip(city.grid.net.bus.index, city.grid.net.bus["name"], strict=True))
@@ -243,7 +237,8 @@ def couple(
             raise CosimError(f"charging station {unknown[0]!r} has no place in the grid: add it to the city's chargers")
         plugs = link(places, city.grid.bus_of, {place: place for place in places})
         scenario.connect("traffic.charging_power", "grid.power", via=plugs)
-    scenario.name, scenario.seed = city.name, seed
+    measures.apply(scenario)
+    scenario.name, scenario.seed = city.name, city.seed
     scenario.model = city
     scenario.layers = layers(city, traffic)
     for policy in policies:

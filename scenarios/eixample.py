@@ -19,7 +19,6 @@ from .chargers import place_chargers
 from .city import (
     PERSONS_PER_DWELLING,
     City,
-    Policy,
     Workspace,
     couple,
     electrify,
@@ -30,6 +29,7 @@ from .city import (
 from .demand import eixample_demand
 from .demand_city import city_demand
 from .mobility import STRATEGIES, fleet_plan, transformers
+from .policy import Policy, takes_policies
 from .population import Habits
 from .streets import building_sites, eixample_streets, read_net
 
@@ -56,6 +56,7 @@ split is an assumption."""
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
+@takes_policies
 def build(
     *,
     seed: int = 0,
@@ -139,15 +140,17 @@ def build(
         place / "eixample.sumocfg", net_file, demand.routes, demand.additional, begin_hour * 3600
     )
     grid = electrify(net, sites, stock, chargers, "ES")
-    city = City("eixample", "ES", ZONE, config, sites, stock, chargers, grid, load(weather), workspace)
     plan = None
     if charging != "stops" and demand.vehicles["electric"].any():
         behind, ratings = transformers(grid.net, grid.bus_of, chargers.index)
         plan = fleet_plan(
             demand, net, sites, chargers, seed, begin_s=begin_hour * 3600, transformer_of=behind, ratings=ratings
         )
-    return couple(city, clock, seed=seed, policies=policies, grid_step_s=grid_step_s, traffic_seed=seed, fleet=plan,
-                  strategy=STRATEGIES[charging]() if plan else None)  # fmt: skip
+    city = City(
+        "eixample", "ES", ZONE, config, sites, stock, chargers, grid, load(weather), workspace, seed, fleet=plan,
+        strategy=STRATEGIES[charging]() if plan else None,
+    )  # fmt: skip
+    return couple(city, clock, policies=policies, grid_step_s=grid_step_s)
 
 
 def _date(day: dt.date | str) -> dt.date:

@@ -3,38 +3,58 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from cosim import Indicator, Result
 
-GRID_CO2E = {"ES": 0.174, "IT": 0.331}
-"""Carbon intensity of a country's electricity in 2023. [kg CO2e/kWh] Ember, Yearly Electricity Data 2024, as
-reproduced by Our World in Data, "Carbon intensity of electricity generation"."""
+from .carbon import GAS_CO2, GAS_SUPPLY, account, energy
+from .indicators_cells import overload_minutes
+from .indicators_households import household_indicators
+from .reinforcement import cost_eur, upgrades
 
-GAS_CO2 = 0.202
-"""Natural gas burnt, by lower heating value. [kg CO2/kWh] 56,100 kg/TJ, IPCC 2006 Guidelines, vol. 2, table 2.2."""
+if TYPE_CHECKING:
+    from .city import City
 
 _J_PER_KWH = 3.6e6
 
 
-def city_indicators(country: str) -> Callable[[Result], dict[str, Indicator]]:
-    """Return the indicators of a run of a city in a country, as a scenario takes them."""
+def city_indicators(city: City) -> Callable[[Result], dict[str, Indicator]]:
+    """Return the indicators of a run of a city, as a scenario takes them."""
 
     def indicators(result: Result) -> dict[str, Indicator]:
-        found = traffic_indicators(result) | building_indicators(result) | grid_indicators(result)
-        recorded = all(name in found for name in ("tailpipe CO2", "gas", "grid import"))
-        if recorded:
-            total = found["tailpipe CO2"].value
-            total += found["gas"].value * GAS_CO2 + found["grid import"].value * GRID_CO2E[country]
-            about = (
-                f"tailpipe CO2 + gas × {GAS_CO2} kg/kWh (IPCC 2006) + import × {GRID_CO2E[country]} kg/kWh "
-                "(grid mean of 2023); CH4 and N2O of exhaust and fuel supply are left out"
-            )
-            found["total CO2e"] = Indicator(total, "kg", "lower", about)
-        return found
+        return (
+            traffic_indicators(result)
+            | building_indicators(result)
+            | grid_indicators(result)
+            | network_indicators(result, city)
+            | household_indicators(result, city)
+            | carbon_indicators(result, city)
+        )
 
     return indicators
+
+
+def carbon_indicators(result: Result, city: City) -> dict[str, Indicator]:
+    """Return the greenhouse gas of a run by sector, and its sum where every sector was recorded."""
+    sectors = account(result, city.carbon, city.country, city.zone)
+    found = {f"CO2e: {sector}": Indicator(kg, "kg", "lower", _ABOUT_CARBON[sector]) for sector, kg in sectors.items()}
+    if {"traffic, tailpipe", "buildings, gas", "buildings, electricity", "grid losses"} <= sectors.keys():
+        about = "sum of all sectors; CH4 and N2O of exhaust are left out"
+        found["total CO2e"] = Indicator(sum(sectors.values()), "kg", "lower", about)
+    return found
+
+
+_ABOUT_CARBON = {
+    "traffic, tailpipe": "CO2 of exhaust, HBEFA as in SUMO",
+    "traffic, fuel supply": "from the well to the tank, for classes that say petrol or diesel",
+    "traffic, charging": "electricity at its hour's intensity",
+    "buildings, gas": f"fuel × {GAS_CO2} kg/kWh (IPCC 2006)",
+    "buildings, gas supply": f"fuel × {GAS_SUPPLY} kg/kWh (assumption)",
+    "buildings, electricity": "drawn less fed in, at its hour's intensity",
+    "grid losses": "electricity at its hour's intensity",
+}
 
 
 def traffic_indicators(result: Result) -> dict[str, Indicator]:
@@ -50,6 +70,10 @@ def traffic_indicators(result: Result) -> dict[str, Indicator]:
         "mean speed": Indicator(
             metres / seconds * 3.6 if seconds else float("nan"), "km/h", "higher", "distance over time spent"
         ),
+        "vehicle-hours": Indicator(seconds / 3600, "h", "lower", "spent driving and waiting by all vehicles"),
+        "travel time": Indicator(
+            seconds / metres * 1000 / 60 if metres else float("nan"), "min/km", "lower", "time spent over distance"
+        ),
         "time loss": Indicator(
             float(result.integral("traffic.time_loss").sum()) / 3600, "h", "lower", "of all vehicles against free flow"
         ),
@@ -63,10 +87,25 @@ def traffic_indicators(result: Result) -> dict[str, Indicator]:
         "tailpipe CO2": Indicator(float(result.integral("traffic.co2").sum()), "kg", "lower", "HBEFA, as in SUMO"),
         "tailpipe NOx": Indicator(float(result.integral("traffic.nox").sum()) * 1000, "g", "lower", "as CO2"),
         "tailpipe PM": Indicator(float(result.integral("traffic.pmx").sum()) * 1000, "g", "lower", "exhaust only"),
-        "charging energy": Indicator(
-            float(result.integral("traffic.charging_power").sum()) / _J_PER_KWH, "kWh", None, "drawn from the grid"
-        ),
+    } | charging_indicators(result)
+
+
+def charging_indicators(result: Result) -> dict[str, Indicator]:
+    """Return energy and peak of charging, and the trips that batteries did not allow."""
+    names = [name for name in ("traffic.charging_power", "fleet.charging_power") if name in result.ports]
+    powers = [power for name in names if len(power := result.total(name))]
+    if not names:
+        return {}
+    power = sum(powers[1:], start=powers[0]) if powers else pd.Series([0.0])
+    kwh = sum(float(result.integral(name).sum()) for name in names) / _J_PER_KWH
+    found = {
+        "charging energy": Indicator(kwh, "kWh", None, "drawn from the grid"),
+        "charging peak": Indicator(float(power.max()) / 1000, "kW", "lower", "highest mean over an exchange step"),
     }
+    if "fleet.failed_trips" in result.ports:
+        failed = float(result.series("fleet.failed_trips", ["no charge", "ran empty"]).iloc[-1].sum())
+        found["failed trips"] = Indicator(failed, "vehicles", "lower", "electric trips that lacked charge")
+    return found
 
 
 def building_indicators(result: Result) -> dict[str, Indicator]:
@@ -85,6 +124,10 @@ def building_indicators(result: Result) -> dict[str, Indicator]:
         "– heat pumps": Indicator(kwh("heat_pump_power"), "kWh", "lower", "with back-up heaters"),
         "– hot water": Indicator(kwh("hot_water_power"), "kWh", "lower"),
         "– cooling": Indicator(kwh("cooling_power"), "kWh", "lower"),
+        "– solar panels": Indicator(-kwh("pv_power"), "kWh", "lower", "generated, negative"),
+        "peak of buildings": Indicator(
+            float(result.total("buildings.electric_power").max()) / 1000, "kW", "lower", "highest mean over a step"
+        ),
         "gas": Indicator(kwh("gas_power"), "kWh", "lower", "fuel of boilers, lower heating value"),
         "unmet degree-hours": Indicator(
             float(unmet.mean()) / 3600, "K h", "lower", "outside the comfort band, mean over buildings"
@@ -117,6 +160,51 @@ def grid_indicators(result: Result) -> dict[str, Indicator]:
         ),
         "highest line loading": Indicator(float(result.series("grid.line_loading").max().max()) * 100, "%", "lower"),
     }
+
+
+def network_indicators(result: Result, city: City) -> dict[str, Indicator]:
+    """Return overload, the quality of supply by bus, self-sufficiency and what reinforcement would cost."""
+    ports = set(result.ports)
+    if not {"grid.voltage", "grid.transformer_loading", "grid.line_loading", "grid.grid_import"} <= ports:
+        return {}
+    means = ten_minute_means(result.series("grid.voltage").iloc[1:])
+    poor = ((means < 0.9) | (means > 1.1)).mean() > 0.05
+    needed = upgrades(result, city.grid.net)
+    found = {
+        "buses outside EN 50160": Indicator(
+            float(poor.mean()) * 100, "%", "lower", "more than 5 % of the run's 10-minute means beyond ±10 %"
+        ),
+        "transformer overload": Indicator(
+            float(overload_minutes(result, "grid.transformer_loading").sum()), "min", "lower", "above 100 %, summed"
+        ),
+        "cable overload": Indicator(
+            float(overload_minutes(result, "grid.line_loading").sum()), "min", "lower", "above 100 %, summed"
+        ),
+        "transformers to reinforce": Indicator(
+            sum(upgrade.units for upgrade in needed if upgrade.kind == "transformer"), "", "lower", "further units"
+        ),
+        "cost of reinforcement": Indicator(
+            cost_eur(needed), "EUR", "lower", "parallel transformers and cables that would end every overload"
+        ),
+    }
+    if {"buildings.pv_power", "buildings.electric_power", "grid.losses"} <= ports:
+        found |= _self_sufficiency(result)
+    return found
+
+
+def _self_sufficiency(result: Result) -> dict[str, Indicator]:
+    sources = energy(result, "grid.grid_import")
+    drawn, fed = float(sources.clip(lower=0).sum()), float(-sources.clip(upper=0).sum())
+    generated = float(energy(result, "buildings.pv_power").sum())
+    if generated <= 0:
+        return {"self-sufficiency": Indicator(0.0, "%", "higher", "nothing is generated in the city")}
+    return {
+        "self-sufficiency": Indicator(
+            100 * (generated - fed) / (generated - fed + drawn), "%", "higher",
+            "generation used in the city over all that is used, losses included",
+        ),
+        "self-consumption": Indicator(100 * (1 - fed / generated), "%", "higher", "generation used in the city"),
+    }  # fmt: skip
 
 
 def ten_minute_means(voltage: pd.DataFrame) -> pd.DataFrame:

@@ -15,7 +15,7 @@ KWH = 3.6e6
 @pytest.fixture(scope="module")
 def morning(tmp_path_factory):
     scenario = eixample.build(
-        blocks=(2, 2), hours=4, begin_hour=6, ev_share=0.5, grid_step_s=300, charging="grid-limited"
+        blocks=(2, 2), hours=4, begin_hour=6, ev_share=0.5, charging="grid-limited", grid_step_s=300
     )
     return scenario.run(tmp_path_factory.mktemp("twin") / "run", double=True)
 

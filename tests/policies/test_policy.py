@@ -1,0 +1,228 @@
+"""Are policies typed, recorded, named alike everywhere, and refused where they make no sense?"""
+
+import importlib.util
+import json
+from importlib.metadata import entry_points
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from cosim import CosimError, ScenarioError
+from cosim.cli import app
+from cosim.registry import load_builder, load_policy
+from cosim.scenarios import bologna, eixample, policies
+from cosim.scenarios.policies import (
+    LIBRARY,
+    EvShare,
+    HeatPumps,
+    ModeShift,
+    Policy,
+    Retrofit,
+    RooftopPv,
+    SpeedLimit,
+    Superblocks,
+)
+
+ALL = [policy for group in LIBRARY.values() for policy in group]
+BAD = {
+    "Superblocks": {"cells": 0},
+    "SpeedLimit": {"limit_kmh": -30},
+    "LowEmissionZone": {"replaced": 1.5},
+    "CordonPrice": {"toll_eur": 0},
+    "DistancePrice": {"eur_per_km": -1},
+    "ParkingPrice": {"elasticity": 0.3},
+    "ModeShift": {"share": float("nan")},
+    "SignalRetiming": {"method": "guess"},
+    "EvShare": {"share": 2},
+    "BusElectrification": {"opportunity": "perhaps"},
+    "HeatPumps": {"share": -0.1},
+    "Retrofit": {"level": 4},
+    "RooftopPv": {"share": "many"},
+    "HomeBatteries": {"hours": 0},
+    "CommunityBatteries": {"capacity_kwh": -1},
+    "DynamicTariff": {"eur_per_kwh": (0.1,)},
+    "DemandResponse": {"shift_k": 20},
+    "Charging": {"strategy": "never"},
+    "VehicleToGrid": {"power_kw": 0},
+    "ChargingCaps": {"share": 1},
+    "GridCaps": {"loading": 0},
+    "Densification": {"storeys": 0},
+    "Shading": {"transmittance": 1.1},
+    "GreenRoofs": {"sun_kept_off": -1},
+    "PublicChargers": {"per_block": -1},
+    "GridReinforcement": {"limit": 1.0},
+    "GridCarbon": {"kg_per_kwh": float("inf")},
+    "TailpipeOnly": {"nothing": 1},
+}
+
+
+@pytest.mark.parametrize("policy", ALL, ids=lambda policy: policy.__name__)
+def test_bad_parameter_is_refused_by_name(policy):
+    [(name, _)] = BAD[policy.__name__].items()
+    with pytest.raises(CosimError, match=f"^{policy.__name__}: .*"):
+        policy(**BAD[policy.__name__])
+    assert name in policy.model_fields or policy.__name__ in ("ChargingCaps", "TailpipeOnly", "GridReinforcement")
+
+
+@pytest.mark.parametrize("policy", ALL, ids=lambda policy: policy.__name__)
+def test_text_of_a_policy_is_read_back_as_the_same(policy, tmp_path):
+    made = policy(run=tmp_path) if policy.__name__ == "GridReinforcement" else policy()
+    assert load_policy(str(made)) == made
+
+
+def test_library_and_entry_points_are_the_same():
+    registered = {point.name: point.load() for point in entry_points(group="cosim.policies")}
+    assert registered == {policy.__name__: policy for policy in ALL}
+    assert {policy.__name__ for policy in ALL} <= set(policies.__all__)
+
+
+def test_page_of_policies_is_up_to_date():
+    path = Path(__file__).parents[2] / "docs" / "policies.py"
+    spec = importlib.util.spec_from_file_location("policies_page", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert module.PAGE.read_text(encoding="utf-8") == module.page(), "run python docs/policies.py"
+
+
+def test_main_parameter_may_be_given_by_position():
+    assert EvShare(0.4) == EvShare(share=0.4)
+
+
+def test_parameter_given_twice_is_refused():
+    with pytest.raises(CosimError, match="by position and by name"):
+        EvShare(0.4, share=0.3)
+
+
+def test_too_many_parameters_are_refused():
+    with pytest.raises(CosimError, match="takes 1 parameters"):
+        EvShare(0.4, 0.5)  # type: ignore[call-arg]
+
+
+def test_policy_cannot_be_changed():
+    with pytest.raises(ValueError, match="frozen"):
+        EvShare(0.4).share = 0.5
+
+
+def test_all_that_is_wrong_is_said_at_once():
+    with pytest.raises(CosimError, match=r"level is 9.*; share is 3"):
+        Retrofit(9, 3)
+
+
+def test_two_of_a_kind_are_refused():
+    with pytest.raises(CosimError, match="HeatPumps is given twice"):
+        eixample.build(blocks=(2, 2), policies=[HeatPumps(0.1), HeatPumps(0.2)])
+
+
+def test_what_is_no_policy_is_refused():
+    with pytest.raises(CosimError, match="'EvShare' is no policy"):
+        eixample.build(blocks=(2, 2), policies=["EvShare"])
+
+
+def test_policy_of_a_parameter_that_the_scenario_lacks_is_refused():
+    with pytest.raises(CosimError, match="changes street_chargers_per_block, which bologna does not have"):
+        bologna.build(sumocfg="none.sumocfg", policies=[policies.PublicChargers(2)])
+
+
+def test_parameter_that_two_policies_change_is_refused():
+    class Lights(Policy):
+        """Changes the same as `EvShare`."""
+
+        def change_parameters(self):
+            return {"ev_share": 0.1}
+
+    with pytest.raises(CosimError, match="which another policy changes too"):
+        eixample.build(blocks=(2, 2), policies=[EvShare(0.4), Lights()])
+
+
+def test_own_policy_changes_the_coupled_scenario():
+    class Quiet(Policy):
+        """Records nothing."""
+
+        def change_scenario(self, scenario, city):
+            scenario.record()
+
+    scenario = eixample.build(blocks=(2, 2), hours=1, policies=[Quiet()])
+    assert scenario.rule("grid.voltage") is None
+
+
+def test_any_object_with_both_hooks_is_a_policy():
+    class Twice:
+        def change_city(self, city):
+            return city
+
+        def change_scenario(self, scenario, city):
+            scenario.name = "twice"
+
+    assert eixample.build(blocks=(2, 2), hours=1, policies=[Twice()]).name == "twice"
+
+
+def test_policies_leave_what_they_do_not_touch():
+    base = eixample.build(blocks=(2, 2), hours=1).model
+    plan = eixample.build(blocks=(2, 2), hours=1, policies=[RooftopPv(0.5), SpeedLimit(30)]).model
+    assert plan.stock.heating == base.stock.heating
+    assert (plan.stock.design_load == base.stock.design_load).all()
+    assert plan.sumocfg.with_name("cars.rou.xml").read_text() == base.sumocfg.with_name("cars.rou.xml").read_text()
+
+
+def test_order_of_independent_policies_does_not_matter():
+    one, other = (
+        eixample.build(blocks=(2, 2), hours=1, policies=order).model
+        for order in ([RooftopPv(0.5), ModeShift(0.1)], [ModeShift(0.1), RooftopPv(0.5)])
+    )
+    assert (one.stock.pv_capacity == other.stock.pv_capacity).all()
+    assert one.measures.inputs == other.measures.inputs
+
+
+def test_record_of_a_run_names_its_policies(tmp_path):
+    scenario = eixample.build(blocks=(2, 2), hours=0.1, policies=[ModeShift(0.1)])
+    assert scenario.run(tmp_path / "run").provenance["parameters"]["policies"] == ["ModeShift:share=0.1"]
+
+
+def test_command_line_runs_policies_and_records_how_to_build_them_again(tmp_path):
+    command = ["run", "eixample", "--set", "blocks=2,2", "--set", "hours=0.1", "--policy", "HeatPumps:share=1",
+               "--policy", "SpeedLimit:limit_kmh=30,except_above_kmh=60", "--no-report", "--out", str(tmp_path / "run"),
+               "--debug"]  # fmt: skip
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == 0, done.output
+    about = json.loads((tmp_path / "run" / "run.json").read_text())
+    builder = about["builder"]
+    assert builder["policies"] == ["HeatPumps:share=1", "SpeedLimit:limit_kmh=30,except_above_kmh=60"]
+    assert about["parameters"]["policies"][0] == "HeatPumps:share=1.0"
+    again = load_builder(builder["target"])(builder["settings"], builder["policies"], seed=about["seed"])
+    assert set(again.model.stock.heating) == {"heat_pump"}
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("Trees", "there is no policy 'Trees'"),
+        ("EvShare:share=3", "share=3 is not float: input should be less than or equal to 1"),
+        ("EvShare:part=0.3", "EvShare has no parameter 'part': there are share"),
+        ("EvShare:0.3", "--policy EvShare:0.3: write NAME=VALUE"),
+        ("GridReinforcement", "GridReinforcement needs run: pass --policy GridReinforcement:run=…"),
+    ],
+)
+def test_wrong_policy_on_the_command_line_is_one_line(text, reason):
+    done = CliRunner().invoke(app, ["run", "eixample", "--policy", text])
+    assert done.exit_code == 1
+    assert "Traceback" not in done.output
+    assert reason in " ".join(done.output.split()) or reason in done.stderr
+
+
+def test_list_shows_the_policies():
+    done = CliRunner().invoke(app, ["list"])
+    assert done.exit_code == 0
+    assert all(policy.__name__ in done.output for policy in (Superblocks, EvShare))
+
+
+def test_scenario_without_policies_refuses_them(tmp_path):
+    path = tmp_path / "plain.py"
+    path.write_text("def build(*, seed=0):\n    return None\n")
+    with pytest.raises(CosimError, match="takes no policies"):
+        load_builder(str(path))([], ["EvShare"])
+
+
+def test_settings_of_policies_are_checked_together():
+    with pytest.raises(ScenarioError, match=r"(?s)cells=x.*no parameter 'y'"):
+        load_policy("Superblocks:cells=x,y=2")
