@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 # everything, also what is slow: make test PYTEST_ARGS=
-PYTEST_ARGS ?= -m "not slow"
+PYTEST_ARGS ?= -m "not slow" -n 2 --dist loadfile
 STAMP := $(VENV)/.installed
 SOURCES := $(wildcard core/*.pyx core/*.pxd core/*.h)
 

@@ -45,7 +45,7 @@ class Fleet(Adapter):
     (0 or 1) and `voltage` per station; `transformer_headroom`.
 
     Outputs: `charging_power` per station; `plugged` vehicles per station; `state_of_charge` per vehicle; `may_depart`
-    per trip, 0 once it has failed; `present`, the persons of parked vehicles per zone; `failed_trips` by reason and
+    per trip, 0 once it has failed; `present`, the persons of parked vehicles per zone, and `visitors`, those who are not where the run found them; `failed_trips` by reason and
     `detours` to fast chargers (which the traffic does not see) since the start; `energy`, the terms of the ledger
     since the start.
     """
@@ -84,6 +84,7 @@ class Fleet(Adapter):
         self.state_of_charge = Output("1", plan.vehicle_ids, "end")
         self.may_depart = Output("1", trips, "end")
         self.present = Output("person", plan.zone_ids, "end")
+        self.visitors = Output("person", plan.zone_ids, "end")
         self.failed_trips = Output("1", FAILURES, "end")
         self.detours = Output("1", ["fleet"], "end")
         self.energy = Output("J", LEDGER, "end")
@@ -150,6 +151,7 @@ class Fleet(Adapter):
         self.state_of_charge.value = self._model.soc
         self.may_depart.value = state.may_depart
         self.present.value = self._model.persons()
+        self.visitors.value = self._model.persons(visitors=True)
         self.failed_trips.value = state.failures
         self.detours.value = state.detours
         self.energy.value = state.ledger

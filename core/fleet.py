@@ -173,9 +173,11 @@ class FleetModel:
         size = drawn + returned + losses + abs(driven) + detours + self.initial_j + stored
         return float(abs(drawn - returned - losses - driven - detours - (stored - self.initial_j)) / size)
 
-    def persons(self) -> Array:
-        """Return the persons of parked vehicles by zone, shape (n_zones,)."""
+    def persons(self, *, visitors: bool = False) -> Array:
+        """Return the persons of parked vehicles by zone, shape (n_zones,); of visitors alone: not where they began."""
         parked = self.state.where == Where.PARKED
+        if visitors:
+            parked &= self.plan.zone[self.state.place] != self.plan.zone[self.plan.home]
         zone = self.plan.zone[self.state.place[parked]]
         return np.bincount(zone, self.plan.vehicles["persons"][parked], len(self.plan.zone_ids)).astype(np.float64)
 

@@ -154,6 +154,8 @@ class Bridge:
         except RunError:
             raise
         except CosimError as error:
+            if isinstance(error, AdapterError) and error.events:
+                self.run.record(self, time, {}, error.events)
             raise self.error(self.run.when(time - self.step_ticks), error) from error
         return time + self.step_ticks
 

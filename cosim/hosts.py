@@ -33,11 +33,11 @@ from .wire import Wire
 
 
 class AdapterError(CosimError):
-    """What an adapter raised, as one line, with its traceback kept for those who ask."""
+    """What an adapter raised, as one line, with its traceback for those who ask and the events it reported before."""
 
-    def __init__(self, text: str, details: str = "") -> None:
+    def __init__(self, text: str, details: str = "", events: Sequence[Event] = ()) -> None:
         super().__init__(text)
-        self.details = details
+        self.details, self.events = details, list(events)
 
 
 @dataclass
@@ -109,7 +109,9 @@ def perform_advance(adapter: Adapter, step: Step, values: dict[str, Vector]) -> 
         collected = _collect(adapter, every_output=True)
         return Reply(collected, take_events(adapter), adapter.finished, time.perf_counter() - began)
     except Exception as error:
-        raise _failure(error) from error
+        failure = _failure(error)
+        failure.events = take_events(adapter)
+        raise failure from error
 
 
 def perform_save(adapter: Adapter, folder: Path) -> None:
@@ -285,7 +287,7 @@ class ProcessHost(ThreadHost):
         except (EOFError, OSError) as error:
             raise AdapterError(self._obituary()) from error
         if isinstance(answer, _Failed):
-            raise AdapterError(answer.text, answer.details)
+            raise AdapterError(answer.text, answer.details, answer.events)
         return answer
 
     def _obituary(self) -> str:
@@ -337,6 +339,7 @@ def _environment() -> dict[str, str]:
 class _Failed:
     text: str
     details: str
+    events: Sequence[Event] = ()
 
 
 def serve(descriptor: int) -> None:
@@ -362,7 +365,7 @@ def serve(descriptor: int) -> None:
             try:
                 answer = _VERBS[verb](adapter, *arguments)
             except AdapterError as error:
-                answer = _Failed(str(error), error.details)
+                answer = _Failed(str(error), error.details, error.events)
             if verb == "close":
                 adapter = None
             wire.send(answer)

@@ -293,17 +293,18 @@ def transformers(net: Any, bus_of: Mapping[str, int], points: Iterable[str]) -> 
 
 def connect_fleet(
     scenario: Scenario, plan: FleetPlan, bus_of: Mapping[str, int], bus_names: Mapping[int, str], *,
-    traffic: str = "traffic", fleet: str = "fleet", grid: str = "grid",
+    traffic: str = "traffic", fleet: str = "fleet", grid: str = "grid", buildings: str = "buildings",
 ) -> None:  # fmt: skip
     """Wire a fleet between traffic and grid.
 
     Driving energy and the state of trips go from traffic to fleet, permission to depart comes back one exchange
-    later; charging power goes to the grid, headroom and voltage come back one exchange later.
+    later; charging power goes to the grid, headroom and voltage come back one exchange later. Visitors who have parked
+    go to the buildings, if there are any: residents are counted there already.
 
     Parameters
     ----------
     scenario
-        With the three adapters under the names given.
+        With the adapters under the names given.
     plan
         The fleet's plan.
     bus_of
@@ -313,7 +314,8 @@ def connect_fleet(
     """
     scenario.connect(f"{traffic}.trip_energy", f"{fleet}.trip_energy")
     scenario.connect(f"{traffic}.trip_state", f"{fleet}.trip_state")
-    scenario.connect(f"{fleet}.may_depart", f"{traffic}.may_depart", delay=1, initial=1.0)
+    scenario.connect(f"{fleet}.may_depart", f"{traffic}.may_depart", delay=1, initial=1.0,
+                     because="a car leaves with the charge that it had")  # fmt: skip
     stations = plan.station_ids
     to_grid = link(stations, bus_of, {station: station for station in stations})
     scenario.connect(f"{fleet}.charging_power", f"{grid}.power", via=to_grid)
@@ -323,6 +325,7 @@ def connect_fleet(
     scenario.connect(
         f"{grid}.transformer_headroom", f"{fleet}.transformer_headroom", via=headroom, delay=1,
         initial=[rating.get(t, 0.0) for t in supply.transformer_headroom.labels], if_missing=0.0,
+        because="chargers react to what the grid measured last",
     )  # fmt: skip
     at: dict[str, dict[str, float]] = {}
     for station in stations:
@@ -330,8 +333,12 @@ def connect_fleet(
     # Without supply there is no voltage, and nobody charges.
     scenario.connect(
         f"{grid}.voltage", f"{fleet}.voltage", via=link(supply.voltage.labels, stations, at), delay=1, initial=1.0,
-        if_missing=0.0,
+        if_missing=0.0, because="chargers react to what the grid measured last",
     )  # fmt: skip
+    if buildings in scenario.adapters:
+        sites = scenario.adapters[buildings].occupancy.labels  # type: ignore[attr-defined]
+        inside = {zone: zone for zone in plan.zone_ids if zone in set(sites)}
+        scenario.connect(f"{fleet}.visitors", f"{buildings}.occupancy", via=link(plan.zone_ids, sites, inside))
 
 
 def combine(*tables: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:

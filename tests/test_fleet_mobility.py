@@ -159,8 +159,19 @@ class Supply(Adapter):
         self.voltage.value = np.where(step.start_s < 7_200, 1.0, np.nan)
 
 
+class Rooms(Adapter):
+    """Says how many persons it hears of."""
+
+    def __init__(self, sites):
+        self.occupancy = Input("person", sites, default=0.0)
+        self.heard = Output("person", sites, "mean")
+
+    def advance(self, step):
+        self.heard.value = self.occupancy.value
+
+
 def test_a_fleet_is_wired_between_traffic_and_grid(city, plan, tmp_path):
-    grid = city[3]
+    sites, grid = city[1], city[3]
     clock = Clock("2025-01-15", hours=3, step_s=60)
     names = dict(zip(grid.net.bus.index, grid.net.bus["name"]))
     scenario = Scenario(
@@ -169,6 +180,7 @@ def test_a_fleet_is_wired_between_traffic_and_grid(city, plan, tmp_path):
         traffic=Streets(plan),
         fleet=Fleet(plan, clock, GridLimited(), grid_step_s=300),
         grid=Supply(list(grid.bus_of), list(names.values()), plan.transformer_ids),
+        buildings=Rooms(sites.index),
     )
     connect_fleet(scenario, plan, grid.bus_of, names)
     result = scenario.run(tmp_path / "run", double=True)
@@ -178,6 +190,10 @@ def test_a_fleet_is_wired_between_traffic_and_grid(city, plan, tmp_path):
     # Without voltage nobody charges, one exchange after the grid has lost it.
     assert charged.iloc[126:].max() == 0
     assert (result.ledger["residual"] < 1e-9).all()
+    visitors, heard = result.series("fleet.visitors").iloc[1:], result.series("buildings.heard")
+    assert visitors.to_numpy().sum() > 0
+    inside = [zone for zone in visitors.columns if zone in heard.columns]
+    pd.testing.assert_frame_equal(heard[inside], visitors[inside])
 
 
 def test_a_demand_without_places_is_refused(city, tmp_path):

@@ -301,8 +301,10 @@ def test_a_stations_cap_is_obeyed_at_once():
 def test_parked_persons_are_counted_where_they_are():
     model = model_of(one_car(soc=0.9, persons=2.0))
     assert model.persons().tolist() == [2, 0]
+    assert model.persons(visitors=True).tolist() == [0, 0]
     run(model, 9)
     assert model.persons().tolist() == [0, 2]
+    assert model.persons(visitors=True).tolist() == [0, 2]
 
 
 @pytest.mark.parametrize(

@@ -68,6 +68,9 @@ class Fault(Source):
         if step.start_s < self.at_s:
             return
         match self.fault:
+            case "report and raise":
+                self.report("weak", "a", "it will not hold")
+                raise ZeroDivisionError("division by zero in the model")
             case "raise":
                 raise ZeroDivisionError("division by zero in the model")
             case "nan":

@@ -55,6 +55,14 @@ def test_worker_that_hangs_is_ended_after_its_timeout(tmp_path):
         failing("hang", "process").run(tmp_path / "run", timeout_s=1)
 
 
+@pytest.mark.parametrize("placement", ["inline", "process"])
+def test_events_of_the_step_that_failed_are_kept(placement, tmp_path):
+    with pytest.raises(CosimError, match="division by zero"):
+        failing("report and raise", placement).run(tmp_path / "run")
+    (event,) = Result.open(tmp_path / "run").events.to_dict("records")
+    assert (event["adapter"], event["kind"], event["element"]) == ("fault", "weak", "a")
+
+
 def test_timeout_may_be_given_by_adapter(tmp_path):
     scenario = failing("hang", "process")
     with pytest.raises(CosimError, match=r"fault failed at .* took longer than 1 s: its worker was ended"):
