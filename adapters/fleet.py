@@ -45,9 +45,9 @@ class Fleet(Adapter):
     (0 or 1) and `voltage` per station; `transformer_headroom`.
 
     Outputs: `charging_power` per station; `plugged` vehicles per station; `state_of_charge` per vehicle; `may_depart`
-    per trip, 0 once it has failed; `present`, the persons of parked vehicles per zone, and `visitors`, those who are not where the run found them; `failed_trips` by reason and
-    `detours` to fast chargers (which the traffic does not see) since the start; `energy`, the terms of the ledger
-    since the start.
+    per trip, 0 once it has failed; `present`, the persons of parked vehicles per zone, and `visitors`, those of them
+    who are not where the run found them; `failed_trips` by reason and `detours` to fast chargers (which the traffic
+    does not see) since the start; `energy`, the terms of the ledger since the start.
     """
 
     placement: ClassVar[Placement] = "inline"
