@@ -128,7 +128,7 @@ def test_check_of_an_adapter_that_hangs_or_crashes_ends_and_shows_where(kind, wo
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["nowhere"], "there is no adapter 'nowhere': there are buildings, fleet, fmu, grid, mosaik_sim, tariff, traffic,"),
+        (["nowhere"], "there is no adapter 'nowhere': there are buildings, fleet, fmu, grid, mosaik_sim, tariff,"),
         (["nowhere:Lamp"], "there is no module 'nowhere': install it, or name the file"),
         (["cosim.nowhere:Lamp"], "there is no module 'cosim.nowhere'"),
         (["nowhere.py:Lamp"], "there is no file nowhere.py"),

@@ -13,13 +13,17 @@ from pathlib import Path
 import pandapower as pp
 
 from cosim.adapters.buildings import Buildings
+from cosim.adapters.fleet import Fleet
 from cosim.adapters.grid import Grid
+from cosim.adapters.tariff import Tariff
 from cosim.adapters.traffic import Traffic
 from cosim.adapters.weather import Weather, load
 from cosim.core import Clock, Input
+from cosim.core.fleet_plan import FleetPlan
 from cosim.core.timetable import Timetable
 from cosim.scenarios.stock import make_stock
 from cosim.testing import Rig, parametrize_with_checks
+from tests.fleet_tables import one_car
 
 CLOCK = Clock("2025-01-15T12:00", hours=2, step_s=60, zone="Europe/Madrid")
 
@@ -89,6 +93,19 @@ def traffic_that_ends():
     return Traffic(town(), seed=5, extra_options=("--end", "200"))
 
 
+def fleet():
+    return Fleet(FleetPlan.from_tables(**one_car(trips=((12.1, "home", "work"), (12.6, "work", "home")))), CLOCK)
+
+
+def quiet_evening(step):
+    """What a fleet may hear: a trip's state follows from its time, and nobody curtails."""
+    return {"trip_state": -1.0, "trip_energy": 0.0, "voltage": 1.0, "available": 1.0}
+
+
+def tariff():
+    return Tariff(CLOCK, [0.1, 0.3, 0.2])
+
+
 def hot_day(step):
     """Weather that keeps the generated setpoint shifts and gains within what buildings accept."""
     return {"outdoor_temperature": 5 + step.start_s / 60, "irradiance": 100.0}
@@ -105,6 +122,8 @@ def timetable():
         Rig(buildings, inputs=hot_day),
         Rig(buildings, name="buildings_hourly", step_s=3600.0),
         grid,
+        Rig(fleet, inputs=quiet_evening),
+        tariff,
         traffic,
         traffic_that_ends,
     ]
