@@ -124,11 +124,11 @@ def test_a_scheduler_that_is_not_there_is_named(place):
 
 
 def test_jobs_of_a_cluster_do_the_runs(place):
-    # sbatch and scancel as SLURM's: one starts the job's script and prints its number, the other ends it
+    # sbatch and scancel as SLURM's: one keeps the job's script, starts it and prints its number, the other ends it
     folder = place.folder / "bin"
     folder.mkdir()
     for name, text in (
-        ("sbatch", 'setsid bash "$1" > job.log 2>&1 & echo "Submitted batch job $!"; cp "$1" script.sh'),
+        ("sbatch", 'cp "$1" script.sh; setsid bash script.sh > job.log 2>&1 & echo "Submitted batch job $!"'),
         ("scancel", 'for job in "$@"; do kill -- "-$job" 2> /dev/null; done; true'),
     ):
         path = folder / name
