@@ -1,4 +1,4 @@
-"""Evening in the Eixample: what do more electric cars, and more chargers in the buildings, do to the grid?
+"""Evening in the Eixample: what do more electric cars do to the grid, and what does it help if they charge at night?
 
 ``cosim study docs/ev_study.py --workers 2`` runs it and writes its table, effects, figure and page.
 """
@@ -8,11 +8,12 @@ from cosim.scenarios import eixample
 
 study = Study(
     eixample.build,
-    ev_share=[0.0, 0.2, 0.4],
-    building_charger_share=[0.05, 0.2],
+    ev_share=[0.2, 0.6],
+    charging=["plain", "valley"],
+    building_charger_share=0.5,
     blocks=(2, 2),
-    begin_hour=18,
-    hours=2,
+    begin_hour=16,
+    hours=8,
     seeds=10,
     name="ev_study",
 )
