@@ -7,6 +7,7 @@ import re
 from bisect import bisect_right
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TypeGuard
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -67,6 +68,10 @@ class Timetable(Adapter):
         )  # fmt: skip
         self._times: list[float] = [float("-inf")]
         self._values: list[Vector] = [port.default]
+        length_s = float("inf") if clock.n_steps is None else clock.n_steps * clock.step_s
+        late = [m for m in changes if not _is_daily(m) and clock.seconds(m) >= length_s]
+        if late:
+            raise CosimError(f"{late[0]} is after the run's end, so it would change nothing")
         for at_s, _, change in moments:
             if at_s > 0 and abs(at_s / step_s - round(at_s / step_s)) > 1e-9:
                 raise CosimError(
@@ -99,9 +104,13 @@ def _changed(values: Vector, change: float | Mapping[str, float], position: Mapp
     return values
 
 
+def _is_daily(moment: str | dt.datetime) -> TypeGuard[str]:
+    return isinstance(moment, str) and _TIME_OF_DAY.fullmatch(moment) is not None
+
+
 def _moments(moment: str | dt.datetime, clock: Clock, days: int) -> list[float]:
     """Return when a moment occurs, in seconds since the clock's start."""
-    if isinstance(moment, str) and _TIME_OF_DAY.fullmatch(moment):
+    if _is_daily(moment):
         try:
             time = dt.time.fromisoformat(moment.zfill(5) if moment.count(":") == 1 else moment.zfill(8))
         except ValueError as error:

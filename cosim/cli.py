@@ -103,7 +103,9 @@ def run_command(
     window: Annotated[
         float | None, typer.Option("--hours", help="With --coupling-check: length of the window. [h]")
     ] = None,
-    seeds: Annotated[int, typer.Option("--seeds", min=1, help="With --coupling-check: seeds in the spread.")] = 3,
+    seeds: Annotated[
+        int | None, typer.Option("--seeds", min=1, help="With --coupling-check: seeds in the spread; 3 by default.")
+    ] = None,
     debug: Debug = False,
 ) -> None:
     """Run a scenario: progress, a table of its indicators, and a report."""
@@ -111,13 +113,17 @@ def run_command(
 
     console = Console()
     with one_line(debug), interruptible():
+        if not coupling and (window, seeds) != (None, None):
+            raise CosimError("--hours and --seeds belong to --coupling-check; a run's length is set with --set")
+        if coupling and (timeout, checkpoints) != (None, None):
+            raise CosimError("--coupling-check makes short runs of its own: leave --timeout and --checkpoint-every out")
         builder = load_builder(target)
         if parameters:
             console.print(_parameter_table(builder))
             return
         with console.status(f"building {target}"):
             scenario, *others = (
-                builder(settings or [], policies or [], seed=seed + k) for k in range(seeds if coupling else 1)
+                builder(settings or [], policies or [], seed=seed + k) for k in range((seeds or 3) if coupling else 1)
             )
         if coupling:
             from .tables import coupling_table
@@ -254,6 +260,10 @@ def _compared(folders: list[Path], seeds: int, timeout: float | None) -> Compari
 
     if len(folders) < 2:
         raise CosimError("compare needs the folders of a base and of at least one plan")
+    places = [folder.resolve() for folder in folders]
+    twice = next((folder for folder, place in zip(folders, places) if places.count(place) > 1), None)
+    if twice is not None:
+        raise CosimError(f"{twice} is named twice: a run shows nothing beside itself")
     runs = [Result.open(folder) for folder in folders]
     compare(*runs)  # what cannot be compared is said before anything is repeated
     first = int(runs[0].provenance["seed"])

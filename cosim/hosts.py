@@ -88,7 +88,7 @@ def perform_open(adapter: Adapter) -> Reply:
         known = _collect(adapter, every_output=False)
         states = {name: value for name, value in known.items() if outputs(adapter)[name].kind == "end"}
         return Reply(states, take_events(adapter), adapter.finished, time.perf_counter() - began)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise _failure(error) from error
 
 
@@ -108,7 +108,7 @@ def perform_advance(adapter: Adapter, step: Step, values: dict[str, Vector]) -> 
         adapter.advance(step)
         collected = _collect(adapter, every_output=True)
         return Reply(collected, take_events(adapter), adapter.finished, time.perf_counter() - began)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         failure = _failure(error)
         failure.events = take_events(adapter)
         raise failure from error
@@ -118,7 +118,7 @@ def perform_save(adapter: Adapter, folder: Path) -> None:
     """Let an adapter write its state into an empty folder."""
     try:
         type(adapter).save(adapter, folder)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise _failure(error) from error
 
 
@@ -129,7 +129,7 @@ def perform_load(adapter: Adapter, folder: Path, finished: bool) -> None:
         adapter.finished = finished
         _collect(adapter, every_output=False)
         take_events(adapter)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise _failure(error) from error
 
 
@@ -152,7 +152,7 @@ def perform_close(adapter: Adapter) -> None:
     """Close an adapter."""
     try:
         adapter.close()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise _failure(error) from error
 
 

@@ -66,7 +66,7 @@ def load_file(path: Path) -> ModuleType:
         spec.loader.exec_module(module)
     except CosimError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise CosimError(f"{path} does not load: {type(error).__name__}: {error}") from error
     return module
 

@@ -72,8 +72,11 @@ class Result:
         """
         folder = Path(folder)
         try:
-            return cls(folder, json.loads((folder / "run.json").read_text(encoding="utf-8")))
-        except FileNotFoundError:
+            content = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+            if not isinstance(content, dict) or not {"name", "status", "clock", "outputs"} <= content.keys():
+                raise CosimError(f"{folder / 'run.json'} says not what a run says: the file is damaged")
+            return cls(folder, content)
+        except (FileNotFoundError, NotADirectoryError):
             raise CosimError(f"{folder} holds no run: there is no run.json in it") from None
         except (json.JSONDecodeError, UnicodeDecodeError) as error:
             raise CosimError(f"{folder / 'run.json'} is not JSON ({error}): the file is damaged") from error
@@ -99,9 +102,12 @@ class Result:
         path = self.folder / "indicators.json"
         if not path.is_file():
             return {}
-        rows = json.loads(path.read_text(encoding="utf-8"))
-        return {name: Indicator(**row | {"value": np.nan if row["value"] is None else row["value"]})
-                for name, row in rows.items()}  # fmt: skip
+        try:
+            rows = json.loads(path.read_text(encoding="utf-8"))
+            return {name: Indicator(**row | {"value": np.nan if row["value"] is None else row["value"]})
+                    for name, row in rows.items()}  # fmt: skip
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise CosimError(f"{path} holds no indicators ({error}): the file is damaged") from error
 
     @functools.cached_property
     def ledger(self) -> pd.DataFrame:

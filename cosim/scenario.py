@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import fnmatch
+import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -81,8 +82,13 @@ class Scenario:
         self._placements: dict[str, Placement] = {}
         self.adapters: dict[str, Adapter] = {}
         strangers = {name: type(a).__name__ for name, a in adapters.items() if not isinstance(a, Adapter)}
+        names = {id(adapter): name for name, adapter in adapters.items()}
         for name, adapter in adapters.items():
-            if name not in strangers:
+            if not name.isidentifier():
+                self._problems.append(f"an adapter is called {name!r}: write a name of letters, digits and _")
+            elif names[id(adapter)] != name:
+                self._problems.append(f"{name} and {names[id(adapter)]} are the same adapter: build one for each")
+            elif name not in strangers:
                 self._add(name, adapter)
         self._problems += [f"{name} is a {kind}: it must be a cosim Adapter" for name, kind in strangers.items()]
         if not self.adapters:
@@ -94,7 +100,9 @@ class Scenario:
     def _ticks(self, name: str, step_s: float | None) -> int:
         if step_s is None:
             return 1
-        ticks = round(step_s / self.clock.step_s)
+        ticks = round(step_s / self.clock.step_s) if math.isfinite(step_s) else 0
+        if self.clock.n_steps is not None and ticks > self.clock.n_steps:
+            self._problems.append(f"the step of {name} is {step_s:g} s: the run ends before it, nothing would happen")
         if ticks < 1 or abs(ticks * self.clock.step_s - step_s) > 1e-9:
             self._problems.append(
                 f"the step of {name} is {step_s:g} s: it must be a whole multiple of the exchange step, "
@@ -151,6 +159,11 @@ class Scenario:
         except (CosimError, ValueError, TypeError) as error:
             self._problems.append(str(error))
         else:
+            if self.clock.n_steps is not None and delay >= self.clock.n_steps:
+                self._problems.append(
+                    f"{connection.name}: delay={delay} lasts as long as the run, nothing would arrive"
+                )
+                return
             self.connections.append(connection)
 
     def schedule(

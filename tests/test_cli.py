@@ -54,6 +54,36 @@ def cli(tmp_path, monkeypatch):
     return call
 
 
+def test_options_of_the_coupling_check_are_refused_without_it(cli):
+    done = cli("run", "toy.py", "--hours", "2")
+    assert done.exit_code == 1
+    assert "--hours and --seeds belong to --coupling-check" in done.output
+    done = cli("run", "toy.py", "--coupling-check", "--timeout", "2")
+    assert done.exit_code == 1
+    assert "leave --timeout and --checkpoint-every out" in done.output
+
+
+def test_coupling_check_prints_what_the_step_does(cli):
+    done = cli("run", "toy.py", "--coupling-check", "--hours", "1", "--seeds", "2", "--out", "out")
+    assert done.exit_code == 0, done.output
+    assert "Coupling error" in done.output
+    assert "spread" in done.output
+
+
+def test_run_is_not_compared_with_itself(cli):
+    cli("run", "toy.py", "--out", "out", "--no-report")
+    done = cli("compare", "out", "./out")
+    assert done.exit_code == 1
+    assert "out is named twice" in done.output
+
+
+def test_file_that_leaves_python_is_no_success(cli, tmp_path):
+    (tmp_path / "leaver.py").write_text("import sys; sys.exit(0)")
+    done = cli("run", "leaver.py")
+    assert done.exit_code == 1
+    assert "leaver.py does not load: SystemExit: 0" in done.output
+
+
 def test_run_prints_a_table_and_writes_results_and_report(cli, tmp_path):
     done = cli("run", "toy.py", "--set", "hours=3", "--set", "size=4,4", "--seed", "5", "--out", "out")
     assert done.exit_code == 0, done.output

@@ -198,3 +198,17 @@ def test_impossible_recording_is_refused(how, words):
     scenario.record("source.power", **how)
     with pytest.raises(CosimError, match=words):
         scenario.check()
+
+
+@pytest.mark.parametrize("content", ["{}", "[]", "not json"])
+def test_damaged_run_is_said_to_be_damaged(content, tmp_path):
+    (tmp_path / "run.json").write_text(content)
+    with pytest.raises(CosimError, match=r"run\.json .*the file is damaged"):
+        Result.open(tmp_path)
+
+
+def test_damaged_indicators_are_named(tmp_path):
+    toy(indicators=energy).run(tmp_path / "run")
+    (tmp_path / "run" / "indicators.json").write_text("[1")
+    with pytest.raises(CosimError, match=r"indicators\.json holds no indicators .*the file is damaged"):
+        _ = Result.open(tmp_path / "run").indicators

@@ -264,3 +264,25 @@ def test_adapter_that_assigns_over_its_port_is_told_how():
     source = Source()
     with pytest.raises(CosimError, match=r"power is a port: assign to power.value"):
         source.power = np.zeros(2)
+
+
+def test_one_adapter_under_two_names_is_refused():
+    source = Source()
+    assert problems(Scenario(HOUR, first=source, second=source)) == [
+        "first and second are the same adapter: build one for each"
+    ]
+
+
+@pytest.mark.parametrize("name", ["a.b", "../x", ""])
+def test_adapters_need_names_that_files_and_ports_can_bear(name):
+    assert f"an adapter is called {name!r}" in problems(Scenario(HOUR, **{name: Source()}, other=Source()))[0]
+
+
+def test_what_could_never_happen_in_the_run_is_refused():
+    scenario = Scenario(HOUR, steps={"echo": 7200}, source=Source(), echo=Echo())
+    assert problems(scenario)[0] == "the step of echo is 7200 s: the run ends before it, nothing would happen"
+    scenario = Scenario(HOUR, source=Source(), echo=Echo())
+    scenario.connect("source.power", "echo.load", delay=60, initial=0.0)
+    assert problems(scenario)[0] == (
+        "source.power → echo.load: delay=60 lasts as long as the run, nothing would arrive"
+    )

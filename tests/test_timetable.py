@@ -56,6 +56,7 @@ def test_dates_are_taken_once(tmp_path):
     [
         ({"08:00:30": 1.0}, "lies within a step of 60 s"),
         ({"25:00": 1.0}, "'25:00' is no time of day"),
+        ({"2030-01-01T08:00": 1.0}, "is after the run's end, so it would change nothing"),
         ({"tomorrow": 1.0}, "write a date such as"),
         ({"08:00": {"z": 1.0}}, "there is no element 'z'"),
         ({"08:00": float("nan")}, "must be a finite number"),

@@ -68,6 +68,8 @@ class Fault(Source):
         if step.start_s < self.at_s:
             return
         match self.fault:
+            case "leave":
+                raise SystemExit(0)
             case "report and raise":
                 self.report("weak", "a", "it will not hold")
                 raise ZeroDivisionError("division by zero in the model")

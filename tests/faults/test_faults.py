@@ -21,6 +21,7 @@ def failing(fault, placement):
 
 CAUSES = {
     "raise": "fault failed at 2025-01-15 01:02:00: ZeroDivisionError: division by zero in the model (toys.py, line",
+    "leave": "fault failed at 2025-01-15 01:02:00: SystemExit: 0 (toys.py, line",
     "nan": "fault failed at 2025-01-15 01:02:00: fault.power['b'] is nan: every element must be a finite number",
     "shape": "fault failed at 2025-01-15 01:02:00: fault.power expects shape (2,), got (3,)",
     "forget": "fault failed at 2025-01-15 01:02:00: fault.power was not assigned in advance()",
