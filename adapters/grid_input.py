@@ -76,6 +76,10 @@ def labels(table: pd.DataFrame, kind: str) -> list[str]:
 
 def problems_of(net: Any) -> Iterator[str]:
     """Yield everything that makes a net unusable."""
+    for name in ("sn_mva", "f_hz"):
+        value = net[name]
+        if not (isinstance(value, int | float | np.number) and 0 < value < np.inf):
+            yield f"the net has {name} = {value!r}: it must be a positive number"
 
     def active(table: str) -> pd.DataFrame:
         frame: pd.DataFrame = net[table]

@@ -392,6 +392,8 @@ def test_an_open_switch_leaves_the_rest_supplied():
     [
         (lambda net: net.ext_grid.drop(net.ext_grid.index, inplace=True), "no external grid in service"),
         (lambda net: net.line.__setitem__("length_km", -1.0), r"net.line 'cable' has length_km = -1.0 \(1 such\)"),
+        (lambda net: net.__setitem__("sn_mva", float("nan")), r"the net has sn_mva = nan: it must be a positive"),
+        (lambda net: net.__setitem__("f_hz", -50.0), r"the net has f_hz = -50.0: it must be a positive number"),
         (lambda net: net.line.__setitem__("max_i_ka", 0.0), r"max_i_ka = 0.0 \(1 such\): it must be positive or empty"),
         (lambda net: net.line.__setitem__("r_ohm_per_km", np.nan), "r_ohm_per_km = nan .* zero or positive"),
         (lambda net: pp.create_load(net, 1, np.nan), "net.load 'load 0' has p_mw = nan .* finite"),
