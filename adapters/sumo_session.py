@@ -55,8 +55,7 @@ class Session:
             if self.api.simulation.isLoaded():
                 raise CosimError("SUMO already runs in this process, which holds one: place traffic with 'process'")
         else:
-            import traci
-
+            traci = _traci()
             self.api = None
             self.failures = (traci.exceptions.TraCIException, traci.exceptions.FatalTraCIError, OSError)
         self.messages.write_bytes(b"")
@@ -77,8 +76,7 @@ class Session:
                 self._start_program(staged)
 
     def _start_program(self, staged: Path) -> None:
-        import traci
-
+        traci = _traci()
         home = sumo_home()
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
@@ -175,10 +173,32 @@ def _libsumo() -> Any:
     os.environ.setdefault("SUMO_HOME", str(home))
     for name in ("PROJ_DATA", "PROJ_LIB"):
         os.environ[name] = str(home / "data" / "proj")
-    os.environ.setdefault("LIBSUMO_AS_TRACI", "quiet")  # else it prints about pyarrow, which is not used here
-    import libsumo
+    with _environment(LIBSUMO_AS_TRACI="quiet"):  # else it prints about pyarrow, which is not used here
+        import libsumo
 
     return libsumo
+
+
+def _traci() -> Any:
+    """Import the TraCI client itself; where the environment says so, its package stands for libsumo instead."""
+    with _environment(LIBSUMO_AS_TRACI=None, LIBTRACI_AS_TRACI=None):
+        import traci.main  # also where the package came with libsumo, and without this
+
+    return traci
+
+
+@contextmanager
+def _environment(**values: str | None) -> Iterator[None]:
+    """Set or remove variables of this process for a while: its children must not inherit them."""
+    saved = {name: os.environ.pop(name, None) for name in values}
+    os.environ.update({name: value for name, value in values.items() if value is not None})
+    try:
+        yield
+    finally:
+        for name, value in saved.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
 
 
 @contextmanager

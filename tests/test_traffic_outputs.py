@@ -103,7 +103,9 @@ def test_the_mesoscopic_run_equals_the_sumo_programs_own(town, tmp_path):
 
 
 @pytest.mark.parametrize("given", [{}, {1: {"speed_limit": np.full(24, 8.0), "demand_factor": [0.7]}}])
-def test_traci_says_the_same_as_libsumo(town, tmp_path, given):
+def test_traci_says_the_same_as_libsumo(town, tmp_path, given, monkeypatch):
+    monkeypatch.setenv("LIBSUMO_AS_TRACI", "1")  # for other programs; "traci" is TraCI all the same
+
     def run(connection: str) -> Run:
         adapter = Traffic(town / "run.sumocfg", seed=5, connection=connection, zones={"A0A1": "a"}, noise=True)
         return Run(adapter, tmp_path / connection, MINUTES, given)
@@ -113,6 +115,20 @@ def test_traci_says_the_same_as_libsumo(town, tmp_path, given):
     for name in one.series:
         assert one[name].tobytes() == two[name].tobytes()
     assert rows(one.trips) == rows(two.trips)
+
+
+def test_libsumo_leaves_no_word_for_the_children_of_its_process(town, tmp_path):
+    code = textwrap.dedent(f"""
+        import os
+        from pathlib import Path
+        from cosim.adapters.traffic import Traffic
+        adapter = Traffic({str(town / "run.sumocfg")!r})
+        adapter.folder = Path({str(tmp_path)!r})
+        adapter.open()
+        adapter.close()
+        print([name for name in os.environ if name.endswith("_AS_TRACI")])
+    """)
+    assert subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout == "[]\n"
 
 
 def test_traci_warns_of_its_port(town, tmp_path):

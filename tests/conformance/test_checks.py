@@ -36,7 +36,7 @@ CASES = [
     ("ClosesOnce", "close is safe", "RuntimeError when called a second time: not running", "forget the simulator"),
     ("FailsToClose", "outputs are told", "close() fails after a run: OSError", "raise nothing"),
     ("Raises", "outputs are told", "in the step from 0 to 60 s: ZeroDivisionError", "inputs= and step_s="),
-    ("Exits", "outputs are told", "raised SystemExit: 0 (broken.py, line", "make it work"),
+    ("Exits", "outputs are told", "SystemExit: 0 (broken.py, line", "must take what the datasheet allows"),
     ("Forgets", "outputs are told", "from 120 to 180 s: energy was not assigned", "assign every output in every step"),
     ("TellsNan", "outputs are told", "power['b'] is nan", "one finite number per label"),
     ("TellsWrongShape", "outputs are told", "power expects shape (2,), got (3,)", "one finite number per label"),
