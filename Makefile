@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # everything, also what is slow: make test PYTEST_ARGS=
 PYTEST_ARGS ?= -m "not slow" -n 2 --dist loadfile
 STAMP := $(VENV)/.installed
-SOURCES := $(wildcard core/*.pyx core/*.pxd core/*.h)
+SOURCES := $(wildcard core/*.pyx core/*.pxd core/*.h adapters/*.c)
 
 .PHONY: run test install check lock clean
 

@@ -1,5 +1,6 @@
-"""Compile the numerics of ``cosim.core``; everything else is in pyproject.toml."""
+"""Compile the numerics of ``cosim.core`` and what keeps SUMO's port shut; everything else is in pyproject.toml."""
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +11,12 @@ from setuptools import Extension, setup
 # -fno-trapping-math: nobody reads floating-point traps, and with them no selection becomes vector code.
 FLAGS = ["-O3", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", "-Wno-unreachable-code"]
 
+# no module to import but a library for the loader, which no other system has in this form
+PRELOADED = [Extension("cosim.adapters._sumo_socket", ["adapters/sumo_socket.c"], libraries=["dl"])]
+
 setup(
-    ext_modules=cythonize(
+    ext_modules=(PRELOADED if sys.platform == "linux" else [])
+    + cythonize(
         [
             Extension(
                 f"cosim.core.{source.stem}",

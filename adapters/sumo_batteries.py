@@ -149,10 +149,10 @@ class ElectricTrips:
         for trip in departed:
             if trip in row and self.state[row[trip]] == WAITING:
                 self.state[row[trip]] = DRIVING
-        present = set(self._api.vehicle.getIDList())
+        present, new = set(self._api.vehicle.getIDList()), set(departed)
         for at in self._in_state(DRIVING):
             if (trip := self._trips[at]) in present:
-                if self._api.vehicle.getParameter(trip, "has.battery.device") != "true":
+                if trip in new and self._api.vehicle.getParameter(trip, "has.battery.device") != "true":
                     raise self._no_battery(trip)
                 drawn = _battery(self._api, trip, "totalEnergyConsumed", "totalEnergyRegenerated")
                 self.energy_j[at] = (drawn[0] - drawn[1]) * J_PER_WH

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import html
+import importlib.util
 import os
 import re
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -31,7 +32,8 @@ class Session:
     ----------
     connection
         ``"libsumo"``: in this process, which holds one. ``"traci"``: a ``sumo`` program of its own, ``"gui"``:
-        ``sumo-gui``; SUMO opens a port for them on every network interface and takes the first who connects.
+        ``sumo-gui``, to watch. On Linux nobody else can connect to them (`private_connection`); on other systems SUMO
+        opens a port on every network interface and takes the first who connects.
     scenario
         The configuration as the user knows it, for messages.
     folder
@@ -53,7 +55,7 @@ class Session:
             self.api = _libsumo()
             self.failures = (self.api.TraCIException, self.api.FatalTraCIError)
             if self.api.simulation.isLoaded():
-                raise CosimError("SUMO already runs in this process, which holds one: place traffic with 'process'")
+                raise CosimError("SUMO already runs in this process, and libsumo holds one: place traffic with 'process'")
         else:
             traci = _traci()
             self.api = None
@@ -76,30 +78,55 @@ class Session:
                 self._start_program(staged)
 
     def _start_program(self, staged: Path) -> None:
-        traci = _traci()
-        home = sumo_home()
+        name, options = ("sumo-gui", ["--start", "--quit-on-end"]) if self._connection == "gui" else ("sumo", [])
+        home, library = sumo_home(), private_connection()
+        command: list[str | Path] = [home / "bin" / name, "-c", staged, *options]
+        environment = _PROGRAM_ENVIRONMENT | os.environ | {"SUMO_HOME": str(home), "PROJ_DATA": str(home / "data/proj")}
+        if library is None:
+            self._connect_by_port(command, environment)
+        else:
+            self._connect_in_private(command, environment, library)
+        self.api.setOrder(1)
+
+    def _connect_in_private(self, command: list[str | Path], environment: dict[str, str], library: Path) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            self.api = _traci().connection.Connection("127.0.0.1", server.getsockname()[1], None, None, False)
+            served, address = server.accept()
+        with served:
+            if address != self.api._socket.getsockname():
+                raise CosimError("another program on this machine connected in the place of SUMO: run it again")
+            descriptor = served.fileno()
+            environment["LD_PRELOAD"] = " ".join([str(library), *environment.get("LD_PRELOAD", "").split()])
+            environment["COSIM_SUMO_CONNECTION"] = str(descriptor)
+            self._run([*command, "--remote-port", "1"], environment, pass_fds=[descriptor])
+
+    def _connect_by_port(self, command: list[str | Path], environment: dict[str, str]) -> None:
+        failure = _traci().exceptions.FatalTraCIError
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
-        name, options = ("sumo-gui", ["--start", "--quit-on-end"]) if self._connection == "gui" else ("sumo", [])
-        with self.messages.open("ab") as messages:
-            self._program = subprocess.Popen(
-                [home / "bin" / name, "-c", staged, "--remote-port", str(port), *options], stdin=subprocess.DEVNULL,
-                stdout=messages, stderr=messages,
-                env=_PROGRAM_ENVIRONMENT | os.environ | {"SUMO_HOME": str(home), "PROJ_DATA": str(home / "data/proj")},
-            )  # fmt: skip
+        program = self._run([*command, "--remote-port", str(port)], environment)
         began = time.monotonic()
         while True:
             try:
-                self.api = traci.connection.Connection("127.0.0.1", port, self._program, None, False)
-                self.api.setOrder(1)
+                self.api = _traci().connection.Connection("127.0.0.1", port, program, None, False)
                 return
             except ConnectionRefusedError:
-                if self._program.poll() is not None:
-                    raise traci.exceptions.FatalTraCIError("") from None  # its words are in the error log
+                if program.poll() is not None:
+                    raise failure("") from None  # its words are in the error log
                 if time.monotonic() - began > _PATIENCE_S:
-                    raise traci.exceptions.FatalTraCIError(f"took no connection for {_PATIENCE_S:g} s") from None
+                    raise failure(f"took no connection for {_PATIENCE_S:g} s") from None
                 time.sleep(0.01)
+
+    def _run(
+        self, command: list[str | Path], environment: dict[str, str], pass_fds: Sequence[int] = ()
+    ) -> subprocess.Popen[bytes]:
+        with self.messages.open("ab") as messages:
+            self._program = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=messages, stderr=messages, env=environment,
+                pass_fds=pass_fds, process_group=0,  # Ctrl-C is for this process to hear
+            )  # fmt: skip
+        return self._program
 
     def close(self) -> None:
         """Stop SUMO, which then completes its files; safe to call twice."""
@@ -165,6 +192,12 @@ def sumo_home() -> Path:
     import sumo
 
     return Path(sumo.SUMO_HOME)
+
+
+def private_connection() -> Path | None:
+    """Return the library by which SUMO's program opens no port; None where there is none, on other systems."""
+    spec = importlib.util.find_spec("cosim.adapters._sumo_socket")
+    return Path(spec.origin) if spec and spec.origin else None
 
 
 def _libsumo() -> Any:

@@ -14,7 +14,7 @@ from cosim.adapters.sumo_demand import departures, emission_classes, has_batteri
 from cosim.adapters.sumo_files import read_configuration, stage
 from cosim.adapters.sumo_measures import EMISSION_DIGITS, EdgeMeasures, Exchange
 from cosim.adapters.sumo_network import charging_stations, network_edges, signal_programs
-from cosim.adapters.sumo_session import Connection, Session
+from cosim.adapters.sumo_session import Connection, Session, private_connection
 from cosim.core import Adapter, CosimError, Input, Output, Placement, Step
 
 Fidelity: TypeAlias = Literal["micro", "meso"]
@@ -60,7 +60,9 @@ class Traffic(Adapter):
         ``"micro"``: every vehicle second by second; ``"meso"``: SUMO's queue model, with junctions and lights, much
         faster and coarser; as the configuration says if None.
     connection
-        How SUMO runs: see `Session`.
+        How SUMO runs, with the same results: see `Session`. If None, as ``"traci"``, the fastest, where it opens no
+        port, and as ``"libsumo"`` elsewhere and where electric cars and charging stations have to be watched each
+        second.
     electric
         Trips whose energy and state are reported. Their vehicles need a battery, see `electric_variant`. A trip with
         0 in `may_depart` for the step in which it is to depart never does.
@@ -102,7 +104,7 @@ class Traffic(Adapter):
         seed: int | None = None,
         extra_options: Sequence[str] = (),
         fidelity: Fidelity | None = None,
-        connection: Connection = "libsumo",
+        connection: Connection | None = None,
         electric: Sequence[str] = (),
         zones: Mapping[str, str] | None = None,
         permission_classes: Sequence[str] = (),
@@ -111,12 +113,12 @@ class Traffic(Adapter):
     ) -> None:
         if fidelity not in (None, "micro", "meso"):
             raise CosimError(f"fidelity is {fidelity!r}: write 'micro', 'meso' or None")
-        if connection not in ("libsumo", "traci", "gui"):
-            raise CosimError(f"connection is {connection!r}: write 'libsumo', 'traci' or 'gui'")
+        if connection not in (None, "libsumo", "traci", "gui"):
+            raise CosimError(f"connection is {connection!r}: write 'libsumo', 'traci', 'gui' or None")
         if not value_of_time > 0:
             raise CosimError(f"value_of_time is {value_of_time!r} EUR/h: it must be positive")
         self.configuration = read_configuration(sumocfg, extra_options)
-        self.seed, self.fidelity, self.connection, self.value_of_time = seed, fidelity, connection, value_of_time
+        self.seed, self.fidelity, self.value_of_time = seed, fidelity, value_of_time
         self.network = network_edges(self.configuration.net)
         additionals = self.configuration.additionals
         self.charging_stations = charging_stations(additionals)
@@ -125,7 +127,8 @@ class Traffic(Adapter):
         self.zones = dict(zones or {})
         self.files = (self.configuration.path, self.configuration.net, *self.configuration.routes, *additionals)
         self._departs_s = departures(self.configuration.routes, electric)
-        self._has_batteries = has_batteries(self.configuration)
+        self._watches = bool(self.charging_stations) and has_batteries(self.configuration)
+        self.connection = connection or ("libsumo" if self._watches or private_connection() is None else "traci")
         edges, network = self.network.labels, ["network"]
         if lost := sorted(self.zones.keys() - set(edges)):
             raise CosimError(f"zones names edge {lost[0]!r}, which {self.configuration.net} does not have")
@@ -183,7 +186,7 @@ class Traffic(Adapter):
             If there is no folder, or SUMO runs in this process already.
         """
         self.finished, self._may_bar = False, False
-        if self.connection != "libsumo":
+        if self.connection != "libsumo" and private_connection() is None:
             self.report("open port", self.connection, _OPEN_PORT)
         step_s = self.configuration.step_length_s
         self._start(max(round(_FIRST_GUESS_S / step_s), 1) * step_s)
@@ -324,8 +327,7 @@ class Traffic(Adapter):
     def _simulate(self, session: Session, until_s: float) -> list[str]:
         """Step to a time, second by second only where somebody has to be looked at; return who departed."""
         api = session.api
-        charging = bool(self.charging_stations) and self._has_batteries
-        if not (charging or self._holding or self._controls.every_second):
+        if not (self._watches or self._holding or self._controls.every_second):
             api.simulationStep(until_s)
             return list(api.simulation.getDepartedIDList()) if self._departs_s or self.zones else []
         departed: list[str] = []
@@ -333,7 +335,7 @@ class Traffic(Adapter):
             api.simulationStep()
             now = api.simulation.getDepartedIDList()
             departed += now
-            if charging:
+            if self._watches:
                 self._charging.second()
             held = self._trips.second() if self._holding else set()
             if self._controls.every_second:

@@ -238,12 +238,12 @@ def test_the_constructor_starts_nothing_and_knows_its_labels(town, electric_town
         Traffic(write_configuration(town / "lost.sumocfg", routes="lost.rou.xml"))
 
 
-def test_two_simulations_in_one_process_are_refused(town, tmp_path):
+def test_two_simulations_of_libsumo_in_one_process_are_refused(town, tmp_path):
     code = textwrap.dedent(f"""
         from pathlib import Path
         from cosim.adapters.traffic import Traffic
         from cosim.core import CosimError
-        one, two = (Traffic({str(town / "run.sumocfg")!r}) for _ in "ab")
+        one, two = (Traffic({str(town / "run.sumocfg")!r}, connection="libsumo") for _ in "ab")
         one.folder, two.folder = Path({str(tmp_path / "1")!r}), Path({str(tmp_path / "2")!r})
         one.open()
         try:
@@ -256,7 +256,7 @@ def test_two_simulations_in_one_process_are_refused(town, tmp_path):
         two.close()
     """)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "SUMO already runs in this process, which holds one: place traffic with 'process'\n"
+    assert done.stdout == "SUMO already runs in this process, and libsumo holds one: place traffic with 'process'\n"
 
 
 @needs_bologna

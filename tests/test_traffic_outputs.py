@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import pickle
+import signal
 import subprocess
 import sys
 import textwrap
+import time
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -13,7 +15,7 @@ import numpy as np
 import pytest
 
 from cosim.adapters.traffic import Traffic
-from cosim.core import CosimError, InputFileError
+from cosim.core import CosimError, InputFileError, Step
 
 from .traffic_runs import BOLOGNA, Run, bare, make_town, needs_bologna, rows, tool, total, write_configuration
 
@@ -122,7 +124,7 @@ def test_libsumo_leaves_no_word_for_the_children_of_its_process(town, tmp_path):
         import os
         from pathlib import Path
         from cosim.adapters.traffic import Traffic
-        adapter = Traffic({str(town / "run.sumocfg")!r})
+        adapter = Traffic({str(town / "run.sumocfg")!r}, connection="libsumo")
         adapter.folder = Path({str(tmp_path)!r})
         adapter.open()
         adapter.close()
@@ -131,19 +133,86 @@ def test_libsumo_leaves_no_word_for_the_children_of_its_process(town, tmp_path):
     assert subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout == "[]\n"
 
 
-def test_traci_warns_of_its_port(town, tmp_path):
+def test_where_sumo_must_open_a_port_it_is_told(town, tmp_path):
     code = textwrap.dedent(f"""
         from pathlib import Path
-        from cosim.adapters.traffic import Traffic
+        from cosim.adapters import sumo_session, traffic
+        from cosim.core import Step
         from cosim.core.adapter import take_events
-        adapter = Traffic({str(town / "run.sumocfg")!r}, connection="traci")
+        sumo_session.private_connection = traffic.private_connection = lambda: None  # as on other systems
+        assert traffic.Traffic({str(town / "run.sumocfg")!r}).connection == "libsumo"
+        adapter = traffic.Traffic({str(town / "run.sumocfg")!r}, connection="traci")
         adapter.folder = Path({str(tmp_path / "warned")!r})
         adapter.open()
+        adapter.advance(Step(0.0, 60.0))
         adapter.close()
-        print(take_events(adapter)[0].text)
+        print(adapter.inserted.value[0], take_events(adapter)[0].text)
     """)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.startswith("SUMO listens for TraCI on every network interface")
+    inserted, _, text = done.stdout.partition(" ")
+    assert float(inserted) > 0
+    assert text.startswith("SUMO listens for TraCI on every network interface")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="SUMO opens a port on other systems")
+def test_sumo_opens_no_port(town, tmp_path):
+    code = textwrap.dedent(f"""
+        import os
+        from pathlib import Path
+        from cosim.adapters.traffic import Traffic
+        from cosim.core import Step
+        from cosim.core.adapter import take_events
+        adapter = Traffic({str(town / "run.sumocfg")!r})
+        adapter.folder = Path({str(tmp_path)!r})
+        adapter.open()
+        adapter.advance(Step(0.0, 60.0))
+        (child,) = Path(f"/proc/self/task/{{os.getpid()}}/children").read_text().split()
+        links = [os.readlink(path) for path in Path(f"/proc/{{child}}/fd").iterdir()]
+        mine = {{link[8:-1] for link in links if link.startswith("socket:")}}
+        rows = [row.split() for name in ("tcp", "tcp6") for row in Path("/proc/net", name).read_text().splitlines()[1:]]
+        sockets = [(row[1].split(":")[0], row[3]) for row in rows if row[9] in mine]
+        adapter.close()
+        print(adapter.connection, sockets, take_events(adapter))
+    """)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "traci [('0100007F', '01')] []\n"  # one established connection of 127.0.0.1, no listener
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="SUMO ends when its connection does on other systems")
+def test_sumo_ends_with_the_process_that_it_serves(town, tmp_path):
+    code = textwrap.dedent(f"""
+        import os, signal
+        from pathlib import Path
+        from cosim.adapters.traffic import Traffic
+        adapter = Traffic({str(town / "run.sumocfg")!r})
+        adapter.folder = Path({str(tmp_path)!r})
+        adapter.open()
+        print(Path(f"/proc/self/task/{{os.getpid()}}/children").read_text(), flush=True)
+        os.kill(os.getpid(), signal.SIGKILL)
+    """)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == -signal.SIGKILL
+    state = Path(f"/proc/{int(done.stdout)}/stat")
+    until = time.monotonic() + 60
+    while state.exists() and state.read_text().rpartition(")")[2].split()[0] != "Z":
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="libsumo runs there, which a process holds once")
+def test_two_towns_run_in_one_process(town, tmp_path):
+    towns = [Traffic(town / "run.sumocfg", seed=seed) for seed in (1, 1, 2)]
+    for k, adapter in enumerate(towns):
+        adapter.folder = tmp_path / str(k)
+        adapter.open()
+    for start_s in (0.0, 60.0, 120.0):
+        for adapter in towns:
+            adapter.advance(Step(start_s, 60.0))
+    one, same, other = (adapter.travel.value for adapter in towns)
+    for adapter in towns:
+        adapter.close()
+    assert one.tobytes() == same.tobytes()
+    assert one.tobytes() != other.tobytes()
 
 
 def test_what_sumo_refuses_over_traci_is_told_in_its_own_words(town, tmp_path):
@@ -201,7 +270,7 @@ def test_impossible_arguments_are_refused_together_with_what_is_allowed(town):
     sumocfg = town / "run.sumocfg"
     for arguments, words in (
         ({"fidelity": "nano"}, "fidelity is 'nano': write 'micro', 'meso' or None"),
-        ({"connection": "telepathy"}, "connection is 'telepathy': write 'libsumo', 'traci' or 'gui'"),
+        ({"connection": "telepathy"}, "connection is 'telepathy': write 'libsumo', 'traci', 'gui' or None"),
         ({"value_of_time": 0.0}, "value_of_time is 0.0 EUR/h: it must be positive"),
         ({"zones": {"Z9": "a"}}, "zones names edge 'Z9'"),
     ):
