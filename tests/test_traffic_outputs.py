@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import shutil
 import signal
 import subprocess
 import sys
@@ -131,6 +132,27 @@ def test_libsumo_leaves_no_word_for_the_children_of_its_process(town, tmp_path):
         print([name for name in os.environ if name.endswith("_AS_TRACI")])
     """)
     assert subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout == "[]\n"
+
+
+@pytest.mark.skipif(shutil.which("xvfb-run") is None, reason="needs the virtual screen of xvfb-run")
+def test_one_who_watches_sees_the_same(town, tmp_path):
+    code = textwrap.dedent(f"""
+        import sys
+        from pathlib import Path
+        from cosim.adapters.traffic import Traffic
+        from cosim.core import Step
+        adapter = Traffic({str(town / "run.sumocfg")!r}, connection=sys.argv[1])
+        adapter.folder = Path({str(tmp_path)!r}, sys.argv[1])
+        adapter.open()
+        for k in range(3):
+            adapter.advance(Step(60.0 * k, 60.0))
+            print(adapter.travel.value.tobytes().hex())
+        adapter.close()
+    """)
+    commands = [sys.executable, "-c", code, "traci"], ["xvfb-run", "-a", sys.executable, "-c", code, "gui"]
+    plain, watched = (subprocess.run(c, capture_output=True, text=True, check=True).stdout for c in commands)
+    assert plain == watched
+    assert plain.count("\n") == 3
 
 
 def test_where_sumo_must_open_a_port_it_is_told(town, tmp_path):
