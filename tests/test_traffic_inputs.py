@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from cosim.adapters.sumo_demand import electric_variant
+from cosim.adapters.sumo_session import Connection
 from cosim.adapters.traffic import Traffic
 from cosim.core.adapter import inputs
 
@@ -183,21 +185,33 @@ def test_demand_is_scaled_by_chance_of_its_own(town, tmp_path, factor):
         assert {trip["id"] for trip in rows(fewer.trips)} <= kept
 
 
-def test_every_input_used_gives_the_same_bytes_again(town, tmp_path):
-    def run(name: str) -> Run:
-        adapter = Traffic(town / "run.sumocfg", seed=3, permission_classes=("passenger",))
+def test_every_input_used_gives_the_same_bytes_again_and_over_every_connection(signals, tmp_path):
+    electric = ("t5", "t18", "t19", "t25")
+    (tmp_path / "variant").mkdir()
+    scenario = electric_variant(signals / "run.sumocfg", electric, tmp_path / "variant")
+
+    def run(name: str, connection: Connection) -> Run:
+        adapter = Traffic(
+            scenario, seed=3, permission_classes=("passenger",), electric=electric, connection=connection
+        )
+        red, held = (np.zeros(len(port)) for port in (adapter.signal_program, adapter.may_depart))
+        red[4], held[:2] = 1.0, 1.0
         given = {
-            0: {"closed": adapter.closed.default},
-            1: {"speed_limit": np.full(24, 8.0), "closed": one(adapter, "closed", B1C1=1.0), "demand_factor": [1.5]},
+            0: {"closed": adapter.closed.default, "signal_program": np.zeros_like(red)},
+            1: {"speed_limit": np.full(24, 8.0), "closed": one(adapter, "closed", B1C1=1.0), "demand_factor": [1.5],
+                "may_depart": held, "signal_program": red},
             2: {"toll": one(adapter, "toll", A1B1=2.0), "closed": adapter.closed.default},
             3: {"permission": one(adapter, "permission", A1A2__passenger=0.0), "demand_factor": [0.5]},
-        }
+            5: {"signal_program": np.zeros_like(red)},
+        }  # fmt: skip
         return Run(adapter, tmp_path / name, MINUTES, given)
 
-    first, second = run("first"), run("second")
+    first, second, third = run("first", "traci"), run("second", "traci"), run("third", "libsumo")
     assert first.error is None
+    assert sorted(first["trip_state"][-1]) == [2, 2, 3, 3]
     for name in first.series:
-        assert first[name].tobytes() == second[name].tobytes()
+        assert first[name].tobytes() == second[name].tobytes() == third[name].tobytes()
+    assert rows(first.trips) == rows(third.trips)
 
 
 @pytest.mark.parametrize(
