@@ -253,6 +253,34 @@ def read_configuration(sumocfg: str | Path, arguments: Sequence[str] = ()) -> Su
     )  # fmt: skip
 
 
+def input_files(configuration: SumoConfiguration) -> tuple[Path, ...]:
+    """Return every file that decides a run, also those that others include or name.
+
+    Raises
+    ------
+    InputFileError
+        If a file that names others is malformed, or includes itself.
+    """
+    named = (part for name in sorted(INPUT_OPTIONS & configuration.options.keys())
+             for part in _split(configuration.options[name]))  # fmt: skip
+    found = dict.fromkeys([configuration.path, configuration.net, *configuration.routes, *configuration.additionals])
+    for path in (*found, *map(Path, named)):
+        found |= dict.fromkeys(_with_included(path))
+    return tuple(path for path in found if path.is_file())
+
+
+def _with_included(path: Path, seen: frozenset[Path] = frozenset()) -> Iterator[Path]:
+    if path in seen:
+        raise InputFileError(f"{path} includes itself: remove the include")
+    yield path
+    if path.is_file() and mentions(path, _NAMES_A_FILE):
+        for element in root_of(path).iter():
+            if element.tag in _INPUT_FILE_TAGS and (name := element.get("file")):
+                yield absolute(name, path.parent)
+            if name := element.get("href"):
+                yield from _with_included(absolute(name, path.parent), seen | {path})
+
+
 def _split(names: str) -> list[str]:
     return [part.strip() for part in re.split("[,;]", names) if part.strip()]
 

@@ -11,7 +11,7 @@ import numpy as np
 from cosim.adapters.sumo_batteries import J_PER_WH, ElectricTrips, StationCharging
 from cosim.adapters.sumo_controls import Controls, refuse
 from cosim.adapters.sumo_demand import departures, emission_classes, has_batteries
-from cosim.adapters.sumo_files import read_configuration, stage
+from cosim.adapters.sumo_files import input_files, read_configuration, stage
 from cosim.adapters.sumo_measures import EMISSION_DIGITS, EdgeMeasures, Exchange
 from cosim.adapters.sumo_network import charging_stations, network_edges, signal_programs
 from cosim.adapters.sumo_session import Connection, Session, private_connection
@@ -125,7 +125,7 @@ class Traffic(Adapter):
         self.programs = signal_programs(self.network, additionals)
         self.emission_classes = emission_classes((*additionals, *self.configuration.routes))
         self.zones = dict(zones or {})
-        self.files = (self.configuration.path, self.configuration.net, *self.configuration.routes, *additionals)
+        self.files = input_files(self.configuration)
         self._departs_s = departures(self.configuration.routes, electric)
         self._watches = bool(self.charging_stations) and has_batteries(self.configuration)
         self.connection = connection or ("libsumo" if self._watches or private_connection() is None else "traci")

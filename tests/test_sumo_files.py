@@ -243,6 +243,21 @@ def test_every_junction_edge_that_carries_vehicles_leaves_a_street(town):
     assert set(network.leaves.values()) <= set(network.labels)
 
 
+def test_every_file_that_decides_a_run_is_named(town):
+    (town / "outer.add.xml").write_text('<additional><include href="in/inner.add.xml"/></additional>')
+    (town / "in").mkdir()
+    (town / "in" / "inner.add.xml").write_text(
+        '<additional><rerouter id="r" edges="A0A1" file="r.xml"/><edgeData id="d" file="written.xml"/></additional>'
+    )
+    (town / "in" / "r.xml").write_text("<rerouter/>")
+    (town / "w.xml").write_text("<meandata/>")
+    configuration = read_configuration(configure(town, additional_files="outer.add.xml", weight_files="w.xml"))
+    names = [path.relative_to(town).as_posix() for path in sumo_files.input_files(configuration)]
+    assert names == [
+        "run.sumocfg", "t.net.xml", "t.rou.xml", "outer.add.xml", "in/inner.add.xml", "in/r.xml", "w.xml",
+    ]  # fmt: skip
+
+
 def test_charging_stations_are_found_also_in_included_files(tmp_path):
     (tmp_path / "inner.xml").write_text('<additional><chargingStation id="b" lane="x_y_1"/></additional>')
     (tmp_path / "outer.xml").write_text(
