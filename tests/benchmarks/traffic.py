@@ -1,9 +1,10 @@
 """What does the traffic adapter cost over the bare ``sumo`` program? Bologna joined to its last vehicle, 60 s steps.
 
 The adapter runs in a process of its own with every output read each exchange: per-edge emissions summed over every
-second, junctions included, counts, and with ``--electric`` the energy and state of that share of the cars. The program
-runs the same configuration and seed with nothing but its trips. Both ways to run SUMO are measured, the adapter's own
-choice and libsumo, in alternating order, start and imports included; wall and processor time of the whole process tree, medians. The last line is JSON.
+second, junctions included, counts, and with ``--electric`` the energy and state of that share of the cars. The
+program runs the same configuration and seed with nothing but its trips. Both ways to run SUMO are measured, the
+adapter's own choice and libsumo, in alternating order, start and imports included; wall and processor time of the
+whole process tree, medians. The last line is JSON.
 """
 
 from __future__ import annotations
