@@ -55,7 +55,7 @@ class Session:
             self.api = _libsumo()
             self.failures = (self.api.TraCIException, self.api.FatalTraCIError)
             if self.api.simulation.isLoaded():
-                raise CosimError("SUMO runs in this process already, and libsumo holds one: place traffic in a 'process'")
+                raise CosimError("SUMO runs in this process, and libsumo holds one: place traffic in a 'process'")
         else:
             traci = _traci()
             self.api = None

@@ -256,7 +256,7 @@ def test_two_simulations_of_libsumo_in_one_process_are_refused(town, tmp_path):
         two.close()
     """)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "SUMO runs in this process already, and libsumo holds one: place traffic in a 'process'\n"
+    assert done.stdout == "SUMO runs in this process, and libsumo holds one: place traffic in a 'process'\n"
 
 
 @needs_bologna
