@@ -8,6 +8,7 @@ input is an absolute path and every output is a plain name inside the run's fold
 from __future__ import annotations
 
 import gzip
+import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -58,6 +59,7 @@ _SYNONYMS = {
     "W": "no-warnings", "X": "xml-validation", "S": "start", "Q": "quit-on-end",
 }  # fmt: skip
 
+_SHORTEST_STEP_S = 1e-3  # SUMO's own limit
 CONFIGURATION_LIMIT_BYTES = 1 << 20
 INPUT_LIMIT_BYTES = 4 << 30
 """Above these a file is refused: no city's network comes near (Berlin's is 0.4 GB), and a gzip bomb passes them."""
@@ -125,6 +127,8 @@ def seconds(text: str) -> float:
 @contextmanager
 def _open(path: Path) -> Iterator[IO[bytes] | gzip.GzipFile]:
     """Open a file that may be compressed, whatever its name; every complaint names the file."""
+    if path.exists() and not path.is_file():
+        raise InputFileError(f"{path} is no regular file: name a file")
     try:
         with path.open("rb") as raw:
             packed = raw.read(2) == b"\x1f\x8b"
@@ -243,14 +247,22 @@ def read_configuration(sumocfg: str | Path, arguments: Sequence[str] = ()) -> Su
         text = options.get(name, "")
         try:
             value = seconds(text) if text else default
+            if value is not None and not math.isfinite(value):
+                raise ValueError
         except ValueError:
             raise InputFileError(f"{path} sets {name} to {text!r}: write seconds, or hours:minutes:seconds") from None
-        return value if value is None or value >= 0 else default
+        return value
 
+    begin_s, end_s, step_s = time("begin", 0.0) or 0.0, time("end", None), time("step-length", 1.0) or 0.0
+    end_s = None if end_s is not None and end_s < 0 else end_s  # SUMO's word for "to the last vehicle"
+    if begin_s < 0 or step_s < _SHORTEST_STEP_S or (end_s is not None and end_s <= begin_s):
+        raise InputFileError(
+            f"{path} runs from {begin_s:g} s to {'the last vehicle' if end_s is None else f'{end_s:g} s'} in steps of "
+            f"{step_s:g} s: it must begin at 0 or later, before its end, and step by {_SHORTEST_STEP_S:g} s at least"
+        )
     return SumoConfiguration(
-        path, files("net-file")[0], files("route-files"), files("additional-files"), time("begin", 0.0) or 0.0,
-        time("end", None), time("step-length", 1.0) or 1.0, options,
-    )  # fmt: skip
+        path, files("net-file")[0], files("route-files"), files("additional-files"), begin_s, end_s, step_s, options
+    )
 
 
 def input_files(configuration: SumoConfiguration) -> tuple[Path, ...]:

@@ -111,8 +111,12 @@ def network_edges(net: str | Path) -> Network:
                     tuple((lane.get("allow", ""), lane.get("disallow", "")) for lane in lanes),
                 ))  # fmt: skip
             root.clear()
-    except (KeyError, ValueError, IndexError) as error:
-        raise InputFileError(f"{path} is no SUMO network: an edge or junction lacks {error}") from error
+    except KeyError as error:
+        raise InputFileError(f"{path} is no SUMO network: {_named(element)} lacks {error}") from error
+    except IndexError as error:
+        raise InputFileError(f"{path} is no SUMO network: {_named(element)} has no lane") from error
+    except ValueError as error:
+        raise InputFileError(f"{path} is no SUMO network: {_named(element)} is malformed ({error})") from error
     if not rows:
         raise InputFileError(f"{path} holds no edges: make a network with netconvert")
     labels, sources, targets, length, shapes, speeds, permissions = zip(*rows)
@@ -174,11 +178,17 @@ def charging_stations(additionals: Iterable[str | Path]) -> tuple[ChargingStatio
             try:
                 power, efficiency = float(at.get("power", 22000.0)), float(at.get("efficiency", 0.95))
                 stations.append(ChargingStation(at["id"], at["lane"], power, efficiency))
-            except (KeyError, ValueError) as error:
-                raise InputFileError(f"{path}: a chargingStation lacks {error}") from error
+            except KeyError as error:
+                raise InputFileError(f"{path}: {_named(element)} lacks {error}") from error
+            except ValueError as error:
+                raise InputFileError(f"{path}: {_named(element)} is malformed ({error})") from error
             if not (power >= 0 and 0 < efficiency <= 1):
                 raise InputFileError(
                     f"{path}: charging station {at['id']!r} has a power of {power:g} W and an efficiency of "
                     f"{efficiency:g}: write a power of at least 0 and an efficiency in (0, 1]"
                 )
     return tuple(stations)
+
+
+def _named(element: Element) -> str:
+    return f"{element.tag} {element.get('id', 'without an id')!r}"

@@ -76,6 +76,9 @@ class Session:
                 self.api.start(["sumo", "-c", str(staged)])
             else:
                 self._start_program(staged)
+        if errors := [words for words in self._errors() if "processing option" in words]:  # it goes on without those
+            self.close()
+            raise self.failure("cannot load", errors)
 
     def _start_program(self, staged: Path) -> None:
         name, options = ("sumo-gui", ["--start", "--quit-on-end"]) if self._connection == "gui" else ("sumo", [])
@@ -164,12 +167,15 @@ class Session:
                 yield
         except self.failures as error:
             self.close()
-            words = [str(error).strip()]  # repr() hides them
-            if self.error_log.exists():
-                words += re.findall(r"^Error: (.*)", self.error_log.read_text("utf-8", "replace"), re.M)
+            words = [str(error).strip(), *self._errors()]  # repr() hides them
             if self._connection != "libsumo" and len(words) > 1:
                 del words[0]  # that the connection is gone; why, SUMO has said
             raise self.failure(what, words) from error
+
+    def _errors(self) -> list[str]:
+        """Return what SUMO called an error; before it has opened its log it says so to the terminal."""
+        texts = [path.read_text("utf-8", "replace") for path in (self.messages, self.error_log) if path.exists()]
+        return [words for text in texts for words in re.findall(r"^Error: (.*(?:\n .*)*)", text, re.M)]
 
     def failure(self, what: str, words: list[str]) -> InputFileError:
         """Return SUMO's words as one error."""

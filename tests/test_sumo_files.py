@@ -15,7 +15,10 @@ import pytest
 from cosim.adapters import sumo_files
 from cosim.adapters.sumo_files import parse_options, read_configuration, stage
 from cosim.adapters.sumo_network import charging_stations, network_edges
+from cosim.adapters.traffic import Traffic
 from cosim.core import InputFileError
+
+from .traffic_runs import Run
 
 SUMO_HOME = Path(pytest.importorskip("sumo").SUMO_HOME)
 BOMB = (
@@ -243,6 +246,49 @@ def test_every_junction_edge_that_carries_vehicles_leaves_a_street(town):
     assert set(network.leaves.values()) <= set(network.labels)
 
 
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"begin": "nan"}, "sets begin to 'nan': write seconds"),
+        ({"end": "inf"}, "sets end to 'inf': write seconds"),
+        ({"begin": "-5"}, "runs from -5 s to the last vehicle"),
+        ({"begin": "100", "end": "50"}, "runs from 100 s to 50 s .*before its end"),
+        ({"step_length": "0"}, "in steps of 0 s: it must .* step by 0.001 s at least"),
+    ],
+)
+def test_impossible_times_are_refused(town, options, words):
+    with pytest.raises(InputFileError, match=words):
+        read_configuration(configure(town, **options))
+
+
+@pytest.mark.parametrize("connection", ["traci", "libsumo"])
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"nosuch": "3"}, "No option with the name 'nosuch' exists."),
+        ({"scale": "many"}, "While processing option 'scale': 'many' is not a valid float."),
+    ],
+)
+def test_an_option_that_sumo_cannot_read_is_refused_in_its_words(town, tmp_path, connection, options, words):
+    run = Run(Traffic(configure(town, **options), connection=connection), tmp_path / "run", [60.0])
+    assert run.error is not None
+    assert run.error.startswith("InputFileError: SUMO cannot load ")
+    assert words in run.error
+
+
+def test_what_is_no_regular_file_is_refused_at_once(town):
+    os.mkfifo(town / "pipe.sumocfg")
+    for name in ("pipe.sumocfg", "."):
+        with pytest.raises(InputFileError, match="is no regular file: name a file"):
+            read_configuration(town / name)
+
+
+def test_a_network_that_lacks_something_is_told_where(town):
+    (town / "t.net.xml").write_text('<net version="1.20"><edge id="a" from="x" to="y"/></net>')
+    with pytest.raises(InputFileError, match="is no SUMO network: edge 'a' has no lane"):
+        network_edges(town / "t.net.xml")
+
+
 def test_every_file_that_decides_a_run_is_named(town):
     (town / "outer.add.xml").write_text('<additional><include href="in/inner.add.xml"/></additional>')
     (town / "in").mkdir()
@@ -268,5 +314,5 @@ def test_charging_stations_are_found_also_in_included_files(tmp_path):
     assert (a.id, a.edge, a.power_w, a.efficiency) == ("a", "x", 50000.0, 0.9)
     assert (b.id, b.edge, b.power_w, b.efficiency) == ("b", "x_y", 22000.0, 0.95)
     (tmp_path / "inner.xml").write_text('<additional><chargingStation id="b"/></additional>')
-    with pytest.raises(InputFileError, match="a chargingStation lacks 'lane'"):
+    with pytest.raises(InputFileError, match="chargingStation 'b' lacks 'lane'"):
         charging_stations([tmp_path / "inner.xml"])
