@@ -31,7 +31,8 @@ from .demand_city import city_demand
 from .mobility import STRATEGIES, fleet_plan, transformers
 from .policy import Policy, takes_policies
 from .population import Habits
-from .streets import building_sites, eixample_streets, read_net
+from .streets import read_net
+from .streets_eixample import building_sites, eixample_streets
 
 ZONE = "Europe/Madrid"
 

@@ -28,6 +28,7 @@ Hour: TypeAlias = Annotated[float, Field(ge=0, le=24)]
 
 _ROUNDING_MPS = 0.05  # networks round their limits
 _CAR, _LOCAL, _BANNED = "passenger", "custom2", "custom1"
+_CARS = (_CAR, "ignoring")  # the second heeds no permission: route files have it for cars on bus lanes
 
 
 class Superblocks(Policy):
@@ -64,11 +65,15 @@ class Superblocks(Policy):
         interior = [edge for cell in found for edge in cell.interior]
         inside = set(interior)
 
-        def local(trip: Trip) -> str | None:
-            concerned = trip.vehicle_class == _CAR and (trip.origin in inside or trip.destination in inside)
-            return "local" if concerned else None
+        def concerned(trip: Trip) -> str | None:
+            if trip.vehicle_class not in _CARS:
+                return None
+            if trip.way[0] in inside or trip.way[-1] in inside:
+                return "local"
+            # Cars of a class that no permission binds, as Bologna's that use bus lanes, would drive through.
+            return "through" if trip.vehicle_class != _CAR and not inside.isdisjoint(trip.way) else None
 
-        city, _ = retype(city, local, {"local": {"vClass": _LOCAL}})
+        city, _ = retype(city, concerned, {"local": {"vClass": _LOCAL}, "through": {"vClass": _CAR}})
         limit = dict(zip(network.labels, network.speed_limit))
         may = {f"{edge}|{_LOCAL}": always(1.0)
                for edge, car in zip(network.labels, network.permits(_CAR)) if car}  # fmt: skip

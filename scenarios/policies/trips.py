@@ -21,13 +21,16 @@ _VEHICLES = ("trip", "vehicle", "flow")
 
 @dataclass(frozen=True, slots=True)
 class Trip:
-    """A vehicle, trip or flow of a route file; ``emission_class`` is empty where its type mixes or names none."""
+    """A vehicle, trip or flow of a route file.
+
+    ``emission_class`` is empty where its type mixes or names none, ``way`` are the edges of its route, the first and
+    the last one alone where it has none yet.
+    """
 
     id: str
     emission_class: str
     vehicle_class: str
-    origin: str
-    destination: str
+    way: tuple[str, ...]
 
 
 Choice: TypeAlias = Callable[[Trip], str | None]
@@ -63,7 +66,7 @@ def retype(city: City, choose: Choice, variants: Mapping[str, Mapping[str, str]]
                 continue
             kind = vehicle.get("type", DEFAULT_TYPE)
             emission, vehicle_class = types.get(kind, ("", "passenger"))
-            chosen = choose(Trip(vehicle.get("id", ""), emission, vehicle_class, *_ends(vehicle, routes)))
+            chosen = choose(Trip(vehicle.get("id", ""), emission, vehicle_class, _way(vehicle, routes)))
             if chosen is not None:
                 counts[chosen] += 1
                 vehicle.set("type", f"{kind}_{chosen}")
@@ -103,14 +106,12 @@ def _different(values: tuple[str, ...]) -> list[str]:
     return list(dict.fromkeys(values))
 
 
-def _ends(vehicle: Element, routes: Mapping[str | None, Element]) -> tuple[str, str]:
+def _way(vehicle: Element, routes: Mapping[str | None, Element]) -> tuple[str, ...]:
     route = vehicle.find("route")
     if route is None:
         route = routes.get(vehicle.get("route"))
     edges = [] if route is None else route.get("edges", "").split()
-    if not edges:
-        return vehicle.get("from", ""), vehicle.get("to", "")
-    return edges[0], edges[-1]
+    return tuple(edges) or (vehicle.get("from", ""), vehicle.get("to", ""))
 
 
 def _new_folder(workspace: Path) -> Path:

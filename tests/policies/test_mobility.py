@@ -16,7 +16,8 @@ from cosim.scenarios.policies import (
 )
 from cosim.scenarios.policies.cells import cell_in, find_cells
 from cosim.scenarios.policies.mobility import euro_standard
-from cosim.scenarios.streets import eixample_streets, read_net
+from cosim.scenarios.streets import read_net
+from cosim.scenarios.streets_eixample import eixample_streets
 from tests.policy_runs import quarter, run_traffic
 
 
