@@ -28,7 +28,7 @@ from cosim.core.mappings import link
 from cosim.core.random import uniform
 from cosim.core.weather import WeatherYear
 
-from .carbon import Carbon
+from .carbon_intensity import Carbon
 from .grid_synthesis import ServicePoint, SynthesizedGrid, synthesize_grid
 from .indicators import city_indicators
 from .measures import Measures

@@ -6,7 +6,7 @@ import copy
 import os
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeAlias
 from xml.etree.ElementTree import Element, ElementTree, SubElement
@@ -33,10 +33,18 @@ class Trip:
     way: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """What is different in a variant of a vehicle type: its attributes, and its generic parameters."""
+
+    attributes: Mapping[str, str]
+    parameters: Mapping[str, str] = field(default_factory=dict)
+
+
 Choice: TypeAlias = Callable[[Trip], str | None]
 
 
-def retype(city: City, choose: Choice, variants: Mapping[str, Mapping[str, str]]) -> tuple[City, dict[str, int]]:
+def retype(city: City, choose: Choice, variants: Mapping[str, Variant]) -> tuple[City, dict[str, int]]:
     """Return a city in whose traffic some trips are made by variants of their vehicle types.
 
     Parameters
@@ -46,7 +54,7 @@ def retype(city: City, choose: Choice, variants: Mapping[str, Mapping[str, str]]
     choose
         Names the variant of a trip, None for those that keep their type.
     variants
-        Variant → attributes of a vehicle type that are different.
+        The variants by name.
 
     Returns
     -------
@@ -121,11 +129,11 @@ def _new_folder(workspace: Path) -> Path:
     return folder
 
 
-def _written(root: Element, path: Path, folder: Path, variants: Mapping[str, Mapping[str, str]]) -> Path:
+def _written(root: Element, path: Path, folder: Path, variants: Mapping[str, Variant]) -> Path:
     for position, element in reversed(list(enumerate(root))):
         if element.tag in ("vType", "vTypeDistribution"):
-            for name, attributes in variants.items():
-                root.insert(position + 1, _variant(element, name, attributes))
+            for name, change in variants.items():
+                root.insert(position + 1, _variant(element, name, change))
         if "href" in element.attrib:
             element.set("href", str(absolute(element.attrib["href"], path.parent)))
     folder.mkdir()
@@ -134,7 +142,7 @@ def _written(root: Element, path: Path, folder: Path, variants: Mapping[str, Map
     return target
 
 
-def _variant(original: Element, name: str, attributes: Mapping[str, str]) -> Element:
+def _variant(original: Element, name: str, change: Variant) -> Element:
     variant = copy.deepcopy(original)
     for element in variant.iter():
         if element.tag in ("vType", "vTypeDistribution"):
@@ -145,5 +153,9 @@ def _variant(original: Element, name: str, attributes: Mapping[str, str]) -> Ele
             if element.get("vClass", "passenger") == "passenger":
                 # Cars differ in how fast they like to go; SUMO gives other classes no such spread.
                 element.attrib.setdefault("speedFactor", "normc(1,0.1,0.2,2)")
-            element.attrib.update(attributes)
+            element.attrib.update(change.attributes)
+            for old in [p for p in element.findall("param") if p.get("key") in change.parameters]:
+                element.remove(old)
+            for key, value in change.parameters.items():
+                SubElement(element, "param", key=key, value=value)
     return variant
