@@ -35,9 +35,8 @@ def car_fleet(country: str) -> dict[str, float]:
     rows = list(csv.DictReader(line for line in text.splitlines() if not line.startswith("#")))
     countries = {row["country"] for row in rows}
     if country not in countries:
-        raise CosimError(
-            f"the table of car fleets has no country {country!r}: there are {', '.join(sorted(countries))}"
-        )
+        known = ", ".join(sorted(countries))
+        raise CosimError(f"the table of car fleets has no country {country!r}: it has {known}")
     kinds = {kind: {row["name"]: float(row["cars"]) for row in rows if (row["country"], row["kind"]) == (country, kind)}
              for kind in ("fuel", "euro")}  # fmt: skip
     total = {kind: sum(cars.values()) for kind, cars in kinds.items()}

@@ -18,6 +18,7 @@ from .energy import (
     VehicleToGrid,
 )
 from .mobility import (
+    CarFleet,
     CordonPrice,
     DistancePrice,
     EvShare,
@@ -33,7 +34,7 @@ from .planning import Densification, GreenRoofs, GridReinforcement, PublicCharge
 LIBRARY: dict[str, tuple[type[Policy], ...]] = {
     "Mobility": (
         Superblocks, SpeedLimit, LowEmissionZone, CordonPrice, DistancePrice, ParkingPrice, ModeShift, SignalRetiming,
-        EvShare, BusElectrification,
+        EvShare, BusElectrification, CarFleet,
     ),
     "Energy": (
         HeatPumps, Retrofit, RooftopPv, HomeBatteries, CommunityBatteries, DynamicTariff, DemandResponse, Charging,
@@ -45,7 +46,7 @@ LIBRARY: dict[str, tuple[type[Policy], ...]] = {
 """The policies by sector."""
 
 __all__ = [
-    "LIBRARY", "BusElectrification", "Charging", "ChargingCaps", "CommunityBatteries", "CordonPrice",
+    "LIBRARY", "BusElectrification", "CarFleet", "Charging", "ChargingCaps", "CommunityBatteries", "CordonPrice",
     "DemandResponse", "Densification", "DistancePrice", "DynamicTariff", "EvShare", "GreenRoofs", "GridCaps",
     "GridCarbon", "GridReinforcement", "HeatPumps", "HomeBatteries", "LowEmissionZone", "ModeShift",
     "ParkingPrice", "Policy", "PublicChargers", "Retrofit", "RooftopPv", "Shading", "SignalRetiming",

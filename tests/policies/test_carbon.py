@@ -101,7 +101,7 @@ def test_own_series_counts_hour_by_hour_whatever_its_offset(tmp_path, run):
 
 def test_own_series_that_does_not_cover_the_run_is_refused_when_it_is_built(tmp_path):
     path = series(tmp_path / "series.csv", "2025-01-15T07:00+01:00", 3)
-    with pytest.raises(CosimError, match="no hour from 2025-01-15 09:00 UTC on.*covers the run"):
+    with pytest.raises(CosimError, match=r"no hour from 2025-01-15 09:00 UTC on.*covers the run"):
         eixample.build(blocks=(2, 2), begin_hour=8, hours=3, policies=[GridCarbon(file=path)])
 
 
