@@ -24,7 +24,7 @@ from .mobility import (
     EvShare,
     LowEmissionZone,
     ModeShift,
-    ParkingPrice,
+    Parking,
     SignalRetiming,
     SpeedLimit,
     Superblocks,
@@ -33,7 +33,7 @@ from .planning import Densification, GreenRoofs, GridReinforcement, PublicCharge
 
 LIBRARY: dict[str, tuple[type[Policy], ...]] = {
     "Mobility": (
-        Superblocks, SpeedLimit, LowEmissionZone, CordonPrice, DistancePrice, ParkingPrice, ModeShift, SignalRetiming,
+        Superblocks, SpeedLimit, LowEmissionZone, CordonPrice, DistancePrice, Parking, ModeShift, SignalRetiming,
         EvShare, BusElectrification, CarFleet,
     ),
     "Energy": (
@@ -49,6 +49,6 @@ __all__ = [
     "LIBRARY", "BusElectrification", "CarFleet", "Charging", "ChargingCaps", "CommunityBatteries", "CordonPrice",
     "DemandResponse", "Densification", "DistancePrice", "DynamicTariff", "EvShare", "GreenRoofs", "GridCaps",
     "GridCarbon", "GridReinforcement", "HeatPumps", "HomeBatteries", "LowEmissionZone", "ModeShift",
-    "ParkingPrice", "Policy", "PublicChargers", "Retrofit", "RooftopPv", "Shading", "SignalRetiming",
+    "Parking", "Policy", "PublicChargers", "Retrofit", "RooftopPv", "Shading", "SignalRetiming",
     "SpeedLimit", "Superblocks", "TailpipeOnly", "VehicleToGrid", "next_charger",
 ]  # fmt: skip

@@ -17,12 +17,13 @@ from cosim.adapters.sumo_network import Network, network_edges
 from cosim.core.random import uniform
 from cosim.scenarios.car_fleet import car_fleet, draw_classes, euro_standard
 from cosim.scenarios.city import City
+from cosim.scenarios.demand_routes import gates
 from cosim.scenarios.measures import always, between
 from cosim.scenarios.policy import Hour, Policy, Polygon, Positive, Share
 from cosim.scenarios.streets import Net, read_net
 
 from .cells import Cell, cell_in, edges_within, find_cells
-from .trips import Trip, Variant, retype
+from .trips import Trip, Variant, retype, trips_of
 
 _NO_EXHAUST = re.compile("BEV|MMPEVEM|[Zz]ero|Energy")
 _ROUNDING_MPS = 0.05  # networks round their limits
@@ -91,11 +92,11 @@ class Superblocks(Policy):
 
 
 class SpeedLimit(Policy):
-    """Lowers the speed limit of a whole city, except on its fast roads.
+    """Lowers the speed limit of a whole city, except on its fast roads and, if asked for, its main roads.
 
-    Evidence: Bologna Città 30, crashes −12.5 %, flow −9 %. On Bologna's network of 2010, which runs at capacity, this
-    project's simulation loses speed from 16.7 to 10.9 km/h and emits 22 % more CO2; on an uncongested grid of the
-    Eixample the mean speed falls by 5.5 %.
+    Evidence: Bologna Città 30, crashes −12.5 %, flow −9 %. What this project's simulation of Bologna's morning peak
+    says, and why it deviates, stands at the end of this page; on an uncongested grid of the Eixample the mean speed
+    falls by 5.5 %.
 
     Parameters
     ----------
@@ -103,18 +104,23 @@ class SpeedLimit(Policy):
         The new limit. [km/h]
     except_above_kmh
         Roads with a higher limit than this keep it. [km/h]
+    most_lanes
+        Roads with more lanes in a direction keep their limit, as main roads do in many such cities; all change if
+        none is given.
     """
 
     limit_kmh: Annotated[float, Field(ge=5, le=130)] = 30.0
     except_above_kmh: Positive = 50.0
+    most_lanes: Annotated[int, Field(ge=1)] | None = None
 
     def change_city(self, city: City) -> City:
         """Lower the limits."""
         network, limit = _network(city), self.limit_kmh / 3.6
         slower = {
             edge: always(limit)
-            for edge, now in zip(network.labels, network.speed_limit)
+            for edge, now, lanes in zip(network.labels, network.speed_limit, network.lanes)
             if limit + _ROUNDING_MPS < now <= self.except_above_kmh / 3.6 + _ROUNDING_MPS
+            and (self.most_lanes is None or lanes <= self.most_lanes)
         }
         if not slower:
             raise CosimError(
@@ -349,13 +355,16 @@ class ModeShift(Policy):
         return _with_demand(city, 1 - self.share)
 
 
-class ParkingPrice(Policy):
-    """Raises the price of parking; car trips answer by a constant elasticity.
+class Parking(Policy):
+    """Raises the price of parking and takes places away; trips that park in the city answer, through traffic does not.
 
-    Where the trips go instead is not simulated, nor the search for a place.
+    Price acts by a constant elasticity. Supply binds when fewer places are left than cars are parked at the busiest
+    hour: then only as many trips are made as find one. The stronger of the two holds. Which trips are given up is
+    decided by chance among all cars, as many as the share of trips that begin or end inside says; where they go
+    instead, and the search for a place, are not simulated.
 
-    Evidence: elasticities of car use with respect to the price of parking lie between −0.1 and −0.6 (Transit
-    Cooperative Research Program, report 95, chapter 13; quoted from memory).
+    Evidence: elasticities of car use with respect to the price of parking lie between −0.1 and −0.6, most often −0.3
+    (Transit Cooperative Research Program, report 95, chapter 13; quoted from memory).
 
     Parameters
     ----------
@@ -363,14 +372,26 @@ class ParkingPrice(Policy):
         Rise of the price over the present one: 0.5 is half as much again.
     elasticity
         Of the number of car trips with respect to the price.
+    removed
+        Share of the places that are taken away.
+    occupancy
+        Share of the places that is taken at the busiest hour now. Assumption.
     """
 
-    increase: Annotated[float, Field(gt=0, le=10)] = 0.5
+    increase: Annotated[float, Field(ge=0, le=10)] = 0.5
     elasticity: Annotated[float, Field(ge=-1, le=0)] = -0.3
+    removed: Share = 0.0
+    occupancy: Annotated[float, Field(gt=0, le=1)] = 0.85
 
     def change_city(self, city: City) -> City:
         """Lower the traffic's demand."""
-        return _with_demand(city, (1 + self.increase) ** self.elasticity)
+        kept = min((1 + self.increase) ** self.elasticity, (1 - self.removed) / self.occupancy, 1.0)
+        given_up = (1 - kept) * _parking_share(city)
+        if given_up == 0:
+            raise CosimError(
+                f"{self} changes no trip: the price stays, the places left are enough, or nobody parks in the city"
+            )
+        return _with_demand(city, 1 - given_up)
 
 
 def _network(city: City) -> Network:
@@ -400,3 +421,10 @@ def _middle(network: Network) -> shapely.Polygon:
 
 def _with_demand(city: City, factor: float) -> City:
     return replace(city, measures=city.measures.tell("traffic.demand_factor", {"network": always(factor)}))
+
+
+def _parking_share(city: City) -> float:
+    """Return the share of the car trips that begin or end within the network instead of crossing it."""
+    entries, exits = gates(_net(city))
+    cars = [trip for trip in trips_of(city) if trip.vehicle_class in (*_CARS, _LOCAL, _BANNED)]
+    return sum(trip.way[0] not in entries or trip.way[-1] not in exits for trip in cars) / max(len(cars), 1)

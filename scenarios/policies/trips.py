@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeAlias
@@ -13,7 +13,7 @@ from xml.etree.ElementTree import Element, ElementTree, SubElement
 
 from cosim import CosimError
 from cosim.adapters.sumo_demand import DEFAULT_TYPE
-from cosim.adapters.sumo_files import absolute, read_configuration, root_of
+from cosim.adapters.sumo_files import SumoConfiguration, absolute, read_configuration, root_of
 from cosim.scenarios.city import City
 
 _VEHICLES = ("trip", "vehicle", "flow")
@@ -63,21 +63,12 @@ def retype(city: City, choose: Choice, variants: Mapping[str, Variant]) -> tuple
     counts
         How many trips got each variant.
     """
-    configuration = read_configuration(city.sumocfg, city.traffic_options)
-    files = {path: root_of(path) for path in (*configuration.additionals, *configuration.routes)}
-    types = types_of(files)
-    routes = {route.get("id"): route for root in files.values() for route in root.iter("route") if route.get("id")}
+    configuration, files = _files(city)
     counts = dict.fromkeys(variants, 0)
-    for root in files.values():
-        for vehicle in root.iter():
-            if vehicle.tag not in _VEHICLES:
-                continue
-            kind = vehicle.get("type", DEFAULT_TYPE)
-            emission, vehicle_class = types.get(kind, ("", "passenger"))
-            chosen = choose(Trip(vehicle.get("id", ""), emission, vehicle_class, _way(vehicle, routes)))
-            if chosen is not None:
-                counts[chosen] += 1
-                vehicle.set("type", f"{kind}_{chosen}")
+    for vehicle, trip in _trips(files):
+        if (chosen := choose(trip)) is not None:
+            counts[chosen] += 1
+            vehicle.set("type", f"{vehicle.get('type', DEFAULT_TYPE)}_{chosen}")
     folder = _new_folder(city.workspace.path)
     # Named by where they are from the new folder: a build of the same city elsewhere writes the same configuration.
     options = {**configuration.options, "net-file": os.path.relpath(configuration.net, folder)}
@@ -93,6 +84,26 @@ def retype(city: City, choose: Choice, variants: Mapping[str, Variant]) -> tuple
     target = folder / Path(city.sumocfg).name
     ElementTree(root).write(target, encoding="utf-8", xml_declaration=True)
     return replace(city, sumocfg=target, traffic_options=()), counts
+
+
+def trips_of(city: City) -> list[Trip]:
+    """Return the trips of a city's route files."""
+    return [trip for _, trip in _trips(_files(city)[1])]
+
+
+def _files(city: City) -> tuple[SumoConfiguration, dict[Path, Element]]:
+    configuration = read_configuration(city.sumocfg, city.traffic_options)
+    return configuration, {path: root_of(path) for path in (*configuration.additionals, *configuration.routes)}
+
+
+def _trips(files: Mapping[Path, Element]) -> Iterator[tuple[Element, Trip]]:
+    types = types_of(files)
+    routes = {route.get("id"): route for root in files.values() for route in root.iter("route") if route.get("id")}
+    for root in files.values():
+        for vehicle in root.iter():
+            if vehicle.tag in _VEHICLES:
+                emission, vehicle_class = types.get(vehicle.get("type", DEFAULT_TYPE), ("", "passenger"))
+                yield vehicle, Trip(vehicle.get("id", ""), emission, vehicle_class, _way(vehicle, routes))
 
 
 def types_of(files: Mapping[Path, Element]) -> dict[str, tuple[str, str]]:

@@ -65,11 +65,14 @@ def zones(net, cell):
 
 
 def row(result, places):
-    """Return speed, CO2, what became of the trips, and vehicle-kilometres by place."""
+    """Return speed, CO2, what became of the trips, and vehicle-kilometres by place and in the first hour."""
     km = result.integral("traffic.travel") / 1000
     seconds = float(result.integral("traffic.vehicles").sum())
+    driven, spent = (result.total(f"traffic.{port}") * 60 for port in ("travel", "vehicles"))
     return {
         "speed_kmh": float(km.sum()) / seconds * 3600,
+        "speed_in_first_quarter_kmh": float(driven.iloc[:15].sum() / spent.iloc[:15].sum()) * 3.6,
+        "first_hour_km": float(driven.iloc[:60].sum()) / 1000,
         "minutes_per_trip": seconds / 60 / float(result.total("traffic.inserted").iloc[-1]),
         "co2_kg": float(result.integral("traffic.co2").sum()),
         "km": float(km.sum()),
@@ -81,7 +84,7 @@ def row(result, places):
 def case(before, after):
     """Return medians over seeds, and the median change of each seed against its base case. [%]"""
     medians = {key: round(statistics.median(r[key] for r in after), 1) for key in after[0]}
-    changed = ("speed_kmh", "co2_kg", *(key for key in after[0] if key.endswith("km")))
+    changed = ("speed_kmh", "speed_in_first_quarter_kmh", "co2_kg", *(key for key in after[0] if key.endswith("km")))
     changes = {
         f"{key}_%": round(100 * (statistics.median(b[key] / a[key] for a, b in zip(before, after)) - 1), 1)
         for key in changed if all(a[key] for a in before)
@@ -102,9 +105,10 @@ def main(name="joined", seeds=1, blocks=4):
                 yield run(policy.change_city(one) if policy else one, Path(folder) / f"{case} {one.seed}")
 
         base = list(results("base"))
-        slow = list(results("slow", SpeedLimit(30)))
         before = [row(result, {}) for result in base]
-        found = {"base": case(before, before), "30 km/h": case(before, [row(result, {}) for result in slow])}
+        found = {"base": case(before, before)}
+        for limit, policy in (("30 km/h", SpeedLimit(30)), ("30 km/h, main roads 50", SpeedLimit(30, most_lanes=1))):
+            found[limit] = case(before, [row(result, {}) for result in results(limit[:8] + limit[-2:], policy)])
         for number, (km, cell) in enumerate(cells):
             places = zones(net, cell)
             outline = tuple((float(x), float(y)) for x, y in shapely.get_coordinates(cell.area.exterior))
