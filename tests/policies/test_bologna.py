@@ -10,12 +10,11 @@ import numpy as np
 import pytest
 
 from cosim import CosimError
-from cosim.adapters.sumo_files import read_configuration, root_of
 from cosim.scenarios import bologna
 from cosim.scenarios.car_fleet import car_fleet, euro_standard
 from cosim.scenarios.policies import BusElectrification, CarFleet, EvShare, LowEmissionZone
 from cosim.scenarios.policies.buses import joined
-from cosim.scenarios.policies.trips import types_of
+from cosim.scenarios.policies.trips import trips_of
 from tests.policy_runs import run_traffic
 
 DATA = Path(__file__).parents[3] / "shared" / "data" / "bologna" / "acosta"
@@ -59,17 +58,10 @@ def test_zone_for_classes_without_a_standard_is_refused(plain):
         LowEmissionZone().change_city(plain)
 
 
-def classes_of_cars(city):
-    configuration = read_configuration(city.sumocfg, city.traffic_options)
-    files = {path: root_of(path) for path in (*configuration.additionals, *configuration.routes)}
-    types = types_of(files)
-    return Counter(types[v.get("type")][0] for root in files.values() for v in root.iter("vehicle")
-                   if types[v.get("type")][1] != "bus")  # fmt: skip
-
-
 @needs_data
 def test_cars_of_bologna_get_the_standards_of_italys_cars(plain):
-    counts = classes_of_cars(CarFleet().change_city(plain))
+    trips = trips_of(CarFleet().change_city(plain))
+    counts = Counter(trip.emission_class for trip in trips if trip.vehicle_class != "bus")
     n, fleet = counts.total(), car_fleet("IT")
     assert n > 8000
     assert counts.keys() <= fleet.keys()
