@@ -36,7 +36,7 @@ _EMISSION_CLASS = defaultdict(lambda: _CAR, {
 
 ELECTRIC_CLASS = "HBEFA4/PC_BEV"
 _SUFFIX = "_electric"
-_BATTERY = {"has.battery.device": "true", "device.battery.capacity": "1000000", "device.battery.chargeLevel": "500000"}
+BATTERY = {"has.battery.device": "true", "device.battery.capacity": "1000000", "device.battery.chargeLevel": "500000"}
 """A battery that no trip empties or fills: how full a vehicle's own one is, is for whoever owns the vehicle. [Wh]"""
 
 _TYPE = re.compile(rb"<vType")
@@ -206,7 +206,7 @@ def _variant(original: Element, emission_class: str) -> Element:
             element.set("vTypes", " ".join(name + _SUFFIX for name in element.attrib["vTypes"].split()))
         if element.tag == "vType":
             element.set("emissionClass", emission_class)
-            for key, value in _BATTERY.items():
+            for key, value in BATTERY.items():
                 for old in element.findall(f"param[@key='{key}']"):
                     element.remove(old)
                 SubElement(element, "param", key=key, value=value)

@@ -138,6 +138,8 @@ class Parameters:
             name, equals, text = setting.partition("=")
             if not equals:
                 problems.append(f"{self._option}{setting}: write NAME=VALUE")
+            elif name in values:
+                problems.append(f"{self._option}{name} is given twice: give it once")
             elif name not in known:
                 problems.append(f"{self.name} has no parameter {name!r}: there are {', '.join(known) or 'none'}")
             else:

@@ -22,7 +22,7 @@ from .chargers import place_chargers, write_chargers
 from .city import City, Workspace, couple, electrify, settle, shares_by_year
 from .mobility import STRATEGIES, transformers
 from .mobility_routes import routes_fleet
-from .policy import Policy, takes_policies
+from .policy import Policy, takes_policies, with_policies_built
 from .streets import read_net, sites_along
 
 ZONE = "Europe/Rome"
@@ -110,6 +110,7 @@ def build(
     )  # fmt: skip
     stations = place_chargers(net, sites, chargers, 0, seed)
     grid = electrify(net, sites, stock, stations, "IT")
+    stock = with_policies_built(policies, stock, sites, seed)
     plan = None
     if ev_share:
         behind, ratings = transformers(grid.net, grid.bus_of, stations.index)

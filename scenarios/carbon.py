@@ -2,19 +2,10 @@
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
-from zoneinfo import ZoneInfo
+from cosim import Result
 
-import numpy as np
-import numpy.typing as npt
-import pandas as pd
-
-from cosim import CosimError, Result
-from cosim.core import InputFileError
+from .carbon_intensity import Carbon
+from .intervals import J_PER_KWH, begins, energy
 
 GAS_CO2 = 0.202
 """Natural gas burnt, by lower heating value. [kg CO2/kWh] 56,100 kg/TJ, IPCC 2006 Guidelines, vol. 2, table 2.2."""
@@ -23,93 +14,6 @@ GAS_SUPPLY = 0.034
 FUEL_SUPPLY = {"petrol": 0.73, "diesel": 0.81}
 """Fuel from the well to the tank, per kilogram. [kg CO2e/kg] 17.0 and 18.9 g/MJ at 43.2 and 43.1 MJ/kg, JEC
 Well-to-Tank report v5 (2020); quoted from memory."""
-J_PER_KWH = 3.6e6
-
-
-@dataclass(frozen=True)
-class Carbon:
-    """What a kilowatt-hour from the grid emits, and what the supply of fuels does.
-
-    Parameters
-    ----------
-    by_hour
-        Intensity of electricity in each hour of the civil day, 24 values; the country's mean of 2023 if None.
-        [kg CO2e/kWh]
-    with_supply
-        Whether gas and motor fuels count from the well; the intensities of electricity always do.
-    """
-
-    by_hour: tuple[float, ...] | None = None
-    with_supply: bool = True
-
-    def intensity(self, times: pd.DatetimeIndex, country: str, zone: str) -> npt.NDArray[np.float64]:
-        """Return the intensity at moments in UTC, shape (n_times,). [kg CO2e/kWh]"""
-        if self.by_hour is None:
-            return np.full(len(times), annual_intensity(country))
-        hours = times.tz_convert(ZoneInfo(zone)).hour.to_numpy()
-        found: npt.NDArray[np.float64] = np.asarray(self.by_hour, float)[hours]
-        return found
-
-
-def annual_intensity(country: str) -> float:
-    """Return the mean intensity of a country's electricity in 2023. [kg CO2e/kWh]
-
-    Raises
-    ------
-    CosimError
-        If the table has no such country.
-    """
-    known = {row["country"]: float(row["kg_per_kwh"]) for row in _table("carbon_intensity.csv")}
-    if country not in known:
-        raise CosimError(f"the table of carbon intensities has no country {country!r}: there are {', '.join(known)}")
-    return known[country]
-
-
-def mix_intensity(generation: Mapping[str, npt.ArrayLike]) -> npt.NDArray[np.float64]:
-    """Return the life-cycle intensity of a generation mix. [kg CO2e/kWh]
-
-    Parameters
-    ----------
-    generation
-        Technology → energy generated, a number or one for each hour, in any one unit.
-
-    Raises
-    ------
-    CosimError
-        If a technology is unknown, or nothing is generated.
-
-    Examples
-    --------
-    >>> float(mix_intensity({"gas": 1.0, "wind": 1.0}).round(4))
-    0.2653
-    """
-    factors = {row["technology"]: float(row["kg_per_kwh"]) for row in _table("carbon_technologies.csv")}
-    if unknown := sorted(generation.keys() - factors.keys()):
-        raise CosimError(f"there is no technology {unknown[0]!r}: there are {', '.join(factors)}")
-    parts = {name: np.asarray(values, float) for name, values in generation.items()}
-    total = np.sum(list(parts.values()), axis=0)
-    if not parts or not (total > 0).all() or any((part < 0).any() for part in parts.values()):
-        raise CosimError("a generation mix has a negative part or generates nothing somewhere: give energies above 0")
-    emitted = np.sum([factors[name] * part for name, part in parts.items()], axis=0)
-    return np.asarray(emitted / total)
-
-
-def read_hours(path: Path) -> tuple[float, ...]:
-    """Read the intensity of 24 hours from a file with the columns ``hour`` and ``kg_per_kwh``.
-
-    Raises
-    ------
-    InputFileError
-        If it is missing, an hour is missing or stands twice, or a figure is no number or out of range.
-    """
-    try:
-        rows = list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
-        hours = {int(row["hour"]): float(row["kg_per_kwh"]) for row in rows}
-    except (OSError, UnicodeDecodeError, KeyError, TypeError, ValueError) as error:
-        raise InputFileError(f"cannot read hours and kg_per_kwh from {path}: {error!r}") from error
-    if len(rows) != 24 or set(hours) != set(range(24)) or not all(0 <= value <= 2 for value in hours.values()):
-        raise InputFileError(f"{path} must have the hours 0 to 23 once each, with 0 to 2 kg CO2e/kWh")
-    return tuple(hours[hour] for hour in range(24))
 
 
 def account(result: Result, carbon: Carbon, country: str, zone: str) -> dict[str, float]:
@@ -141,15 +45,6 @@ def account(result: Result, carbon: Carbon, country: str, zone: str) -> dict[str
     return found
 
 
-def energy(result: Result, port: str) -> pd.Series[float]:
-    """Return the energy of a port of power in every recorded interval, by the interval's end. [J]"""
-    power = result.total(port)
-    start = pd.Timestamp(result.provenance["clock"]["start"])
-    ends = power.index
-    begins = ends[:-1].insert(0, start if start.tzinfo else start.tz_localize("UTC")) if len(ends) else ends
-    return power * (ends - begins).total_seconds()
-
-
 def fuel_of(emission_class: str) -> str | None:
     """Return what an emission class of SUMO burns, ``"petrol"`` or ``"diesel"``; None where its name does not say.
 
@@ -170,11 +65,6 @@ def fuel_of(emission_class: str) -> str | None:
 
 def _emitted(result: Result, port: str, carbon: Carbon, country: str, zone: str) -> float:
     used = energy(result, port)
-    middle = used.index - pd.Timedelta(seconds=1)
+    begun = begins(result, used.index)
+    middle = begun + (used.index - begun) / 2
     return float((used / J_PER_KWH * carbon.intensity(middle, country, zone)).sum())
-
-
-@cache
-def _table(name: str) -> list[dict[str, str]]:
-    text = Path(__file__).with_name(name).read_text(encoding="utf-8")
-    return list(csv.DictReader(line for line in text.splitlines() if not line.startswith("#")))

@@ -13,6 +13,7 @@ from typing import Any
 from xml.sax.saxutils import quoteattr
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from cosim.core import CosimError
@@ -33,6 +34,9 @@ DELAY_S = 120
 """From standing still to the first charge. [s] SUMO charges any electric car that stands beside a station, also one
 that queues at a red light: no light is red for so long."""
 
+WALK_M = 300.0
+"""From a public charger to the door. [m] Assumption."""
+
 _FREE_M = (8.0, 15.0)  # kept free after a crossing, and before the next for the queue at its lights
 
 
@@ -45,24 +49,29 @@ def place_chargers(
     *,
     points: int = 2,
     n_fast: int = 0,
+    n_sited: int = 0,
 ) -> pd.DataFrame:
     """Place charging stations along the streets of any network.
 
     Which sites and stretches get a station is keyed by their label: a larger number keeps the stations of a
-    smaller one, and the two kinds do not disturb each other.
+    smaller one, and the two kinds do not disturb each other. Those that are sited go, one after the other, where they
+    are missed most when all others stand: see `unserved`.
 
     Parameters
     ----------
     net
         A SUMO network.
     sites
-        Buildings with ``x`` and ``y`` [m], as of `building_sites` or `sites_along`.
+        Buildings with ``x`` and ``y`` [m], as of `building_sites` or `sites_along`; ``persons``, if there, weighs them
+        for the stations that are sited.
     n_street, n_building
         Number of public stations at the kerb, and of stations that belong to a building.
     points
         Cars that a station can charge at once.
     n_fast
         Number of fast chargers at the kerb.
+    n_sited
+        Number of further public stations at the kerb, sited by where they are missed.
 
     Returns
     -------
@@ -77,17 +86,17 @@ def place_chargers(
     """
     if isinstance(net, (str, Path)):
         net = read_net(net)
-    if min(n_street, n_building, n_fast) < 0 or points < 1:
+    if min(n_street, n_building, n_fast, n_sited) < 0 or points < 1:
         raise CosimError(
-            f"{n_street} street, {n_building} building and {n_fast} fast stations of {points} points: none may be "
-            "negative"
+            f"{n_street} street, {n_building} building, {n_fast} fast and {n_sited} sited stations of {points} points: "
+            "none may be negative"
         )
     if n_building > len(sites):
         raise CosimError(f"{n_building} building stations for {len(sites)} sites: a site has at most one")
     stretches = _stretches(net, CAR_M * points + 0.5)
     # Every other stretch is public, so that one kind's number leaves the other kind where it was.
     public, private = stretches.iloc[::2], stretches.iloc[1::2]
-    for kind, wanted, room in (("street", n_street + n_fast, public), ("building", n_building, private)):
+    for kind, wanted, room in (("street", n_street + n_fast + n_sited, public), ("building", n_building, private)):
         if wanted > len(room):
             raise CosimError(f"the streets have room for {len(room)} {kind} stations, not {wanted}: ask for fewer")
     rows: list[dict[str, Any]] = []
@@ -96,6 +105,7 @@ def place_chargers(
     for kind, chosen in (("street", order[:n_street]), ("fast", order[::-1][:n_fast])):
         for label in public.index[chosen]:
             rows.append({"charger": f"{kind}.{label}", "kind": kind, "site": "", **public.loc[label].to_dict()})
+    rows += _sited(public.drop(public.index[[*order[:n_street], *order[::-1][:n_fast]]]), rows, sites, points, n_sited)
     free = np.ones(len(private), dtype=bool)
     middle = private[["x", "y"]].to_numpy(float)
     order = np.argsort(uniform(seed, "building charger", sites.index), kind="stable")[:n_building]
@@ -119,6 +129,49 @@ def place_chargers(
     table["points"] = points
     table["efficiency"] = EFFICIENCY
     return table
+
+
+def unserved(
+    candidates: pd.DataFrame, stations: pd.DataFrame, sites: pd.DataFrame, weight: npt.ArrayLike,
+    within_m: float = WALK_M,
+) -> npt.NDArray[np.float64]:  # fmt: skip
+    """Return how much a public station is missed at each candidate place, shape (n_candidates,).
+
+    It is the weight of the buildings within walking distance, each divided by one more than the points that it can walk
+    to already: the first points count most, where most people live. Siting one after the other by this measure fills
+    the places that nobody can walk from first.
+
+    Parameters
+    ----------
+    candidates, stations, sites
+        With ``x`` and ``y`` [m]; stations with ``points``.
+    weight : shape (n_sites,)
+        Residents or dwellings of each building.
+    within_m
+        Walking distance. [m]
+    """
+    doors = sites[["x", "y"]].to_numpy(float)
+
+    def near(places: pd.DataFrame) -> npt.NDArray[np.bool_]:
+        away = np.hypot(*(places[["x", "y"]].to_numpy(float)[:, None] - doors[None]).transpose(2, 0, 1))
+        return np.asarray(away <= within_m)
+
+    in_reach = stations["points"].to_numpy(float) @ near(stations)
+    return np.asarray(near(candidates) @ (np.asarray(weight, float) / (1.0 + in_reach)))
+
+
+def _sited(
+    free: pd.DataFrame, standing: list[dict[str, Any]], sites: pd.DataFrame, points: int, number: int
+) -> list[dict[str, Any]]:
+    """Return rows of stations, each where it is missed most beside those that stand and those before it."""
+    weight = sites["persons"] if "persons" in sites else np.ones(len(sites))
+    rows: list[dict[str, Any]] = []
+    for _ in range(number):
+        stations = pd.DataFrame([*standing, *rows], columns=["x", "y"]).assign(points=points)
+        label = free.index[int(np.argmax(unserved(free, stations, sites, weight)))]
+        rows.append({"charger": f"street.{label}", "kind": "street", "site": "", **free.loc[label].to_dict()})
+        free = free.drop(label)
+    return rows
 
 
 def _stretches(net: Net, length_m: float) -> pd.DataFrame:

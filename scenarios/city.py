@@ -28,14 +28,15 @@ from cosim.core.mappings import link
 from cosim.core.random import uniform
 from cosim.core.weather import WeatherYear
 
-from .carbon import Carbon
+from .carbon_intensity import Carbon
 from .grid_synthesis import ServicePoint, SynthesizedGrid, synthesize_grid
 from .indicators import city_indicators
 from .measures import Measures
 from .mobility import connect_fleet
 from .policy import Policy
-from .stock import Stock, make_stock, tabula_types
+from .stock import Stock, make_stock
 from .streets import Net, street_graph
+from .tabula import tabula_types
 
 PERSONS_PER_DWELLING = 2.5
 """Average household of Barcelona and Bologna, rounded; an assumption."""
@@ -163,7 +164,7 @@ def electrify(net: Net, sites: pd.DataFrame, stock: Stock, chargers: pd.DataFram
         for (site, row), dwellings in zip(sites.iterrows(), stock.dwellings, strict=True)
     ]
     for charger, row in chargers.iterrows():
-        x, y = (sites.loc[row["site"], ["x", "y"]] if row["site"] else (row["x"], row["y"]))
+        x, y = sites.loc[row["site"], ["x", "y"]] if row["site"] else (row["x"], row["y"])
         load = float(row["power_w"] * row["points"])
         services.append(ServicePoint(str(charger), float(x), float(y), design_load_w=load))
     return synthesize_grid(street_graph(net), services, country=country)
@@ -305,7 +306,7 @@ def write_configuration(
         return quoteattr(",".join(os.path.relpath(p, path.parent) for p in paths))
 
     path.write_text(
-        f'<configuration>\n  <input>\n    <net-file value={listed([net])}/>\n'
+        f"<configuration>\n  <input>\n    <net-file value={listed([net])}/>\n"
         f"    <route-files value={listed(routes)}/>\n    <additional-files value={listed(additional)}/>\n  </input>\n"
         f'  <time><begin value="{begin_s:g}"/></time>\n  <report><no-step-log value="true"/></report>\n'
         "</configuration>\n",

@@ -29,9 +29,10 @@ from .city import (
 from .demand import eixample_demand
 from .demand_city import city_demand
 from .mobility import STRATEGIES, fleet_plan, transformers
-from .policy import Policy, takes_policies
+from .policy import Policy, takes_policies, with_policies_built
 from .population import Habits
-from .streets import building_sites, eixample_streets, read_net
+from .streets import read_net
+from .streets_eixample import building_sites, eixample_streets
 
 ZONE = "Europe/Madrid"
 
@@ -53,6 +54,9 @@ HABITS = Habits(modes={"car": 0.15, "motorcycle and passenger": 0.10, "public": 
 """In the city itself the car makes less than 20 % of the trips (El Periódico, 20 May 2025, on the city's figures); the
 split is an assumption."""
 
+THROUGH_SHARE = 0.4
+"""Share of all trips that only cross the district, before new residents come. An assumption."""
+
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -69,6 +73,7 @@ def build(
     heat_pump_share: Share = 0.15,
     refurbishment: Annotated[int, Field(ge=1, le=3)] = 1,
     street_chargers_per_block: Annotated[float, Field(ge=0)] = 1.5,
+    sited_chargers_per_block: Annotated[float, Field(ge=0)] = 0.0,
     building_charger_share: Share = 0.1,
     charging: Literal["stops", "plain", "delayed", "valley", "pv", "grid-limited"] = "stops",
     weather: str = "barcelona",
@@ -98,7 +103,9 @@ def build(
     refurbishment
         TABULA's level of all buildings: 1 existing, 2 usual, 3 advanced.
     street_chargers_per_block
-        Public charging stations at the kerb, per block.
+        Public charging stations at the kerb, per block, at places drawn by chance.
+    sited_chargers_per_block
+        Further ones, each where it is missed most.
     building_charger_share
         Share of the buildings with a charging station.
     charging
@@ -125,21 +132,27 @@ def build(
         sites, shares_by_year("ES", "AB", BUILT), STOREYS, level=refurbishment,
         lived_in=LIVED_IN, heat_pump_share=heat_pump_share, design_outdoor=DESIGN_OUTDOOR, seed=seed,
     )  # fmt: skip
+    built, stock = stock, with_policies_built(policies, stock, sites, seed)
+    growth = float(stock.dwellings.sum() / built.dwellings.sum())
     sites = sites.assign(persons=stock.dwellings * PERSONS_PER_DWELLING)
     n_street, n_building = round(street_chargers_per_block * n * m), round(building_charger_share * len(sites))
     n_fast = 0 if charging == "stops" else max(n * m // 8, 1)
-    chargers = place_chargers(net, sites, n_street, n_building, seed, n_fast=n_fast)
+    n_sited = round(sited_chargers_per_block * n * m)
+    chargers = place_chargers(net, sites, n_street, n_building, seed, n_fast=n_fast, n_sited=n_sited)
     if charging == "stops":
-        demand = eixample_demand(net_file, sites, place, seed, chargers=chargers, ev_share=ev_share)
+        through = THROUGH_SHARE / (THROUGH_SHARE + (1 - THROUGH_SHARE) * growth)
+        demand = eixample_demand(
+            net_file, sites, place, seed, chargers=chargers, ev_share=ev_share, through_share=through
+        )
     else:
         demand = city_demand(
             net_file, sites, place, seed, habits=HABITS, ev_share=ev_share,
-            visitor_trips_per_person=0.1, through_trips_per_person=0.2,
+            visitor_trips_per_person=0.1, through_trips_per_person=0.2 / growth,
         )  # fmt: skip
     config = write_configuration(
         place / "eixample.sumocfg", net_file, demand.routes, demand.additional, begin_hour * 3600
     )
-    grid = electrify(net, sites, stock, chargers, "ES")
+    grid = electrify(net, sites, built, chargers, "ES")
     plan = None
     if charging != "stops" and demand.vehicles["electric"].any():
         behind, ratings = transformers(grid.net, grid.bus_of, chargers.index)

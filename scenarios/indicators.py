@@ -9,15 +9,15 @@ import pandas as pd
 
 from cosim import Indicator, Result
 
-from .carbon import GAS_CO2, GAS_SUPPLY, account, energy
+from .carbon import GAS_CO2, GAS_SUPPLY, account
 from .indicators_cells import overload_minutes
 from .indicators_households import household_indicators
+from .indicators_storage import storage_indicators
+from .intervals import J_PER_KWH, energy
 from .reinforcement import cost_eur, upgrades
 
 if TYPE_CHECKING:
     from .city import City
-
-_J_PER_KWH = 3.6e6
 
 
 def city_indicators(city: City) -> Callable[[Result], dict[str, Indicator]]:
@@ -29,6 +29,7 @@ def city_indicators(city: City) -> Callable[[Result], dict[str, Indicator]]:
             | building_indicators(result)
             | grid_indicators(result)
             | network_indicators(result, city)
+            | storage_indicators(result, city)
             | household_indicators(result, city)
             | carbon_indicators(result, city)
         )
@@ -64,15 +65,27 @@ def traffic_indicators(result: Result) -> dict[str, Indicator]:
     metres = float(result.integral("traffic.travel").sum())
     seconds = float(result.integral("traffic.vehicles").sum())
     counts = ("inserted", "arrived", "running", "waiting", "cancelled", "teleports", "collisions")
+    backlog_h = float(energy(result, "traffic.waiting").sum()) / 3600
     last = {name: float(result.total(f"traffic.{name}").iloc[-1]) for name in counts}
     return {
         "vehicle-kilometres": Indicator(metres / 1000, "km", None, "driven by all vehicles"),
         "mean speed": Indicator(
             metres / seconds * 3.6 if seconds else float("nan"), "km/h", "higher", "distance over time spent"
         ),
-        "vehicle-hours": Indicator(seconds / 3600, "h", "lower", "spent driving and waiting by all vehicles"),
-        "travel time": Indicator(
+        "vehicle-hours": Indicator(
+            seconds / 3600, "h", "lower", "spent on the road by all vehicles, driving or standing; not parked"
+        ),
+        "travel time per trip": Indicator(
+            seconds / last["inserted"] / 60 if last["inserted"] else float("nan"),
+            "min",
+            "lower",
+            "vehicle-hours over trips begun; those under way at the end count with their time so far",
+        ),
+        "travel time per kilometre": Indicator(
             seconds / metres * 1000 / 60 if metres else float("nan"), "min/km", "lower", "time spent over distance"
+        ),
+        "waiting to start": Indicator(
+            backlog_h, "h", "lower", "of vehicles that find no room to begin their trip; not in the vehicle-hours"
         ),
         "time loss": Indicator(
             float(result.integral("traffic.time_loss").sum()) / 3600, "h", "lower", "of all vehicles against free flow"
@@ -97,7 +110,7 @@ def charging_indicators(result: Result) -> dict[str, Indicator]:
     if not names:
         return {}
     power = sum(powers[1:], start=powers[0]) if powers else pd.Series([0.0])
-    kwh = sum(float(result.integral(name).sum()) for name in names) / _J_PER_KWH
+    kwh = sum(float(result.integral(name).sum()) for name in names) / J_PER_KWH
     found = {
         "charging energy": Indicator(kwh, "kWh", None, "drawn from the grid"),
         "charging peak": Indicator(float(power.max()) / 1000, "kW", "lower", "highest mean over an exchange step"),
@@ -114,7 +127,7 @@ def building_indicators(result: Result) -> dict[str, Indicator]:
         return {}
 
     def kwh(port: str) -> float:
-        return float(result.integral(f"buildings.{port}").sum()) / _J_PER_KWH
+        return float(result.integral(f"buildings.{port}").sum()) / J_PER_KWH
 
     unmet = result.integral("buildings.unmet_degree")
     return {
@@ -146,10 +159,10 @@ def grid_indicators(result: Result) -> dict[str, Indicator]:
     about = "EN 50160 limits (95 % of a week's 10-minute means within ±10 %) applied to one day, all buses"
     return {
         "grid import": Indicator(
-            float(result.integral("grid.grid_import").sum()) / _J_PER_KWH, "kWh", "lower", "active energy"
+            float(result.integral("grid.grid_import").sum()) / J_PER_KWH, "kWh", "lower", "active energy"
         ),
         "grid losses": Indicator(
-            float(result.integral("grid.losses").sum()) / _J_PER_KWH, "kWh", "lower", "cables and transformers"
+            float(result.integral("grid.losses").sum()) / J_PER_KWH, "kWh", "lower", "cables and transformers"
         ),
         "peak import": Indicator(float(imported.max()) / 1000, "kW", "lower", "highest mean over a step of the grid"),
         "lowest voltage": Indicator(float(voltage.min().min()), "pu", "higher", "of all buses and steps"),
@@ -163,14 +176,14 @@ def grid_indicators(result: Result) -> dict[str, Indicator]:
 
 
 def network_indicators(result: Result, city: City) -> dict[str, Indicator]:
-    """Return overload, the quality of supply by bus, self-sufficiency and what reinforcement would cost."""
+    """Return overload, the quality of supply by bus and what reinforcement would cost."""
     ports = set(result.ports)
     if not {"grid.voltage", "grid.transformer_loading", "grid.line_loading", "grid.grid_import"} <= ports:
         return {}
     means = ten_minute_means(result.series("grid.voltage").iloc[1:])
     poor = ((means < 0.9) | (means > 1.1)).mean() > 0.05
     needed = upgrades(result, city.grid.net)
-    found = {
+    return {
         "buses outside EN 50160": Indicator(
             float(poor.mean()) * 100, "%", "lower", "more than 5 % of the run's 10-minute means beyond ±10 %"
         ),
@@ -187,24 +200,6 @@ def network_indicators(result: Result, city: City) -> dict[str, Indicator]:
             cost_eur(needed), "EUR", "lower", "parallel transformers and cables that would end every overload"
         ),
     }
-    if {"buildings.pv_power", "buildings.electric_power", "grid.losses"} <= ports:
-        found |= _self_sufficiency(result)
-    return found
-
-
-def _self_sufficiency(result: Result) -> dict[str, Indicator]:
-    sources = energy(result, "grid.grid_import")
-    drawn, fed = float(sources.clip(lower=0).sum()), float(-sources.clip(upper=0).sum())
-    generated = float(energy(result, "buildings.pv_power").sum())
-    if generated <= 0:
-        return {"self-sufficiency": Indicator(0.0, "%", "higher", "nothing is generated in the city")}
-    return {
-        "self-sufficiency": Indicator(
-            100 * (generated - fed) / (generated - fed + drawn), "%", "higher",
-            "generation used in the city over all that is used, losses included",
-        ),
-        "self-consumption": Indicator(100 * (1 - fed / generated), "%", "higher", "generation used in the city"),
-    }  # fmt: skip
 
 
 def ten_minute_means(voltage: pd.DataFrame) -> pd.DataFrame:

@@ -11,10 +11,11 @@ from cosim import CosimError, Result
 from cosim.adapters.sumo_files import read_configuration
 from cosim.adapters.sumo_network import network_edges
 
+from .intervals import J_PER_KWH
+
 if TYPE_CHECKING:
     from .city import City
 
-_J_PER_KWH = 3.6e6
 _STREETS = {
     "vehicle-kilometres [km]": ("traffic.travel", 1e-3),
     "vehicle-hours [h]": ("traffic.vehicles", 1 / 3600),
@@ -24,8 +25,8 @@ _STREETS = {
     "tailpipe PM [g]": ("traffic.pmx", 1e3),
 }
 _BUILDINGS = {
-    "electricity of buildings [kWh]": ("buildings.electric_power", 1 / _J_PER_KWH),
-    "gas [kWh]": ("buildings.gas_power", 1 / _J_PER_KWH),
+    "electricity of buildings [kWh]": ("buildings.electric_power", 1 / J_PER_KWH),
+    "gas [kWh]": ("buildings.gas_power", 1 / J_PER_KWH),
     "unmet degree-hours of all buildings [K h]": ("buildings.unmet_degree", 1 / 3600),
 }
 

@@ -13,10 +13,10 @@ import pandas as pd
 
 from cosim import CosimError, Indicator, Result
 
+from .intervals import J_PER_KWH, begins, energy_by_label
+
 if TYPE_CHECKING:
     from .city import City
-
-J_PER_KWH = 3.6e6
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +63,8 @@ def cost_per_dwelling(result: Result, city: City) -> pd.Series[float]:
     the same at any hour.
     """
     prices = PRICES[city.country]
-    drawn = result.series("buildings.electric_power")
-    start = pd.Timestamp(result.provenance["clock"]["start"])
-    start = start if start.tzinfo else start.tz_localize("UTC")
-    begins = drawn.index[:-1].insert(0, start)
-    kwh = drawn.mul((drawn.index - begins).total_seconds() / J_PER_KWH, axis=0)
-    bought = kwh.clip(lower=0).mul(hourly_prices(city, begins), axis=0)
+    kwh = energy_by_label(result, "buildings.electric_power") / J_PER_KWH
+    bought = kwh.clip(lower=0).mul(hourly_prices(city, begins(result, kwh.index)), axis=0)
     gas = result.integral("buildings.gas_power") / J_PER_KWH * prices.gas
     whole = bought.sum() + kwh.clip(upper=0).sum() * prices.feed_in + gas
     return whole / pd.Series(city.stock.dwellings, index=city.stock.ids)
@@ -82,9 +78,9 @@ def hourly_prices(city: City, times: pd.DatetimeIndex) -> npt.NDArray[np.float64
     [day] = days.values()
     local = times.tz_convert(ZoneInfo(city.zone))
     minutes = local.hour.to_numpy() * 60 + local.minute.to_numpy()
-    begins = np.array([int(moment[:2]) * 60 + int(moment[3:5]) for moment, _ in day])
+    changes = np.array([int(moment[:2]) * 60 + int(moment[3:5]) for moment, _ in day])
     values = np.array([value for _, value in day]) * J_PER_KWH
-    return np.asarray(values[np.searchsorted(begins, minutes, side="right") - 1])
+    return np.asarray(values[np.searchsorted(changes, minutes, side="right") - 1])
 
 
 def who_bears(base: Result, plan: Result, city: City) -> dict[str, Indicator]:

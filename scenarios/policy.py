@@ -5,25 +5,41 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+import pandas as pd
+import shapely
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from cosim import CosimError, Scenario
 
 if TYPE_CHECKING:
     from .city import City
+    from .stock import Stock
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
+Hour: TypeAlias = Annotated[float, Field(ge=0, le=24)]
+
+
+def _simple(corners: tuple[tuple[float, float], ...]) -> tuple[tuple[float, float], ...]:
+    if corners and len(corners) < 3:
+        raise ValueError(f"an outline of {len(corners)} corners holds no area: give three or more")
+    if corners and not ((area := shapely.Polygon(corners)).is_valid and area.area > 0):
+        raise ValueError("the outline crosses itself or has no area: draw it as a simple polygon")
+    return corners
+
+
+Polygon: TypeAlias = Annotated[tuple[tuple[float, float], ...], AfterValidator(_simple)]
+"""An outline in a network's coordinates, a simple polygon; empty for none. [m]"""
 
 
 class Policy(BaseModel):
     """A named change to a city; subclasses declare parameters as fields and write the hooks that they need.
 
     Parameters may be given by position, in the order of the fields, or by name. Policies are applied in the order in
-    which they are given, hook by hook: first every `change_parameters`, then every `change_city`, and once the city is
-    coupled every `change_scenario`.
+    which they are given, hook by hook: first every `change_parameters`, then every `change_stock`, every `change_city`,
+    and once the city is coupled every `change_scenario`.
 
     Raises
     ------
@@ -64,6 +80,16 @@ class Policy(BaseModel):
         """Return what the scenario's ``build`` is called with instead."""
         return {}
 
+    def change_stock(self, stock: Stock, sites: pd.DataFrame, seed: int) -> Stock:
+        """Return the buildings as the policy leaves them, before people move in and drive; the grid is built already.
+
+        Raises
+        ------
+        CosimError
+            If there is no building that the policy could change.
+        """
+        return stock
+
     def change_city(self, city: City) -> City:
         """Return the city as the policy leaves it, before it is coupled.
 
@@ -88,7 +114,7 @@ def _said(problem: Any, fields: Sequence[str]) -> str:
         return f"there is no parameter {where!r}: there are {', '.join(fields) or 'none'}"
     if problem["type"] == "missing":
         return f"{where} is missing: give it"
-    message = str(problem["msg"])
+    message = str(problem["msg"]).removeprefix("Value error, ")
     return f"{where} is {problem['input']!r}: {message[0].lower()}{message[1:]}"
 
 
@@ -102,12 +128,13 @@ def takes_policies(build: Callable[..., Scenario]) -> Callable[..., Scenario]:
     Raises
     ------
     CosimError
-        When it is called with something that is no policy, with two of a kind or two that exclude each other, or with
-        a policy that needs a parameter which the scenario does not have.
+        When it is called with something that is no policy, with two of a kind or two that exclude each other, with a
+        policy that needs a parameter which the scenario does not have, or with one that sets a parameter which is
+        given otherwise.
 
     Notes
     -----
-    Any object with `change_city` and `change_scenario` will do; `change_parameters` and `excludes` are optional.
+    Any object with `change_city` and `change_scenario` will do; the other hooks and `excludes` are optional.
     """
 
     @functools.wraps(build)
@@ -123,6 +150,10 @@ def takes_policies(build: Callable[..., Scenario]) -> Callable[..., Scenario]:
                     raise CosimError(f"{policy} changes {name}, which {place} does not have: leave it out there")
                 if name in changed:
                     raise CosimError(f"{policy} changes {name}, which another policy changes too: keep one of them")
+                if parameters.get(name, value) != value:
+                    raise CosimError(
+                        f"{policy} sets {name} to {value}, but {name}={parameters[name]} is given too: leave one out"
+                    )
                 changed[name] = value
         scenario = build(policies=policies, **(parameters | changed))
         if policies:
@@ -130,6 +161,13 @@ def takes_policies(build: Callable[..., Scenario]) -> Callable[..., Scenario]:
         return scenario
 
     return with_policies
+
+
+def with_policies_built(policies: Sequence[Any], stock: Stock, sites: pd.DataFrame, seed: int) -> Stock:
+    """Return the buildings of a city as its policies leave them, before people move in."""
+    for policy in policies:
+        stock = policy.change_stock(stock, sites, seed) if hasattr(policy, "change_stock") else stock
+    return stock
 
 
 def _check(policies: Sequence[Any]) -> None:

@@ -11,7 +11,8 @@ from cosim.core import CosimError
 from cosim.scenarios.chargers import DELAY_S, place_chargers
 from cosim.scenarios.demand import DAY_S, HOURLY_SHARE, eixample_demand
 from cosim.scenarios.demand_cars import ELECTRIC, FLEET
-from cosim.scenarios.streets import building_sites, eixample_streets, run_sumo_tool
+from cosim.scenarios.streets import run_sumo_tool
+from cosim.scenarios.streets_eixample import building_sites, eixample_streets
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,8 @@ from cosim.scenarios.demand_routes import (
     write_xml,
 )
 from cosim.scenarios.population import Habits
-from cosim.scenarios.streets import building_sites, eixample_streets, read_net, run_sumo_tool, sites_along
+from cosim.scenarios.streets import read_net, run_sumo_tool, sites_along
+from cosim.scenarios.streets_eixample import building_sites, eixample_streets
 
 BOLOGNA = Path(__file__).parents[2] / "shared" / "data" / "bologna" / "joined"
 needs_bologna = pytest.mark.skipif(not BOLOGNA.is_dir(), reason="the scenario of Bologna is not at ../shared/data")

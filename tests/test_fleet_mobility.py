@@ -21,7 +21,8 @@ from cosim.scenarios.mobility import WALK_M, combine, connect_fleet, district_fl
 from cosim.scenarios.mobility_buses import DEPOT, bus_tables
 from cosim.scenarios.mobility_routes import routes_fleet
 from cosim.scenarios.population import Habits
-from cosim.scenarios.streets import building_sites, eixample_streets, read_net, run_sumo_tool, sites_along
+from cosim.scenarios.streets import read_net, run_sumo_tool, sites_along
+from cosim.scenarios.streets_eixample import building_sites, eixample_streets
 from tests.fleet_tables import KWH, one_car, run
 from tests.test_fleet import Streets
 

@@ -66,6 +66,26 @@ def test_self_sufficiency_is_the_share_of_use_that_is_generated_here(base, sunny
     assert 0 < expected <= 100
 
 
+def test_travel_time_of_a_trip_is_the_time_of_all_over_those_begun(base):
+    told = base.indicators
+    expected = told["vehicle-hours"].value * 60 / told["trips begun"].value
+    assert told["travel time per trip"].value == pytest.approx(expected)
+    kilometres = told["vehicle-kilometres"].value / told["trips begun"].value
+    assert told["travel time per kilometre"].value == pytest.approx(expected / kilometres)
+
+
+def test_use_of_the_sun_behind_the_meter_is_less_than_in_the_city(sunny):
+    taken = sunny.series("buildings.electric_power").to_numpy()
+    fed, drawn = -taken.clip(max=0).sum(), taken.clip(min=0).sum()
+    generated = float(sunny.total("buildings.pv_power").sum())
+    told = {
+        name: sunny.indicators[f"– behind the meter, {name}"].value for name in ("self-consumption", "self-sufficiency")
+    }
+    assert told["self-consumption"] == pytest.approx(100 * (1 - fed / generated), rel=1e-5)
+    assert told["self-sufficiency"] == pytest.approx(100 * (generated - fed) / (generated - fed + drawn), rel=1e-5)
+    assert told["self-consumption"] < sunny.indicators["self-consumption"].value  # neighbours use the rest
+
+
 def test_cells_sum_to_the_city(base):
     cells = cell_indicators(base, district(), side_m=100.0)
     assert len(cells) > 4

@@ -10,7 +10,8 @@ import pytest
 from cosim.adapters.buildings import SURFACES
 from cosim.core import CosimError, InputFileError
 from cosim.core.zones import Zones
-from cosim.scenarios.stock import TYPES_FILE, make_stock, read_types, tabula_types
+from cosim.scenarios.stock import make_stock
+from cosim.scenarios.tabula import TYPES_FILE, read_types, tabula_types
 
 KINDS = list(tabula_types().values())
 TABULA = Path(__file__).parents[2] / "shared/data/tabula"

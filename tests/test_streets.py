@@ -14,11 +14,7 @@ import shapely
 from cosim.core import CosimError, InputFileError
 from cosim.scenarios.chargers import place_chargers, write_chargers
 from cosim.scenarios.streets import (
-    PITCH_M,
-    block_polygons,
-    building_sites,
     drivable,
-    eixample_streets,
     project,
     read_net,
     run_sumo_tool,
@@ -27,6 +23,7 @@ from cosim.scenarios.streets import (
     sumo_binary,
     unproject,
 )
+from cosim.scenarios.streets_eixample import PITCH_M, block_polygons, building_sites, eixample_streets
 
 BOLOGNA = Path(__file__).parents[2] / "shared/data/bologna"
 

@@ -18,12 +18,13 @@ from .energy import (
     VehicleToGrid,
 )
 from .mobility import (
+    CarFleet,
     CordonPrice,
     DistancePrice,
     EvShare,
     LowEmissionZone,
     ModeShift,
-    ParkingPrice,
+    Parking,
     SignalRetiming,
     SpeedLimit,
     Superblocks,
@@ -32,8 +33,8 @@ from .planning import Densification, GreenRoofs, GridReinforcement, PublicCharge
 
 LIBRARY: dict[str, tuple[type[Policy], ...]] = {
     "Mobility": (
-        Superblocks, SpeedLimit, LowEmissionZone, CordonPrice, DistancePrice, ParkingPrice, ModeShift, SignalRetiming,
-        EvShare, BusElectrification,
+        Superblocks, SpeedLimit, LowEmissionZone, CordonPrice, DistancePrice, Parking, ModeShift, SignalRetiming,
+        EvShare, BusElectrification, CarFleet,
     ),
     "Energy": (
         HeatPumps, Retrofit, RooftopPv, HomeBatteries, CommunityBatteries, DynamicTariff, DemandResponse, Charging,
@@ -45,9 +46,9 @@ LIBRARY: dict[str, tuple[type[Policy], ...]] = {
 """The policies by sector."""
 
 __all__ = [
-    "LIBRARY", "BusElectrification", "Charging", "ChargingCaps", "CommunityBatteries", "CordonPrice",
+    "LIBRARY", "BusElectrification", "CarFleet", "Charging", "ChargingCaps", "CommunityBatteries", "CordonPrice",
     "DemandResponse", "Densification", "DistancePrice", "DynamicTariff", "EvShare", "GreenRoofs", "GridCaps",
     "GridCarbon", "GridReinforcement", "HeatPumps", "HomeBatteries", "LowEmissionZone", "ModeShift",
-    "ParkingPrice", "Policy", "PublicChargers", "Retrofit", "RooftopPv", "Shading", "SignalRetiming",
+    "Parking", "Policy", "PublicChargers", "Retrofit", "RooftopPv", "Shading", "SignalRetiming",
     "SpeedLimit", "Superblocks", "TailpipeOnly", "VehicleToGrid", "next_charger",
 ]  # fmt: skip

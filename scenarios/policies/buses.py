@@ -14,7 +14,7 @@ import numpy as np
 import pandapower as pp
 
 from cosim import CosimError
-from cosim.adapters.sumo_demand import electric_variant
+from cosim.adapters.sumo_demand import BATTERY
 from cosim.adapters.sumo_files import read_configuration, root_of
 from cosim.core.fleet_plan import FleetPlan
 from cosim.scenarios.city import City
@@ -24,7 +24,7 @@ from cosim.scenarios.mobility_buses import bus_tables
 from cosim.scenarios.policy import Policy
 from cosim.scenarios.streets import Net, read_net
 
-from .trips import retype, types_of
+from .trips import Variant, retype, types_of
 
 _DEPOT = "depot plugs"
 _BUS_CLASS = "HBEFA4/UBus_Electric_Std_gt15-18t"
@@ -34,8 +34,8 @@ class BusElectrification(Policy):
     """Makes all timetabled buses of a SUMO scenario electric, charged in a depot and, if asked for, at terminals.
 
     The runs of a line are made by as few buses as can; each charger has a transformer of its own at the medium-voltage
-    bus nearest to it, as their power asks for. The depot stands amid the terminals, an assumption. Cannot be combined
-    with electric cars, whose plan is another.
+    bus nearest to it, as their power asks for. The depot stands amid the terminals, an assumption. Electric cars and
+    buses are one fleet, which charges by one strategy.
 
     Parameters
     ----------
@@ -47,10 +47,7 @@ class BusElectrification(Policy):
 
     def change_city(self, city: City) -> City:
         """Give the buses batteries, chargers and a plan."""
-        if city.fleet is not None:
-            raise CosimError(f"{self} cannot be combined with electric cars: leave EvShare and Charging out")
-        city, _ = retype(city, lambda _: None, {})
-        configuration = read_configuration(city.sumocfg)
+        configuration = read_configuration(city.sumocfg, city.traffic_options)
         runs = _bus_routes(configuration.routes, configuration.additionals)
         net = read_net(configuration.net)
         tables = bus_tables(runs, net, opportunity=self.opportunity, begin_s=configuration.begin_s)
@@ -62,9 +59,41 @@ class BusElectrification(Policy):
             tables["vehicles"], tables["trips"], tables["places"],
             stations.assign(transformer=[behind[station] for station in stations.index]), ratings,
         )  # fmt: skip
-        folder = city.workspace.path / "electric buses"
-        sumocfg = electric_variant(city.sumocfg, plan.trip_ids, folder, emission_class=_BUS_CLASS)
-        return replace(city, sumocfg=sumocfg, fleet=plan, grid=grid)
+        driven = set(plan.trip_ids)
+        battery = Variant({"emissionClass": _BUS_CLASS}, BATTERY)
+        city, _ = retype(city, lambda trip: "battery" if trip.id in driven else None, {"battery": battery})
+        return replace(city, fleet=joined(city.fleet, plan) if city.fleet else plan, grid=grid)
+
+
+def joined(one: FleetPlan, other: FleetPlan) -> FleetPlan:
+    """Return a plan of two fleets that have no label in common.
+
+    Raises
+    ------
+    CosimError
+        If they have one.
+    """
+    names = ("vehicle_ids", "trip_ids", "place_ids", "station_ids", "transformer_ids", "zone_ids")
+    ids = {name: (getattr(one, name), getattr(other, name)) for name in names}
+    for name, (first, second) in ids.items():
+        if shared := sorted(set(first) & set(second)):
+            raise CosimError(f"two fleets have {name[:-4]} {shared[0]!r} in common: rename it in one of them")
+    # Indices of the second fleet count on from the first one's.
+    begins = {"home": "place_ids", "trip_vehicle": "vehicle_ids", "origin": "place_ids", "destination": "place_ids",
+              "zone": "zone_ids", "offers": "station_ids", "transformer": "transformer_ids"}  # fmt: skip
+    columns: dict[str, Any] = {name: first + second for name, (first, second) in ids.items()}
+    for name, label in begins.items():
+        shifted = getattr(other, name) + np.int32(len(ids[label][0]))
+        columns[name] = np.concatenate([getattr(one, name), shifted])
+    for name in ("first_trip", "first_offer"):
+        first, second = getattr(one, name), getattr(other, name)
+        columns[name] = np.concatenate([first, second[1:] + first[-1]])
+    for name in ("depart_s", "duration_s", "energy_j", "outside_j", "ahead_j", "place_xy", "rating_w"):
+        columns[name] = np.concatenate([getattr(one, name), getattr(other, name)])
+    for name in ("vehicles", "stations"):
+        first, second = getattr(one, name), getattr(other, name)
+        columns[name] = {column: np.concatenate([first[column], second[column]]) for column in first}
+    return FleetPlan(**columns)
 
 
 def _bus_routes(routes: tuple[Path, ...], additionals: tuple[Path, ...]) -> Path:

@@ -99,15 +99,9 @@ def cell_in(net: Net, polygon: Sequence[tuple[float, float]]) -> Cell:
     Raises
     ------
     CosimError
-        If the polygon is none, has no street inside, or cuts other streets off.
+        If the polygon has no street inside, or cuts other streets off.
     """
-    try:
-        area = shapely.Polygon(polygon)
-    except ValueError as error:
-        raise CosimError(f"a superblock of {len(polygon)} corners is no area: {error}") from error
-    if not area.is_valid or area.area == 0:
-        raise CosimError("the outline of a superblock crosses itself or has no area: draw it as a simple polygon")
-    cell = _cell(net, area, [])
+    cell = _cell(net, shapely.Polygon(polygon), [])
     if cell is None:
         raise CosimError(
             "the superblock has no street for cars inside, or the traffic around cannot do without those it has: move "

@@ -20,10 +20,10 @@ from cosim.core.mappings import link
 from cosim.core.random import uniform
 from cosim.scenarios.city import City
 from cosim.scenarios.measures import Day, between, hourly
-from cosim.scenarios.policy import Policy, Positive, Share
-from cosim.scenarios.stock import Stock, make_stock, tabula_types
+from cosim.scenarios.policy import Hour, Policy, Positive, Share
+from cosim.scenarios.stock import Stock, make_stock
+from cosim.scenarios.tabula import tabula_types
 
-Hour: TypeAlias = Annotated[float, Field(ge=0, le=24)]
 Flags: TypeAlias = npt.NDArray[np.bool_]
 
 J_PER_KWH = 3.6e6

@@ -13,17 +13,20 @@ from pydantic import Field
 
 from cosim import CosimError, Result
 from cosim.core.random import uniform
+from cosim.scenarios.chargers import WALK_M, unserved
 from cosim.scenarios.city import City
 from cosim.scenarios.policy import Policy, Positive, Share
 from cosim.scenarios.reinforcement import reinforced, upgrades
-from cosim.scenarios.stock import make_stock
+from cosim.scenarios.stock import Stock, make_stock
 
 
 class Densification(Policy):
     """Adds storeys to a share of the buildings, with the U-values of the envelope that stands there.
 
     Dwellings, their households, heat, hot water and electricity grow; the grid stays as it was built, so that its
-    reserve is seen to shrink. The new residents' traffic is not simulated.
+    reserve is seen to shrink. The new residents drive and are visited as the others are, each new trip with a key of
+    its own, so that nobody else's day changes; through traffic stays what it was. A scenario whose traffic comes from
+    route files of its own (bologna) keeps that traffic.
 
     Parameters
     ----------
@@ -39,35 +42,34 @@ class Densification(Policy):
     share: Share = 0.5
     block: str = ""
 
-    def change_city(self, city: City) -> City:
+    def change_stock(self, stock: Stock, sites: pd.DataFrame, seed: int) -> Stock:
         """Let the buildings grow."""
-        old, sites = city.stock, city.sites
-        chosen = uniform(city.seed, "densification", old.ids) < self.share
+        old = stock
+        chosen = uniform(seed, "densification", old.ids) < self.share
         if self.block:
             if self.block not in set(sites["block"]):
                 raise CosimError(f"{self}: there is no block {self.block!r}")
             chosen &= (sites["block"] == self.block).to_numpy(bool)
         if not chosen.any():
             raise CosimError(f"{self} chooses no building: raise its share")
-        if not _is_existing(city)[chosen].all():
-            raise CosimError(f"{self} must come before Retrofit, and build on level 1: it adds to existing envelopes")
+        if not _is_existing(old, sites)[chosen].all():
+            raise CosimError(f"{self} adds to existing envelopes: build on refurbishment level 1, and add Retrofit")
         floors = old.storeys + np.where(chosen, self.storeys, 0)
         grown = make_stock(
             old.ids, old.types, old.floor_area * floors / old.storeys, floors, sites["attached"].to_numpy(float),
             sites["azimuth_deg"].to_numpy(float),
         )  # fmt: skip
         growth = grown.floor_area / old.floor_area
-        outdoor = 20.0 - old.design_load / (_loss(city) * old.floor_area)
+        outdoor = 20.0 - old.design_load / (_loss(old) * old.floor_area)
         loss = grown.zones.loss_coefficient[grown.archetype]
         load = loss * grown.floor_area * (20.0 - outdoor)
-        stock = dataclasses.replace(
+        return dataclasses.replace(
             grown, heating=old.heating, heat_pump_source=old.heat_pump_source, design_load=load,
             heating_capacity=old.heating_capacity * load / old.design_load,
             heat_pump_capacity=old.heat_pump_capacity * load / old.design_load,
             cooling_capacity=old.cooling_capacity * growth, pv_capacity=old.pv_capacity,
             battery_capacity=old.battery_capacity,
         )  # fmt: skip
-        return replace(city, stock=stock)
 
 
 class Shading(Policy):
@@ -116,21 +118,23 @@ class GreenRoofs(Policy):
 
 
 class PublicChargers(Policy):
-    """Puts up public charging stations at the kerb; a larger number keeps the stations of a smaller one.
+    """Puts up further public charging stations at the kerb, one after the other where it is missed most.
 
-    Where they go is drawn by chance; `next_charger` says where one is missed most.
+    A station is missed by the residents within 300 m of it, each the less the more points they can walk to already; see
+    `cosim.scenarios.chargers.unserved`. The stations that stand stay, a larger number keeps those of a smaller one, and
+    nothing is left to chance.
 
     Parameters
     ----------
     per_block
-        Stations per block.
+        Further stations per block.
     """
 
-    per_block: Annotated[float, Field(ge=0, le=20)] = 3.0
+    per_block: Annotated[float, Field(gt=0, le=20)] = 1.5
 
     def change_parameters(self) -> dict[str, Any]:
-        """Set ``street_chargers_per_block``."""
-        return {"street_chargers_per_block": self.per_block}
+        """Set ``sited_chargers_per_block``."""
+        return {"sited_chargers_per_block": self.per_block}
 
 
 class GridReinforcement(Policy):
@@ -158,23 +162,20 @@ class GridReinforcement(Policy):
         return replace(city, grid=replace(city.grid, net=reinforced(city.grid.net, needed)))
 
 
-def next_charger(city: City, *, within_m: float = 300.0) -> pd.DataFrame:
-    """Return where the next public charging station would serve most residents who have none near by.
-
-    Every building's nearest street edge is a candidate; dwellings within walking distance of a station count as served
-    in proportion to the points that the dwellings around share.
+def next_charger(city: City, *, within_m: float = WALK_M) -> pd.DataFrame:
+    """Return where the next public charging station would be missed most, by `chargers.unserved`.
 
     Parameters
     ----------
     city
-        The city.
+        The city; the place before every building is a candidate.
     within_m
         Walking distance. [m]
 
     Returns
     -------
     One row per candidate, the best first, index ``site``: ``edge``, ``x``, ``y`` [m], ``unserved`` (dwellings within
-    reach, each by what it lacks).
+    reach, each divided by one more than the points that it can walk to).
 
     Raises
     ------
@@ -183,29 +184,20 @@ def next_charger(city: City, *, within_m: float = 300.0) -> pd.DataFrame:
     """
     if not within_m > 0:
         raise CosimError(f"a walking distance of {within_m} m: it must be positive")
-    xy = city.sites[["x", "y"]].to_numpy(float)
-    dwellings = np.asarray(city.stock.dwellings, float)
-    near_site = np.hypot(*(xy[:, None] - xy[None]).transpose(2, 0, 1)) <= within_m
-    stations = city.chargers[city.chargers["kind"] != "building"]
-    at = stations[["x", "y"]].to_numpy(float)
-    near = np.hypot(*(xy[:, None] - at[None]).transpose(2, 0, 1)) <= within_m
-    per_dwelling = stations["points"].to_numpy(float) / np.maximum(near.T @ dwellings, 1.0)
-    served = near @ per_dwelling
-    lack = dwellings * (1 - served / max(float(served.max(initial=0.0)), 1e-12)) if len(at) else dwellings
-    table = pd.DataFrame({"edge": city.sites["edge"], "x": xy[:, 0], "y": xy[:, 1], "unserved": near_site @ lack},
-                         index=city.sites.index)  # fmt: skip
+    public = city.chargers[city.chargers["kind"] != "building"]
+    missed = unserved(city.sites, public, city.sites, city.stock.dwellings, within_m)
+    table = city.sites[["edge", "x", "y"]].assign(unserved=missed)
     return table.sort_values("unserved", ascending=False, kind="stable")
 
 
-def _loss(city: City) -> Any:
-    return city.stock.zones.loss_coefficient[city.stock.archetype]
+def _loss(stock: Stock) -> Any:
+    return stock.zones.loss_coefficient[stock.archetype]
 
 
-def _is_existing(city: City) -> Any:
+def _is_existing(old: Stock, sites: pd.DataFrame) -> Any:
     """Tell which envelopes are those of level 1, by their heat loss."""
-    old, sites = city.stock, city.sites
     plain = make_stock(
         old.ids, old.types, old.floor_area, old.storeys, sites["attached"].to_numpy(float),
         sites["azimuth_deg"].to_numpy(float),
     )  # fmt: skip
-    return np.isclose(_loss(city), plain.zones.loss_coefficient[plain.archetype])
+    return np.isclose(_loss(old), _loss(plain))

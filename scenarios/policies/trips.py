@@ -5,15 +5,15 @@ from __future__ import annotations
 import copy
 import os
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeAlias
 from xml.etree.ElementTree import Element, ElementTree, SubElement
 
 from cosim import CosimError
 from cosim.adapters.sumo_demand import DEFAULT_TYPE
-from cosim.adapters.sumo_files import absolute, read_configuration, root_of
+from cosim.adapters.sumo_files import SumoConfiguration, absolute, read_configuration, root_of
 from cosim.scenarios.city import City
 
 _VEHICLES = ("trip", "vehicle", "flow")
@@ -21,19 +21,30 @@ _VEHICLES = ("trip", "vehicle", "flow")
 
 @dataclass(frozen=True, slots=True)
 class Trip:
-    """A vehicle, trip or flow of a route file; ``emission_class`` is empty where its type mixes or names none."""
+    """A vehicle, trip or flow of a route file.
+
+    ``emission_class`` is empty where its type mixes or names none, ``way`` are the edges of its route, the first and
+    the last one alone where it has none yet.
+    """
 
     id: str
     emission_class: str
     vehicle_class: str
-    origin: str
-    destination: str
+    way: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """What is different in a variant of a vehicle type: its attributes, and its generic parameters."""
+
+    attributes: Mapping[str, str]
+    parameters: Mapping[str, str] = field(default_factory=dict)
 
 
 Choice: TypeAlias = Callable[[Trip], str | None]
 
 
-def retype(city: City, choose: Choice, variants: Mapping[str, Mapping[str, str]]) -> tuple[City, dict[str, int]]:
+def retype(city: City, choose: Choice, variants: Mapping[str, Variant]) -> tuple[City, dict[str, int]]:
     """Return a city in whose traffic some trips are made by variants of their vehicle types.
 
     Parameters
@@ -43,7 +54,7 @@ def retype(city: City, choose: Choice, variants: Mapping[str, Mapping[str, str]]
     choose
         Names the variant of a trip, None for those that keep their type.
     variants
-        Variant → attributes of a vehicle type that are different.
+        The variants by name.
 
     Returns
     -------
@@ -52,21 +63,12 @@ def retype(city: City, choose: Choice, variants: Mapping[str, Mapping[str, str]]
     counts
         How many trips got each variant.
     """
-    configuration = read_configuration(city.sumocfg, city.traffic_options)
-    files = {path: root_of(path) for path in (*configuration.additionals, *configuration.routes)}
-    types = types_of(files)
-    routes = {route.get("id"): route for root in files.values() for route in root.iter("route") if route.get("id")}
+    configuration, files = _files(city)
     counts = dict.fromkeys(variants, 0)
-    for root in files.values():
-        for vehicle in root.iter():
-            if vehicle.tag not in _VEHICLES:
-                continue
-            kind = vehicle.get("type", DEFAULT_TYPE)
-            emission, vehicle_class = types.get(kind, ("", "passenger"))
-            chosen = choose(Trip(vehicle.get("id", ""), emission, vehicle_class, *_ends(vehicle, routes)))
-            if chosen is not None:
-                counts[chosen] += 1
-                vehicle.set("type", f"{kind}_{chosen}")
+    for vehicle, trip in _trips(files):
+        if (chosen := choose(trip)) is not None:
+            counts[chosen] += 1
+            vehicle.set("type", f"{vehicle.get('type', DEFAULT_TYPE)}_{chosen}")
     folder = _new_folder(city.workspace.path)
     # Named by where they are from the new folder: a build of the same city elsewhere writes the same configuration.
     options = {**configuration.options, "net-file": os.path.relpath(configuration.net, folder)}
@@ -82,6 +84,26 @@ def retype(city: City, choose: Choice, variants: Mapping[str, Mapping[str, str]]
     target = folder / Path(city.sumocfg).name
     ElementTree(root).write(target, encoding="utf-8", xml_declaration=True)
     return replace(city, sumocfg=target, traffic_options=()), counts
+
+
+def trips_of(city: City) -> list[Trip]:
+    """Return the trips of a city's route files."""
+    return [trip for _, trip in _trips(_files(city)[1])]
+
+
+def _files(city: City) -> tuple[SumoConfiguration, dict[Path, Element]]:
+    configuration = read_configuration(city.sumocfg, city.traffic_options)
+    return configuration, {path: root_of(path) for path in (*configuration.additionals, *configuration.routes)}
+
+
+def _trips(files: Mapping[Path, Element]) -> Iterator[tuple[Element, Trip]]:
+    types = types_of(files)
+    routes = {route.get("id"): route for root in files.values() for route in root.iter("route") if route.get("id")}
+    for root in files.values():
+        for vehicle in root.iter():
+            if vehicle.tag in _VEHICLES:
+                emission, vehicle_class = types.get(vehicle.get("type", DEFAULT_TYPE), ("", "passenger"))
+                yield vehicle, Trip(vehicle.get("id", ""), emission, vehicle_class, _way(vehicle, routes))
 
 
 def types_of(files: Mapping[Path, Element]) -> dict[str, tuple[str, str]]:
@@ -103,14 +125,12 @@ def _different(values: tuple[str, ...]) -> list[str]:
     return list(dict.fromkeys(values))
 
 
-def _ends(vehicle: Element, routes: Mapping[str | None, Element]) -> tuple[str, str]:
+def _way(vehicle: Element, routes: Mapping[str | None, Element]) -> tuple[str, ...]:
     route = vehicle.find("route")
     if route is None:
         route = routes.get(vehicle.get("route"))
     edges = [] if route is None else route.get("edges", "").split()
-    if not edges:
-        return vehicle.get("from", ""), vehicle.get("to", "")
-    return edges[0], edges[-1]
+    return tuple(edges) or (vehicle.get("from", ""), vehicle.get("to", ""))
 
 
 def _new_folder(workspace: Path) -> Path:
@@ -120,11 +140,11 @@ def _new_folder(workspace: Path) -> Path:
     return folder
 
 
-def _written(root: Element, path: Path, folder: Path, variants: Mapping[str, Mapping[str, str]]) -> Path:
+def _written(root: Element, path: Path, folder: Path, variants: Mapping[str, Variant]) -> Path:
     for position, element in reversed(list(enumerate(root))):
         if element.tag in ("vType", "vTypeDistribution"):
-            for name, attributes in variants.items():
-                root.insert(position + 1, _variant(element, name, attributes))
+            for name, change in variants.items():
+                root.insert(position + 1, _variant(element, name, change))
         if "href" in element.attrib:
             element.set("href", str(absolute(element.attrib["href"], path.parent)))
     folder.mkdir()
@@ -133,7 +153,7 @@ def _written(root: Element, path: Path, folder: Path, variants: Mapping[str, Map
     return target
 
 
-def _variant(original: Element, name: str, attributes: Mapping[str, str]) -> Element:
+def _variant(original: Element, name: str, change: Variant) -> Element:
     variant = copy.deepcopy(original)
     for element in variant.iter():
         if element.tag in ("vType", "vTypeDistribution"):
@@ -144,5 +164,9 @@ def _variant(original: Element, name: str, attributes: Mapping[str, str]) -> Ele
             if element.get("vClass", "passenger") == "passenger":
                 # Cars differ in how fast they like to go; SUMO gives other classes no such spread.
                 element.attrib.setdefault("speedFactor", "normc(1,0.1,0.2,2)")
-            element.attrib.update(attributes)
+            element.attrib.update(change.attributes)
+            for old in [p for p in element.findall("param") if p.get("key") in change.parameters]:
+                element.remove(old)
+            for key, value in change.parameters.items():
+                SubElement(element, "param", key=key, value=value)
     return variant

@@ -18,7 +18,7 @@ from cosim.core.fleet_strategies import Plain, Strategy, ValleyFilling
 from cosim.core.random import generator
 from cosim.scenarios.mobility import J_PER_M, district_fleet
 from cosim.scenarios.population import Habits
-from cosim.scenarios.streets import building_sites
+from cosim.scenarios.streets_eixample import building_sites
 
 # A residential district from which everybody drives out: 3.1 trips a person (Mobilität in Deutschland 2017, infas, DLR,
 # IVT and infas 360, 2019), 43 % of them as the driver of a car (the same, quoted from memory), 0.56 cars a person.

@@ -22,12 +22,22 @@ def cosim(folder, *arguments):
     )  # fmt: skip
 
 
+POLICIES = (
+    "EvShare:share=0.5", "DynamicTariff", "Charging:strategy=price", "ChargingCaps", "HeatPumps:share=0.5",
+    "Retrofit:share=0.5", "RooftopPv", "HomeBatteries", "CommunityBatteries:charge_from=8,charge_to=9", "GridCaps",
+    "DemandResponse:from_hour=8,to_hour=9", "SpeedLimit", "LowEmissionZone", "CordonPrice", "ModeShift",
+    "Densification", "PublicChargers",
+)  # fmt: skip
+
+
 @pytest.mark.slow
-def test_killed_city_resumes_to_the_same_bytes(tmp_path):
-    whole = cosim(tmp_path, "run", "eixample", *SETTINGS, "--out", "whole")
+@pytest.mark.parametrize("policies", [(), POLICIES], ids=["plain", "policies"])
+def test_killed_city_resumes_to_the_same_bytes(policies, tmp_path):
+    settings = [*SETTINGS, *(word for policy in policies for word in ("--policy", policy))]
+    whole = cosim(tmp_path, "run", "eixample", *settings, "--out", "whole")
     text, _ = whole.communicate(timeout=300)
     assert whole.returncode == 0, text
-    run = cosim(tmp_path, "run", "eixample", *SETTINGS, "--out", "run", "--checkpoint-every", "30min")
+    run = cosim(tmp_path, "run", "eixample", *settings, "--out", "run", "--checkpoint-every", "30min")
     deadline = time.monotonic() + 200
     while not (tmp_path / "run" / "checkpoints" / "60").exists() and time.monotonic() < deadline:
         time.sleep(0.005)

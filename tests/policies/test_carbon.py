@@ -9,7 +9,14 @@ import pytest
 from cosim import CosimError
 from cosim.core import InputFileError
 from cosim.scenarios import eixample
-from cosim.scenarios.carbon import Carbon, account, annual_intensity, mix_intensity, read_hours
+from cosim.scenarios.carbon import account
+from cosim.scenarios.carbon_intensity import (
+    Carbon,
+    annual_intensity,
+    mix_intensity,
+    read_intensity,
+    typical_intensity,
+)
 from cosim.scenarios.policies import GridCarbon, TailpipeOnly
 from tests.policy_runs import district, kwh
 
@@ -25,8 +32,26 @@ def electric(sectors):
 
 
 def test_electric_sectors_sum_to_the_import(run):
-    sectors = account(run, Carbon(), "ES", "Europe/Madrid")
-    assert electric(sectors) == pytest.approx(kwh(run, "grid.grid_import") * 0.174, rel=1e-6)
+    sectors = account(run, Carbon((0.2,) * 24), "ES", "Europe/Madrid")
+    assert electric(sectors) == pytest.approx(kwh(run, "grid.grid_import") * 0.2, rel=1e-6)
+
+
+def test_mean_of_a_year_is_the_published_one():
+    year = pd.date_range("2024-01-01", "2025-01-01", freq="h", tz="UTC", inclusive="left") + pd.Timedelta("30min")
+    for country in ("ES", "IT"):
+        assert typical_intensity(country, year).mean() == pytest.approx(annual_intensity(country), rel=1e-3)
+
+
+def test_sun_lowers_the_intensity_at_noon_and_most_in_summer():
+    noon, night = (pd.DatetimeIndex([f"2025-{day}T{hour}:10Z" for day in ("01-15", "07-15")]) for hour in ("12", "00"))
+    by_day, by_night = typical_intensity("ES", noon), typical_intensity("ES", night)
+    assert by_night[0] == by_night[1] > annual_intensity("ES") > by_day[0] > by_day[1]
+
+
+def test_electricity_counts_at_the_typical_intensity_of_its_hour(run):
+    low, high = (typical_intensity("ES", pd.DatetimeIndex([f"2025-01-15T0{hour}Z"]))[0] for hour in (8, 7))
+    mean = electric(account(run, Carbon(), "ES", "Europe/Madrid")) / kwh(run, "grid.grid_import")
+    assert low < mean < high
 
 
 def test_electricity_counts_at_the_intensity_of_its_civil_hour(run):
@@ -60,19 +85,45 @@ def test_own_hours_are_read_from_a_file(tmp_path):
     assert GridCarbon(file=path).change_city(district()).carbon.by_hour == pytest.approx([h / 100 for h in range(24)])
 
 
+def series(path, first, hours):
+    times = pd.date_range(first, periods=hours, freq="h")
+    path.write_text("time,kg_per_kwh\n" + "".join(f"{t.isoformat()},{k / 100}\n" for k, t in enumerate(times)))
+    return path
+
+
+def test_own_series_counts_hour_by_hour_whatever_its_offset(tmp_path, run):
+    carbon = read_intensity(series(tmp_path / "series.csv", "2025-01-15T07:00+01:00", 3))
+    moments = pd.DatetimeIndex(["2025-01-15T06:59Z", "2025-01-15T07:00Z", "2025-01-15T08:30Z"])
+    np.testing.assert_allclose(carbon.intensity(moments, "ES", "Europe/Madrid"), [0.0, 0.01, 0.02])
+    emitted = electric(account(run, carbon, "ES", "Europe/Madrid"))
+    assert emitted == pytest.approx(kwh(run, "grid.grid_import") * 0.01, rel=1e-6)
+
+
+def test_own_series_that_does_not_cover_the_run_is_refused_when_it_is_built(tmp_path):
+    path = series(tmp_path / "series.csv", "2025-01-15T07:00+01:00", 3)
+    with pytest.raises(CosimError, match=r"no hour from 2025-01-15 09:00 UTC on.*covers the run"):
+        eixample.build(blocks=(2, 2), begin_hour=8, hours=3, policies=[GridCarbon(file=path)])
+
+
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
         ("hour,kg_per_kwh\n0,0.1\n", "hours 0 to 23"),
         ("time,value\n", "hours 0 to 23"),
         ("hour,kg_per_kwh\nx,1\n", "cannot"),
+        ("hour,kg_per_kwh\n" + "".join(f"{h},174\n" for h in range(24)), "1000 times too much"),
+        ("hour,kg_per_kwh\n" + "".join(f"{h},nan\n" for h in range(24)), "out of range"),
+        ("time,kg_per_kwh\n2025-01-15T07:00,0.1\n", "without an offset"),
+        ("time,kg_per_kwh\n2025-01-15T07:00Z,0.1\n2025-01-15T09:00Z,0.1\n", "has a gap"),
+        ("time,kg_per_kwh\n2025-01-15T07:30Z,0.1\n", "not on the hour"),
+        ("time,kg_per_kwh\nnoon,0.1\n", "cannot read"),
     ],
 )
 def test_incomplete_file_of_hours_is_refused(tmp_path, text, reason):
     path = tmp_path / "hours.csv"
     path.write_text(text)
     with pytest.raises(InputFileError, match=reason):
-        read_hours(path)
+        read_intensity(path)
 
 
 def test_intensity_by_number_and_by_file_is_refused(tmp_path):

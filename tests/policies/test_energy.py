@@ -1,5 +1,6 @@
 """Do measures on heat, power and charging do to energy what physics says?"""
 
+import copy
 import dataclasses
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 
 from cosim import CosimError
 from cosim.scenarios import eixample
+from cosim.scenarios.indicators_storage import storage_indicators
 from cosim.scenarios.measures import Measures
 from cosim.scenarios.policies import (
     Charging,
@@ -18,6 +20,7 @@ from cosim.scenarios.policies import (
     GridCaps,
     HeatPumps,
     HomeBatteries,
+    Policy,
     PublicChargers,
     Retrofit,
     RooftopPv,
@@ -109,6 +112,16 @@ def test_home_batteries_lower_what_is_fed_in(tmp_path):
     assert fed[1] > 0.9 * fed[0]
     assert fed[1] > fed[0]  # both negative
     assert kwh(without, "buildings.pv_power") == pytest.approx(kwh(stored, "buildings.pv_power"))
+    taken, left = (stored.series("buildings.battery_energy").iloc[k].sum() for k in (0, -1))
+    flows = stored.series("buildings.battery_power").to_numpy() / 6000  # W over 10 min -> kWh
+    assert flows[flows > 0].sum() + flows[flows < 0].sum() >= (left - taken) / 3.6e6 - 1e-3
+    city = HomeBatteries(4).change_city(panels)
+    told = [storage_indicators(r, city) for r in (without, stored)]
+    for name in ("self-sufficiency", "self-consumption"):
+        assert told[1][f"– behind the meter, {name}"].value > told[0][f"– behind the meter, {name}"].value
+    assert told[1]["home batteries, energy given back"].value == pytest.approx(-flows[flows < 0].sum(), rel=1e-5)
+    cycles = -flows[flows < 0].sum() * 3.6e6 / city.stock.battery_capacity.sum()
+    assert told[1]["home batteries, full cycles"].value == pytest.approx(cycles, rel=1e-5)
 
 
 def test_home_batteries_without_panels_are_refused():
@@ -125,6 +138,9 @@ def test_community_batteries_shift_import_into_their_charging_hours(tmp_path):
     stations = len(district().grid.stations)
     assert change.iloc[:12].mean() == pytest.approx(50e3 * stations, rel=0.05)
     assert change.iloc[12:].mean() == pytest.approx(-50e3 * stations, rel=0.05)
+    # Two hours end when what was charged has been given back.
+    back = shifted.indicators["community batteries, energy given back"].value
+    assert back == pytest.approx(50 * stations, rel=0.05)
 
 
 def test_batteries_that_charge_and_discharge_at_once_are_refused():
@@ -193,6 +209,44 @@ def test_cars_that_give_back_feed_the_grid_in_dear_hours(tmp_path):
     hour = fed.index.tz_convert("Europe/Madrid").hour
     assert float(fed[(hour >= 20) & (hour < 22)].min().min()) < 0
     assert float(fed[hour < 19].min().min()) >= 0
+
+    back = -float(fed.clip(upper=0).to_numpy().sum()) / 12000  # W over 5 min -> kWh
+    assert given.indicators["cars, energy given back"].value == pytest.approx(back, rel=1e-6)
+
+
+def test_electric_share_burns_less_fuel_and_draws_what_it_drives(tmp_path):
+    hours = {"blocks": (2, 2), "begin_hour": 8, "hours": 1, "step_s": 300, "grid_step_s": 300}
+    none, half = (eixample.build(**hours, policies=[EvShare(share)]).run(tmp_path / str(share)) for share in (0.0, 0.5))
+    metres = [float(r.integral("traffic.travel").sum()) for r in (none, half)]
+    assert metres[1] == pytest.approx(metres[0], rel=0.02)  # the same trips
+    burnt = [float(r.integral("traffic.fuel").sum()) for r in (none, half)]
+    spread = (0.25 / float(none.total("traffic.inserted").iloc[-1])) ** 0.5
+    assert burnt[1] / burnt[0] == pytest.approx(0.5, abs=4 * spread)
+    assert kwh(half, "traffic.charging_power") > kwh(none, "traffic.charging_power") == 0
+
+
+class Weak(Policy):
+    """Leaves transformers a part of their rating."""
+
+    part: float
+
+    def change_city(self, city):
+        net = copy.deepcopy(city.grid.net)
+        net.trafo["sn_mva"] *= self.part
+        return dataclasses.replace(city, grid=dataclasses.replace(city.grid, net=net))
+
+
+def test_capped_charging_keeps_weak_transformers_within_their_rating(tmp_path):
+    weak = [PublicChargers(10), Weak(part=0.25), Charging("plain")]
+    free, capped = evening(tmp_path, "free", *weak), evening(tmp_path, "capped", *weak, ChargingCaps())
+    loading = [r.series("grid.transformer_loading").iloc[3:] for r in (free, capped)]
+    worst = [float(table.max().max()) for table in loading]
+    assert worst[0] > 1.05
+    # Chargers know the headroom of one exchange before.
+    without = float((capped.series("grid.transformer_loading").iloc[3:]).quantile(0.99).max())
+    assert worst[1] < worst[0]
+    assert without < 1.05
+    assert kwh(capped, "fleet.charging_power") < kwh(free, "fleet.charging_power")
 
 
 def test_charging_by_price_without_a_price_is_refused():

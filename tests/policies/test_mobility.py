@@ -3,20 +3,23 @@
 import pytest
 
 from cosim import CosimError
+from cosim.adapters.sumo_files import root_of
 from cosim.scenarios import eixample
+from cosim.scenarios.car_fleet import euro_standard
 from cosim.scenarios.policies import (
     CordonPrice,
     DistancePrice,
     LowEmissionZone,
     ModeShift,
-    ParkingPrice,
+    Parking,
     SignalRetiming,
     SpeedLimit,
     Superblocks,
 )
 from cosim.scenarios.policies.cells import cell_in, find_cells
-from cosim.scenarios.policies.mobility import euro_standard
-from cosim.scenarios.streets import eixample_streets, read_net
+from cosim.scenarios.policies.trips import Variant, retype, trips_of
+from cosim.scenarios.streets import read_net
+from cosim.scenarios.streets_eixample import eixample_streets
 from tests.policy_runs import quarter, run_traffic
 
 
@@ -77,12 +80,33 @@ def test_superblock_may_be_drawn_as_a_polygon():
 
 def test_superblock_without_a_street_inside_is_refused():
     with pytest.raises(CosimError, match="no street for cars inside"):
-        cell_in(net_of(quarter()), [(0, 0), (1, 0), (1, 1)])
+        Superblocks(polygons=(((0, 0), (1, 0), (1, 1)),)).change_city(quarter())
 
 
-def test_superblock_outline_that_crosses_itself_is_refused():
-    with pytest.raises(CosimError, match="crosses itself"):
-        cell_in(net_of(quarter()), [(0, 0), (100, 100), (100, 0), (0, 100)])
+CROSSED, LINE = ((0, 0), (100, 100), (100, 0), (0, 100)), ((0, 0), (100, 0))
+
+
+@pytest.mark.parametrize(("outline", "reason"), [(CROSSED, "crosses itself"), (LINE, "of 2 corners holds no area")])
+@pytest.mark.parametrize(
+    "made",
+    [
+        lambda outline: Superblocks(polygons=(outline,)),
+        lambda outline: LowEmissionZone(polygon=outline),
+        lambda outline: CordonPrice(polygon=outline),
+    ],
+    ids=["Superblocks", "LowEmissionZone", "CordonPrice"],
+)
+def test_outline_that_is_no_simple_polygon_is_refused(made, outline, reason):
+    with pytest.raises(CosimError, match=f"polygon.*{reason}"):
+        made(outline)
+
+
+def test_superblock_binds_cars_that_heed_no_permission(tmp_path):
+    city, cell = quarter(), Superblocks().find(net_of(quarter()))[0]
+    unbound, _ = retype(city, lambda trip: "free", {"free": Variant({"vClass": "ignoring"})})
+    base = run_traffic(unbound, tmp_path / "base", hours=0.25)
+    closed = run_traffic(Superblocks().change_city(unbound), tmp_path / "closed", hours=0.25)
+    assert distance(closed, cell.interior) < 0.6 * distance(base, cell.interior)
 
 
 def test_lower_limit_lowers_speeds_below_it(base, tmp_path):
@@ -138,6 +162,12 @@ def test_distance_price_charges_by_length():
     )
 
 
+def test_distance_price_shortens_the_ways(base, tmp_path):
+    priced = run_traffic(DistancePrice(2.0).change_city(quarter()), tmp_path / "run")
+    ways = [distance(result) / last(result, "traffic.inserted") for result in (base, priced)]
+    assert ways[1] < ways[0]
+
+
 def test_mode_shift_takes_its_share_of_the_trips(base, tmp_path):
     shifted = run_traffic(ModeShift(0.25).change_city(quarter()), tmp_path / "run")
     before, after = last(base, "traffic.inserted"), last(shifted, "traffic.inserted")
@@ -145,16 +175,43 @@ def test_mode_shift_takes_its_share_of_the_trips(base, tmp_path):
     assert after / before == pytest.approx(0.75, abs=4 * spread)
 
 
-def test_dearer_parking_lowers_demand_by_the_elasticity():
-    city = ParkingPrice(increase=1.0, elasticity=-0.3).change_city(quarter())
+def demand_factor(city):
     [(_, factor)] = city.measures.inputs["traffic.demand_factor"]["network"]
-    assert factor == pytest.approx(2**-0.3)
+    return factor
+
+
+def parking_share(city):
+    """Return the share of the trips whose names say that they begin or end in the district."""
+    names = [trip.id.split(".")[0] for trip in trips_of(city)]
+    return 1 - names.count("through") / len(names)
+
+
+def test_dearer_parking_lowers_the_demand_of_those_who_park_by_the_elasticity():
+    share = parking_share(quarter())
+    assert 0.5 < share < 0.7
+    factor = demand_factor(Parking(increase=1.0, elasticity=-0.3).change_city(quarter()))
+    assert factor == pytest.approx(1 - share * (1 - 2**-0.3))
+
+
+def test_parking_places_bind_when_fewer_are_left_than_cars_are_parked():
+    share = parking_share(quarter())
+    factor = demand_factor(Parking(increase=0.0, removed=0.4, occupancy=0.8).change_city(quarter()))
+    assert factor == pytest.approx(1 - share * (1 - 0.6 / 0.8))
+    both = Parking(increase=1.0, elasticity=-0.3, removed=0.4, occupancy=0.8).change_city(quarter())
+    assert demand_factor(both) == factor  # the places bind more than the price
+    slack = Parking(increase=1.0, elasticity=-0.3, removed=0.1, occupancy=0.8).change_city(quarter())
+    assert demand_factor(slack) == demand_factor(Parking(increase=1.0, elasticity=-0.3).change_city(quarter()))
+
+
+def test_parking_that_stays_as_it_is_is_refused():
+    with pytest.raises(CosimError, match="changes no trip"):
+        Parking(increase=0.0, removed=0.1).change_city(quarter())
 
 
 def test_two_measures_of_demand_multiply():
-    city = ParkingPrice(increase=1.0, elasticity=-1.0).change_city(ModeShift(0.5).change_city(quarter()))
-    [(_, factor)] = city.measures.inputs["traffic.demand_factor"]["network"]
-    assert factor == pytest.approx(0.25)
+    factor = demand_factor(Parking(increase=1.0).change_city(quarter()))
+    both = Parking(increase=1.0).change_city(ModeShift(0.5).change_city(quarter()))
+    assert demand_factor(both) == pytest.approx(0.5 * factor)
 
 
 def test_webster_signals_lose_less_time_than_fixed_ones(base, tmp_path):
@@ -164,8 +221,15 @@ def test_webster_signals_lose_less_time_than_fixed_ones(base, tmp_path):
 
 def test_coordinated_signals_differ_in_offset_only(tmp_path):
     city = SignalRetiming("coordinated").change_city(quarter())
-    text = next(city.workspace.path.glob("signals-*.add.xml")).read_text()
-    assert "offset" in text
+    before = {light.get("id"): light for light in root_of(city.sumocfg.parent / "eixample.net.xml").iter("tlLogic")}
+    after = {light.get("id"): light
+             for light in root_of(next(city.workspace.path.glob("signals-*.add.xml"))).iter("tlLogic")}  # fmt: skip
+    assert after.keys() <= before.keys()
+    assert len({light.get("offset") for light in after.values()}) > 1
+    for name, light in after.items():
+        phases = [[(phase.get("duration"), phase.get("state")) for phase in one.iter("phase")]
+                  for one in (before[name], light)]  # fmt: skip
+        assert not phases[1] or phases[0] == phases[1]
     run_traffic(city, tmp_path / "run", hours=0.1)
 
 
@@ -178,9 +242,7 @@ def test_stricter_of_two_limits_holds():
 
 
 def test_same_city_elsewhere_gets_the_same_files_so_that_a_run_can_be_resumed():
-    cities = [
-        Superblocks().change_city(eixample.build(blocks=(4, 4), hours=1, begin_hour=8).model) for _ in range(2)
-    ]
+    cities = [Superblocks().change_city(eixample.build(blocks=(4, 4), hours=1, begin_hour=8).model) for _ in range(2)]
     one, other = (city.sumocfg.parent for city in cities)
     files = sorted(path.relative_to(one) for path in one.rglob("*.*") if path.is_file())
     assert len(files) >= 3

@@ -8,6 +8,7 @@ import pytest
 
 from cosim import CosimError, Result
 from cosim.scenarios import eixample
+from cosim.scenarios.chargers import place_chargers, unserved
 from cosim.scenarios.policies import (
     Densification,
     GreenRoofs,
@@ -18,43 +19,79 @@ from cosim.scenarios.policies import (
     Shading,
     next_charger,
 )
+from cosim.scenarios.policies.trips import trips_of
 from cosim.scenarios.reinforcement import Upgrade, cost_eur, reinforced, upgrades
-from tests.policy_runs import district, kwh, run_buildings
+from cosim.scenarios.streets import read_net
+from tests.policy_runs import district, kwh, quarter, run_buildings
+
+
+def grown(policy):
+    """Return the small district with a policy that changes its buildings before people move in."""
+    return eixample.build(blocks=(2, 2), hours=1, policies=[policy]).model
+
 
 MORNING = {"blocks": (2, 2), "begin_hour": 7, "hours": 1, "step_s": 300, "grid_step_s": 300}
 
 
 def test_storeys_bring_dwellings_and_their_electricity(tmp_path):
-    before, after = district(), Densification(2, share=1.0).change_city(district())
+    before = district()
+    after = grown(Densification(2, share=1.0))
     np.testing.assert_array_equal(after.stock.storeys, before.stock.storeys + 2)
-    grown = after.stock.dwellings.sum() / before.stock.dwellings.sum()
-    assert grown == pytest.approx((after.stock.floor_area.sum() / before.stock.floor_area.sum()), rel=0.02)
+    growth = after.stock.dwellings.sum() / before.stock.dwellings.sum()
+    assert growth == pytest.approx((after.stock.floor_area.sum() / before.stock.floor_area.sum()), rel=0.02)
     power = [kwh(run_buildings(city, tmp_path / str(k)), "buildings.appliance_power")
              for k, city in enumerate((before, after))]  # fmt: skip
-    assert power[1] / power[0] == pytest.approx(grown, rel=0.05)
+    assert power[1] / power[0] == pytest.approx(growth, rel=0.05)
 
 
 def test_storeys_share_one_roof():
-    before, after = district().stock, Densification(2, share=1.0).change_city(district()).stock
+    before, after = district().stock, grown(Densification(2, share=1.0)).stock
     loss = [stock.zones.loss_coefficient[stock.archetype] for stock in (before, after)]
     assert (loss[1] < loss[0]).all()
 
 
 def test_storeys_on_one_block_leave_the_others():
     city = district()
-    after = Densification(1, share=1.0, block="b0.0").change_city(city)
-    grown = after.stock.storeys > city.stock.storeys
-    np.testing.assert_array_equal(grown, (city.sites["block"] == "b0.0").to_numpy())
+    after = grown(Densification(1, share=1.0, block="b0.0"))
+    np.testing.assert_array_equal(after.stock.storeys > city.stock.storeys, (city.sites["block"] == "b0.0").to_numpy())
 
 
 def test_storeys_on_an_unknown_block_are_refused():
     with pytest.raises(CosimError, match=r"there is no block 'b9\.9'"):
-        Densification(block="b9.9").change_city(district())
+        grown(Densification(block="b9.9"))
 
 
-def test_storeys_after_a_retrofit_are_refused():
-    with pytest.raises(CosimError, match="must come before Retrofit"):
-        Densification(share=1.0).change_city(Retrofit(3).change_city(district()))
+def test_storeys_on_refurbished_envelopes_are_refused():
+    with pytest.raises(CosimError, match="build on refurbishment level 1"):
+        eixample.build(blocks=(2, 2), hours=1, refurbishment=2, policies=[Densification(share=1.0)])
+
+
+def test_storeys_and_retrofit_go_together_in_any_order():
+    one, other = (
+        eixample.build(blocks=(2, 2), hours=1, policies=order).model.stock
+        for order in ([Densification(1), Retrofit(3)], [Retrofit(3), Densification(1)])
+    )
+    np.testing.assert_array_equal(one.design_load, other.design_load)
+
+
+@pytest.mark.parametrize("charging", ["stops", "plain"])
+def test_new_residents_drive_and_change_nobody_elses_day(charging):
+    day = {"blocks": (2, 2), "hours": 1, "ev_share": 0.0, "charging": charging}
+    before = eixample.build(**day).model
+    after = eixample.build(**day, policies=[Densification(2, share=1.0)]).model
+    old, new = ({trip.id: trip.way for trip in trips_of(city)} for city in (before, after))
+    assert old.items() <= new.items()
+    through = [sum(trip.startswith("through") for trip in trips) for trips in (old, new)]
+    assert through[0] > 0
+    assert abs(through[1] - through[0]) <= 1  # a rounding
+    growth = after.stock.dwellings.sum() / before.stock.dwellings.sum()
+    assert (len(new) - through[1]) / (len(old) - through[0]) == pytest.approx(growth, rel=0.05)
+
+
+def test_grid_is_not_built_for_the_new_residents():
+    before, after = district(), grown(Densification(2, share=1.0))
+    assert after.stock.dwellings.sum() > before.stock.dwellings.sum()
+    np.testing.assert_array_equal(after.grid.net.trafo["sn_mva"], before.grid.net.trafo["sn_mva"])
 
 
 def test_shading_lowers_cooling(tmp_path):
@@ -74,10 +111,51 @@ def test_green_roofs_lower_what_the_sun_does_to_roofs_only(tmp_path):
 
 
 def test_public_chargers_keep_those_that_stand():
-    more = eixample.build(blocks=(2, 2), hours=1, policies=[PublicChargers(3)]).model.chargers
-    few = district().chargers
-    assert (more["kind"] == "street").sum() == 12
-    assert set(few.index) <= set(more.index)
+    few, some, more = (
+        eixample.build(blocks=(2, 2), hours=1, policies=policies).model.chargers
+        for policies in ([], [PublicChargers(1)], [PublicChargers(2)])
+    )
+    assert [(table["kind"] == "street").sum() for table in (few, some, more)] == [6, 10, 14]
+    assert set(few.index) <= set(some.index) <= set(more.index)
+    pd.testing.assert_frame_equal(more.loc[few.index], few)
+
+
+def streets_and_sites():
+    city = quarter()
+    return read_net(city.sumocfg.parent / "eixample.net.xml"), city.sites
+
+
+def test_sited_stations_go_one_by_one_where_they_are_missed_most():
+    net, sites = streets_and_sites()
+    every = place_chargers(net, sites, 140, 0, points=2)  # every stretch that there is
+    table = place_chargers(net, sites, 2, 0, n_sited=4)
+    for number in range(2, 6):
+        standing, chosen = table.iloc[:number], table.index[number]
+        free = every.drop([label for label in standing.index if label in every.index])
+        missed = unserved(free, standing, sites, sites["persons"])
+        assert missed[free.index.get_loc(chosen)] == missed.max()
+
+
+def test_siting_leaves_nothing_to_chance():
+    net, sites = streets_and_sites()
+    one, other = (place_chargers(net, sites, 0, 0, seed, n_sited=5) for seed in (1, 2))
+    assert one.index.tolist() == other.index.tolist()
+
+
+def test_sited_stations_reach_more_residents_than_those_placed_by_chance():
+    net, sites = streets_and_sites()
+
+    def reached(stations):
+        away = np.hypot(*(sites[["x", "y"]].to_numpy()[:, None] - stations[["x", "y"]].to_numpy()[None]).T)
+        return float(sites["persons"][(away <= 300).any(axis=0)].sum())
+
+    by_chance = [reached(place_chargers(net, sites, 3, 0, seed)) for seed in range(20)]
+    assert reached(place_chargers(net, sites, 0, 0, n_sited=3)) > np.quantile(by_chance, 0.75)
+
+
+def test_negative_number_of_sited_stations_is_refused():
+    with pytest.raises(CosimError, match="-1 sited stations"):
+        place_chargers(*streets_and_sites(), 0, 0, n_sited=-1)
 
 
 def test_next_charger_goes_where_nobody_has_one():

@@ -31,10 +31,11 @@ BAD = {
     "LowEmissionZone": {"replaced": 1.5},
     "CordonPrice": {"toll_eur": 0},
     "DistancePrice": {"eur_per_km": -1},
-    "ParkingPrice": {"elasticity": 0.3},
+    "Parking": {"elasticity": 0.3},
     "ModeShift": {"share": float("nan")},
     "SignalRetiming": {"method": "guess"},
     "EvShare": {"share": 2},
+    "CarFleet": {"nothing": 1},
     "BusElectrification": {"opportunity": "perhaps"},
     "HeatPumps": {"share": -0.1},
     "Retrofit": {"level": 4},
@@ -62,7 +63,54 @@ def test_bad_parameter_is_refused_by_name(policy):
     [(name, _)] = BAD[policy.__name__].items()
     with pytest.raises(CosimError, match=f"^{policy.__name__}: .*"):
         policy(**BAD[policy.__name__])
-    assert name in policy.model_fields or policy.__name__ in ("ChargingCaps", "TailpipeOnly", "GridReinforcement")
+    assert name in policy.model_fields or policy.__name__ in (
+        "ChargingCaps",
+        "TailpipeOnly",
+        "GridReinforcement",
+        "CarFleet",
+    )
+
+
+PHYSICS = {
+    "Superblocks": "test_mobility.test_superblock_halves_the_traffic_inside_and_moves_it_to_the_border",
+    "SpeedLimit": "test_mobility.test_lower_limit_lowers_speeds_below_it",
+    "LowEmissionZone": "test_mobility.test_low_emission_zone_removes_the_class_that_it_bans",
+    "CordonPrice": "test_mobility.test_cordon_price_keeps_through_traffic_from_crossing_the_cordon",
+    "DistancePrice": "test_mobility.test_distance_price_shortens_the_ways",
+    "Parking": "test_mobility.test_parking_places_bind_when_fewer_are_left_than_cars_are_parked",
+    "ModeShift": "test_mobility.test_mode_shift_takes_its_share_of_the_trips",
+    "SignalRetiming": "test_mobility.test_webster_signals_lose_less_time_than_fixed_ones",
+    "EvShare": "test_energy.test_electric_share_burns_less_fuel_and_draws_what_it_drives",
+    "BusElectrification": "test_bologna.test_electric_buses_emit_nothing_and_charge_from_the_grid",
+    "CarFleet": "test_bologna.test_cars_of_bologna_get_the_standards_of_italys_cars",
+    "HeatPumps": "test_energy.test_heat_pumps_swap_gas_for_electricity_by_their_cop",
+    "Retrofit": "test_energy.test_retrofit_lowers_heat_by_what_the_u_values_say",
+    "RooftopPv": "test_energy.test_panels_feed_their_surplus_in_at_the_bus",
+    "HomeBatteries": "test_energy.test_home_batteries_lower_what_is_fed_in",
+    "CommunityBatteries": "test_energy.test_community_batteries_shift_import_into_their_charging_hours",
+    "DynamicTariff": "test_energy.test_dear_hours_of_a_tariff_are_heated_less",
+    "DemandResponse": "test_energy.test_demand_response_lowers_the_peak_and_pays_back",
+    "Charging": "test_energy.test_valley_charging_moves_energy_but_not_its_sum",
+    "VehicleToGrid": "test_energy.test_cars_that_give_back_feed_the_grid_in_dear_hours",
+    "ChargingCaps": "test_energy.test_capped_charging_keeps_weak_transformers_within_their_rating",
+    "GridCaps": "test_energy.test_grid_caps_hold_transformers_at_their_limit",
+    "Densification": "test_planning.test_storeys_bring_dwellings_and_their_electricity",
+    "Shading": "test_planning.test_shading_lowers_cooling",
+    "GreenRoofs": "test_planning.test_green_roofs_lower_what_the_sun_does_to_roofs_only",
+    "PublicChargers": "test_planning.test_sited_stations_go_one_by_one_where_they_are_missed_most",
+    "GridReinforcement": "test_planning.test_reinforcement_brings_every_element_within_its_limit",
+    "GridCarbon": "test_carbon.test_own_series_counts_hour_by_hour_whatever_its_offset",
+    "TailpipeOnly": "test_carbon.test_supply_of_fuels_can_be_left_out",
+}
+
+
+def test_every_policy_has_a_test_of_its_physics_and_one_of_its_refusal():
+    assert PHYSICS.keys() == BAD.keys() == {policy.__name__ for policy in ALL}
+    for name, test in PHYSICS.items():
+        module, _, function = test.partition(".")
+        source = (Path(__file__).parent / f"{module}.py").read_text(encoding="utf-8")
+        assert f"def {function}(" in source, f"{name} has lost its test {test}"
+        assert name in source
 
 
 @pytest.mark.parametrize("policy", ALL, ids=lambda policy: policy.__name__)
@@ -120,7 +168,7 @@ def test_what_is_no_policy_is_refused():
 
 
 def test_policy_of_a_parameter_that_the_scenario_lacks_is_refused():
-    with pytest.raises(CosimError, match="changes street_chargers_per_block, which bologna does not have"):
+    with pytest.raises(CosimError, match="changes sited_chargers_per_block, which bologna does not have"):
         bologna.build(sumocfg="none.sumocfg", policies=[policies.PublicChargers(2)])
 
 
@@ -133,6 +181,11 @@ def test_parameter_that_two_policies_change_is_refused():
 
     with pytest.raises(CosimError, match="which another policy changes too"):
         eixample.build(blocks=(2, 2), policies=[EvShare(0.4), Lights()])
+
+
+def test_parameter_given_beside_the_policy_that_sets_it_is_refused():
+    with pytest.raises(CosimError, match=r"sets ev_share to 0\.4, but ev_share=0\.2 is given too: leave one out"):
+        eixample.build(blocks=(2, 2), ev_share=0.2, policies=[EvShare(0.4)])
 
 
 def test_own_policy_changes_the_coupled_scenario():
@@ -199,6 +252,8 @@ def test_command_line_runs_policies_and_records_how_to_build_them_again(tmp_path
         ("Trees", "there is no policy 'Trees'"),
         ("EvShare:share=3", "share=3 is not float: input should be less than or equal to 1"),
         ("EvShare:part=0.3", "EvShare has no parameter 'part': there are share"),
+        ("EvShare:share=0.3,share=0.4", "share is given twice: give it once"),
+        ("LowEmissionZone:polygon=[[0,0],[1,1]]", "an outline of 2 corners holds no area"),
         ("EvShare:0.3", "--policy EvShare:0.3: write NAME=VALUE"),
         ("GridReinforcement", "GridReinforcement needs run: pass --policy GridReinforcement:run=…"),
     ],
