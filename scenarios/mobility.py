@@ -41,7 +41,7 @@ Assumption."""
 PLUG_IN_SOC = (0.5, 0.95)
 """State of charge below which drivers plug in, drawn evenly between these for each. Chosen so that they plug in about
 three times a week from a battery more than half full, as in the Electric Nation trial (Western Power Distribution and
-EA Technology, results of February 2019). [1]"""
+EA Technology, results of February 2019); (1, 1): whenever it is not full. [1]"""
 
 
 def fleet_plan(
@@ -54,6 +54,7 @@ def fleet_plan(
     begin_s: float = 0.0,
     transformer_of: Mapping[str, str] | None = None,
     ratings: Mapping[str, float] | None = None,
+    plug_in_soc: tuple[float, float] = PLUG_IN_SOC,
     cars: Mapping[str, Any] | None = None,
     settle_days: int = 3,
 ) -> FleetPlan:
@@ -74,6 +75,8 @@ def fleet_plan(
         Second of the day at which the run begins; earlier trips have been made as planned.
     transformer_of, ratings
         The transformer behind each charger, and their ratings [W], as of `transformers`.
+    plug_in_soc
+        Between which states of charge each driver's habit of plugging in lies; see `PLUG_IN_SOC`.
     cars
         Further columns of the table of vehicles, e.g. ``{"discharge_w": 7400.0}``.
     settle_days
@@ -105,14 +108,13 @@ def fleet_plan(
     first = rows.sort_values("depart_s").drop_duplicates("car").set_index("car")
     capacity = vehicle_types()["capacity_wh"]
     labels = [str(label) for label in first.index]
-    low, high = PLUG_IN_SOC
     vehicles = pd.DataFrame(
         {
             "capacity_j": [capacity[kind] * 3600 for kind in first["type"]],
             "soc": [wh / capacity[kind] for wh, kind in zip(first["charge_wh"], first["type"])],
             "home": first["origin"].to_numpy(),
             "ac_w": ONBOARD_W / EFFICIENCY,
-            "plug_in_soc": low + (high - low) * uniform(seed, "plugs in below", labels),
+            "plug_in_soc": plugs_in_below(labels, seed, plug_in_soc),
             "drive_j_per_m": J_PER_M,
             "target_after_s": TARGET_AFTER_S,
             **(cars or {}),
@@ -163,6 +165,21 @@ def settle(plan: FleetPlan, days: int, until_s: float = 0.0, step_s: float = 300
     return {**kept, "home": [plan.place_ids[i] for i in place]}
 
 
+def plugs_in_below(labels: Sequence[str], seed: int, between: tuple[float, float] = PLUG_IN_SOC) -> Array:
+    """Return the state of charge below which each driver plugs in, shape (n_labels,).
+
+    Raises
+    ------
+    CosimError
+        If the range is not one within 0 and 1.
+    """
+    low, high = between
+    if not 0 <= low <= high <= 1:
+        raise CosimError(f"plug_in_soc is {between}: give two states of charge from 0 to 1, the lower one first")
+    below: Array = low + (high - low) * uniform(seed, "plugs in below", labels)
+    return below
+
+
 def charging_stations(chargers: pd.DataFrame, transformer_of: Mapping[str, str] | None = None) -> pd.DataFrame:
     """Return charging stations as a fleet takes them, each behind its transformer."""
     stations = chargers[["power_w", "points", "efficiency", "x", "y"]].assign(fast=chargers["kind"] == "fast")
@@ -200,6 +217,7 @@ def district_fleet(
     *,
     days: int = 1,
     charger_w: float = 7_400.0,
+    plug_in_soc: tuple[float, float] = PLUG_IN_SOC,
     cars: Mapping[str, Any] | None = None,
 ) -> FleetPlan:
     """Return all cars of a district's residents as electric ones with a charger at home each, without a traffic.
@@ -214,6 +232,8 @@ def district_fleet(
         Number of working days.
     charger_w
         Power of the charger at home. [W]
+    plug_in_soc
+        See `fleet_plan`.
     cars
         Further columns of the table of vehicles.
     """
@@ -240,11 +260,10 @@ def district_fleet(
     )  # fmt: skip
     trips.index = [f"{trip} day {day}" for trip, day in zip(chains["trip"], chains["day"])]
     models = np.array([vehicle_types()["capacity_wh"][model] for model in ELECTRIC])
-    low, high = PLUG_IN_SOC
     vehicles = pd.DataFrame(
         {"capacity_j": 3600 * models[(uniform(seed, "electric model", labels) * len(models)).astype(int)],
          "soc": 0.5 + 0.45 * uniform(seed, "charge", labels), "home": [f"{p} at home" for p in labels],
-         "plug_in_soc": low + (high - low) * uniform(seed, "plugs in below", labels), "drive_j_per_m": J_PER_M,
+         "plug_in_soc": plugs_in_below(labels, seed, plug_in_soc), "drive_j_per_m": J_PER_M,
          "target_after_s": TARGET_AFTER_S, **(cars or {})},
         index=labels,
     )  # fmt: skip
