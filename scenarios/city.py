@@ -32,7 +32,7 @@ from .carbon import Carbon
 from .grid_synthesis import ServicePoint, SynthesizedGrid, synthesize_grid
 from .indicators import city_indicators
 from .measures import Measures
-from .mobility import connect_fleet
+from .mobility import charger_stops, connect_fleet
 from .policy import Policy
 from .stock import Stock, make_stock, tabula_types
 from .streets import Net, street_graph
@@ -204,7 +204,7 @@ def couple(
     fleet, measures = city.fleet, city.measures
     traffic = Traffic(
         city.sumocfg, seed=city.seed, extra_options=city.traffic_options, electric=fleet.trip_ids if fleet else (),
-        permission_classes=measures.permission_classes,
+        stops=charger_stops(fleet, city.chargers) if fleet else (), permission_classes=measures.permission_classes,
     )  # fmt: skip
     buildings = Buildings(city.stock, clock, seed=city.seed, price_response=measures.price_response)
     grid = Grid(city.grid.net, connection_points=city.grid.bus_of, controls=measures.grid_controls)

@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 
 from cosim import CosimError, Scenario
-from cosim.core.fleet import CIRCUITY, FleetModel
+from cosim.core.fleet import FleetModel
+from cosim.core.fleet_detours import CIRCUITY
 from cosim.core.fleet_plan import Array, FleetPlan, with_defaults
 from cosim.core.fleet_strategies import Delayed, GridLimited, Plain, PvFollowing, Strategy, ValleyFilling
 from cosim.core.mappings import link
@@ -93,13 +94,15 @@ def fleet_plan(
     length = {edge.getID(): edge.getLength() for edge in net.getEdges(withInternal=False)}
     inside_m = np.array([sum(length[edge] for edge in edges.split()) for edges in rows["edges"]])
     outside_m = rows["outside_km"].to_numpy(float) * 1000
+    comes_in = rows["origin"] == OUTSIDE
     trips = pd.DataFrame(
         {
             "vehicle": rows["car"],
             "depart_s": rows["depart_s"].astype(float),
             "duration_s": np.maximum((inside_m + outside_m) / MPS, 60.0),
             "energy_j": (inside_m + outside_m) * J_PER_M,
-            "outside_j": outside_m * J_PER_M,
+            "approach_j": np.where(comes_in, outside_m, 0.0) * J_PER_M,
+            "outside_j": np.where(comes_in, 0.0, outside_m) * J_PER_M,
             "origin": rows["origin"],
             "destination": rows["destination"],
         },
@@ -160,8 +163,10 @@ def settle(plan: FleetPlan, days: int, until_s: float = 0.0, step_s: float = 300
         for k in range(round(end_s / step_s)):
             model.advance(k * step_s, step_s)
         kept = {"soc": np.clip(model.soc, 0.0, 1.0), "plugged": (model.state.station >= 0).astype(float)}
-    driven = model.state.driven_trip
-    place = np.where(driven >= 0, plan.destination[driven] if len(plan.destination) else 0, model.state.place)
+    driven, place = model.state.driven_trip, model.state.place.copy()
+    away = np.flatnonzero(driven >= 0)
+    away = away[plan.depart_s[driven[away]] <= until_s]  # who is only about to leave is not
+    place[away] = plan.destination[driven[away]]
     return {**kept, "home": [plan.place_ids[i] for i in place]}
 
 
@@ -206,7 +211,8 @@ def parking_places(sites: pd.DataFrame, chargers: pd.DataFrame) -> pd.DataFrame:
         {"x": sites["x"].to_numpy(float), "y": sites["y"].to_numpy(float), "stations": offers},
         index=[str(site) for site in sites.index],
     )
-    outside = pd.DataFrame({"x": 0.0, "y": 0.0, "stations": [()]}, index=[OUTSIDE])
+    middle = sites[["x", "y"]].to_numpy(float).mean(axis=0) if len(sites) else np.zeros(2)
+    outside = pd.DataFrame({"x": middle[0], "y": middle[1], "stations": [()]}, index=[OUTSIDE])
     return pd.concat([places, outside])
 
 
@@ -316,8 +322,8 @@ def connect_fleet(
 ) -> None:  # fmt: skip
     """Wire a fleet between traffic and grid.
 
-    Driving energy and the state of trips go from traffic to fleet, permission to depart comes back one exchange
-    later; charging power goes to the grid, headroom and voltage come back one exchange later. Visitors who have parked
+    Driving energy and the state of trips go from traffic to fleet, permission to depart and the fast charger by way of
+    which to drive come back one exchange later; charging power goes to the grid, headroom and voltage come back one exchange later. Visitors who have parked
     go to the buildings, if there are any: residents are counted there already.
 
     Parameters
@@ -335,6 +341,9 @@ def connect_fleet(
     scenario.connect(f"{traffic}.trip_state", f"{fleet}.trip_state")
     scenario.connect(f"{fleet}.may_depart", f"{traffic}.may_depart", delay=1, initial=1.0,
                      because="a car leaves with the charge that it had")  # fmt: skip
+    if _has_detours(plan):
+        scenario.connect(f"{fleet}.via", f"{traffic}.via", delay=1, initial=-1.0,
+                         because="a driver decides before the trip")  # fmt: skip
     stations = plan.station_ids
     to_grid = link(stations, bus_of, {station: station for station in stations})
     scenario.connect(f"{fleet}.charging_power", f"{grid}.power", via=to_grid)
@@ -358,6 +367,26 @@ def connect_fleet(
         sites = scenario.adapters[buildings].occupancy.labels  # type: ignore[attr-defined]
         inside = {zone: zone for zone in plan.zone_ids if zone in set(sites)}
         scenario.connect(f"{fleet}.visitors", f"{buildings}.occupancy", via=link(plan.zone_ids, sites, inside))
+
+
+def charger_stops(plan: FleetPlan, chargers: pd.DataFrame) -> list[tuple[str, float]]:
+    """Return lane and position of a fleet's stations for `Traffic` to lead trips by; none if nobody drives by one.
+
+    Parameters
+    ----------
+    plan
+        The fleet's plan.
+    chargers
+        As of `place_chargers`, with every fast charger of the plan.
+    """
+    if not _has_detours(plan):
+        return []
+    places = chargers.reindex(plan.station_ids)
+    return list(zip(places["lane"].astype(str), places["end_m"].astype(float)))
+
+
+def _has_detours(plan: FleetPlan) -> bool:
+    return bool((plan.stations["fast"] > 0.5).any() and (plan.vehicles["detours"] > 0.5).any())
 
 
 def combine(*tables: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
