@@ -44,7 +44,8 @@ class Fleet(Adapter):
     -----
     Inputs: `trip_energy`, cumulative, and `trip_state` (0 not departed, 1 driving, 2 arrived, 3 removed or never
     inserted, 4 standing at the charger of `via`; -1, the default, lets the trip go as planned) per trip; `price`;
-    `pv_surplus`, `power_cap`, `available` (0 or 1) and `voltage` per station; `transformer_headroom`.
+    `pv_surplus` (of one transformer they are shared), `power_cap`, `available` (0 or 1)
+    and `voltage` per station; `transformer_headroom`.
 
     Outputs: `charging_power` per station; `plugged` vehicles per station; `state_of_charge` per vehicle; per trip
     `may_depart`, 0 while it is put off and -1 once it has failed, and `via`, the number of the station by way of which
@@ -100,6 +101,11 @@ class Fleet(Adapter):
         self.detour_energy = Output("J", ["fleet"], "end")
         self.detour_time = Output("s", ["fleet"], "end")
         self.energy = Output("J", LEDGER, "end")
+
+    @property
+    def strategy(self) -> Strategy:
+        """What decides the charging power."""
+        return self._model.strategy
 
     def open(self) -> None:
         """Put every vehicle at home and decide on the first departures."""

@@ -245,9 +245,10 @@ class FleetModel:
         need[h] = np.maximum(self._wanted_on_the_way(v[h]) - s.charge_j[v[h]], 0.0)
         left[h], least[h] = 0.0, full[h]
         station = s.station[v]
+        surplus_w = np.bincount(self.plan.transformer, signals.pv_surplus_w, len(signals.limit_w)).astype(np.float64)
         return v, Sessions(
             (self.begin_s + time_s) % DAY_S, step_s, need, left, least, full, rate, efficiency, station,
-            self.plan.transformer[station], signals.price, signals.pv_surplus_w, signals.base_w, signals.limit_w,
+            self.plan.transformer[station], signals.price, surplus_w, signals.base_w, signals.limit_w,
         )  # fmt: skip
 
     def _charge(self, time_s: float, step_s: float, signals: Signals) -> None:

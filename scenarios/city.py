@@ -32,7 +32,7 @@ from .carbon import Carbon
 from .grid_synthesis import ServicePoint, SynthesizedGrid, synthesize_grid
 from .indicators import city_indicators
 from .measures import Measures
-from .mobility import charger_stops, connect_fleet
+from .mobility import charger_stops, connect_fleet, transformers
 from .policy import Policy
 from .stock import Stock, make_stock, tabula_types
 from .streets import Net, street_graph
@@ -220,7 +220,8 @@ def couple(
     )
     if fleet:
         names = dict(zip(city.grid.net.bus.index, city.grid.net.bus["name"], strict=True))
-        connect_fleet(scenario, fleet, city.grid.bus_of, names)
+        behind, _ = transformers(city.grid.net, city.grid.bus_of, city.stock.ids)
+        connect_fleet(scenario, fleet, city.grid.bus_of, names, transformer_of=behind)
     scenario.connect("weather.temperature", "buildings.outdoor_temperature")
     scenario.connect("weather.irradiance", "buildings.irradiance")
     scenario.connect("weather.window_irradiance", "buildings.window_irradiance")

@@ -318,13 +318,15 @@ def transformers(net: Any, bus_of: Mapping[str, int], points: Iterable[str]) -> 
 
 def connect_fleet(
     scenario: Scenario, plan: FleetPlan, bus_of: Mapping[str, int], bus_names: Mapping[int, str], *,
-    traffic: str = "traffic", fleet: str = "fleet", grid: str = "grid", buildings: str = "buildings",
+    transformer_of: Mapping[str, str] | None = None, traffic: str = "traffic", fleet: str = "fleet",
+    grid: str = "grid", buildings: str = "buildings",
 ) -> None:  # fmt: skip
     """Wire a fleet between traffic and grid.
 
     Driving energy and the state of trips go from traffic to fleet, permission to depart and the fast charger by way of
-    which to drive come back one exchange later; charging power goes to the grid, headroom and voltage come back one exchange later. Visitors who have parked
-    go to the buildings, if there are any: residents are counted there already.
+    which to drive come back one exchange later; charging power goes to the grid, headroom and voltage come back one
+    exchange later. Visitors who have parked go to the buildings, if there are any: residents are counted there already.
+    To a strategy that follows photovoltaics go the buildings' surpluses behind each transformer, one exchange late.
 
     Parameters
     ----------
@@ -336,6 +338,13 @@ def connect_fleet(
         Connection point of the grid → index of its bus; every charging station is one.
     bus_names
         Index of a bus → its label in the grid's ``voltage``.
+    transformer_of
+        The transformer behind each building, for a strategy that follows photovoltaics.
+
+    Raises
+    ------
+    CosimError
+        If the strategy follows photovoltaics and it is not said where those of buildings are.
     """
     scenario.connect(f"{traffic}.trip_energy", f"{fleet}.trip_energy")
     scenario.connect(f"{traffic}.trip_state", f"{fleet}.trip_state")
@@ -367,6 +376,17 @@ def connect_fleet(
         sites = scenario.adapters[buildings].occupancy.labels  # type: ignore[attr-defined]
         inside = {zone: zone for zone in plan.zone_ids if zone in set(sites)}
         scenario.connect(f"{fleet}.visitors", f"{buildings}.occupancy", via=link(plan.zone_ids, sites, inside))
+    if scenario.adapters[fleet].strategy.follows_pv:  # type: ignore[attr-defined]
+        if buildings not in scenario.adapters or transformer_of is None:
+            raise CosimError(f"the strategy of {fleet!r} follows photovoltaics: give buildings and their transformers")
+        # What a building feeds in is the negative of what it draws; stations of one transformer share it.
+        first = {plan.transformer_ids[t]: s for s, t in reversed(list(zip(stations, plan.transformer)))}
+        labels = scenario.adapters[buildings].electric_power.labels  # type: ignore[attr-defined]
+        surplus = {b: {first[t]: -1.0} for b in labels if (t := transformer_of[b]) in first}
+        scenario.connect(
+            f"{buildings}.electric_power", f"{fleet}.pv_surplus", via=link(labels, stations, surplus), delay=1,
+            initial=0.0, partial=True, because="chargers react to what was fed in last",
+        )  # fmt: skip
 
 
 def charger_stops(plan: FleetPlan, chargers: pd.DataFrame) -> list[tuple[str, float]]:
