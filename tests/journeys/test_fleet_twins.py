@@ -115,23 +115,33 @@ def test_who_lacks_charge_drives_by_a_fast_charger_in_sumo_and_charges_there_fro
     assert found["way of detours"].value > 0
 
 
-def test_a_grid_limited_fleet_keeps_its_transformers_within_their_rating_by_what_the_grid_says(tmp_path):
-    peak = {}
+def by_transformer(result, plan):
+    """Return the charging power behind each transformer, shape (n_steps, n_transformers). [W]"""
+    power = result.series("fleet.charging_power")[list(plan.station_ids)].to_numpy()
+    found = np.zeros((len(power), len(plan.transformer_ids)))
+    np.add.at(found.T, plan.transformer, power.T)
+    return found
+
+
+def test_a_grid_limited_fleet_takes_what_the_grid_said_one_exchange_before_that_transformers_have_left(tmp_path):
+    loading = {}
     for charging in ("plain", "grid-limited"):
         scenario = eixample.build(
-            blocks=(2, 2), hours=2.5, begin_hour=19.5, ev_share=1.0, charging=charging, building_charger_share=0.5,
-            policies=[WeakTransformers(share=0.35)],
+            blocks=(2, 2), hours=1, begin_hour=19.5, ev_share=1.0, charging=charging, building_charger_share=0.5,
+            policies=[Batteries(soc=0.3), WeakTransformers(share=0.2)],
         )  # fmt: skip
         result = scenario.run(tmp_path / charging, double=True)
-        lv = list(scenario.model.fleet.transformer_ids)
-        peak[charging] = result.series("grid.transformer_loading")[lv]
-    over = {name: (loading > 1.0) for name, loading in peak.items()}
-    assert over["plain"].to_numpy().mean() > 0.05
-    households_alone = peak["grid-limited"].min().max()
-    assert households_alone < 1.0
-    # Within one exchange: what lies above is what the households have drawn more than the minute before.
-    assert peak["grid-limited"].iloc[3:].to_numpy().max() < 1.03
-    assert peak["grid-limited"].iloc[3:].to_numpy().max() > 0.95
+        plan = scenario.model.fleet
+        names = list(plan.transformer_ids)
+        loading[charging] = result.series("grid.transformer_loading")[names].to_numpy()
+    power, left = by_transformer(result, plan), result.series("grid.transformer_headroom")[names].to_numpy()
+    given = np.maximum(left[-len(power) : -1] + power[:-1], 0.0)
+    assert (power[1:] <= given * (1 + 1e-9)).all()
+    assert (power[1:] > 0.999 * given).mean() > 0.3
+    # Without a limit most are overloaded; with it only as far as households draw more than the minute before.
+    assert (loading["plain"] > 1).mean() > 0.5
+    assert loading["plain"].max() > 1.5
+    assert np.median(loading["grid-limited"][1:].max(axis=1)) < 1.05
 
 
 def test_a_charger_out_of_service_and_one_with_too_little_voltage_stop(tmp_path):
@@ -159,17 +169,16 @@ def test_a_fleet_that_follows_photovoltaics_charges_with_what_the_buildings_feed
     )  # fmt: skip
     result = scenario.run(tmp_path / "run", double=True)
     plan = scenario.model.fleet
-    number = {station: t for station, t in zip(plan.station_ids, plan.transformer)}
-    charged = result.series("fleet.charging_power").T.groupby(number).sum().T
+    charged = by_transformer(result, plan)
     behind = connection(scenario, "fleet.pv_surplus")
     drawn = result.series("buildings.electric_power")[list(scenario.model.stock.ids)].to_numpy()
     surplus = np.zeros((len(drawn), len(plan.transformer_ids)))
-    np.add.at(surplus.T, plan.transformer, (behind @ drawn.T))
+    np.add.at(surplus.T, plan.transformer, behind @ drawn.T)
     assert (surplus > 0).mean() > 0.5
     # Each exchange takes at most what was fed in during the one before; no guarantee asks for more at noon.
     most = np.maximum(surplus[:-1], 0.0)
-    assert (charged.to_numpy()[1:] <= most + 1e-6).mean() > 0.98
-    assert charged.to_numpy().sum() * 60 > 20 * KWH
+    assert (charged[1:] <= most + 1e-6).mean() > 0.98
+    assert charged.sum() * 60 > 20 * KWH
 
 
 def connection(scenario, target):
@@ -183,19 +192,20 @@ def flow(result_folder):
     return [{k: v for k, v in trip.items() if k not in kind} for trip in rows(result_folder)]
 
 
+@pytest.mark.slow
 def test_electric_cars_leave_the_flow_of_the_eixample_as_it_was(tmp_path):
-    flows = {}
+    flows, co2 = {}, {}
     for share in (0.0, 0.4):
         scenario = eixample.build(
             blocks=(2, 2), hours=2, begin_hour=6, ev_share=share, charging="plain", policies=[Batteries(soc=1.0)]
         )
         result = scenario.run(tmp_path / f"{share}")
         flows[share] = flow(tmp_path / f"{share}" / "adapters" / "traffic" / "tripinfos.xml")
-        carbon = result.integral("traffic.co2").sum() if share == 0 else carbon
+        co2[share] = result.integral("traffic.co2").sum()
     assert result.series("fleet.failed_trips").iloc[-1].sum() == 0
     assert result.series("fleet.delayed_trips").iloc[-1, 0] == 0
     assert (result.series("traffic.trip_state").iloc[-1] == 2).sum() > 50
-    assert result.integral("traffic.co2").sum() < 0.8 * carbon
+    assert co2[0.4] < 0.8 * co2[0.0]
     assert flows[0.4] == flows[0.0]
 
 
