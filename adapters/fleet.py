@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from cosim.core import Adapter, Clock, CosimError, Input, Output, Placement, Step
-from cosim.core.fleet import FleetModel
+from cosim.core.fleet import PATIENCE_S, FleetModel
 from cosim.core.fleet_plan import UNLIMITED_W, FleetPlan
 from cosim.core.fleet_state import FAILURES, LEDGER, Signals
 from cosim.core.fleet_strategies import Plain, Strategy
@@ -37,17 +37,23 @@ class Fleet(Adapter):
     grid_step_s
         Step of the grid that `transformer_headroom` comes from, heard one exchange late; the exchange step by
         default. [s]
+    patience_s
+        See `FleetModel`. [s]
 
     Notes
     -----
     Inputs: `trip_energy`, cumulative, and `trip_state` (0 not departed, 1 driving, 2 arrived, 3 removed or never
-    inserted; -1, the default, lets the trip go as planned) per trip; `price`; `pv_surplus`, `power_cap`, `available`
-    (0 or 1) and `voltage` per station; `transformer_headroom`.
+    inserted, 4 standing at the charger of `via`; -1, the default, lets the trip go as planned) per trip; `price`;
+    `pv_surplus` (of one transformer they are shared), `power_cap`, `available` (0 or 1)
+    and `voltage` per station; `transformer_headroom`.
 
-    Outputs: `charging_power` per station; `plugged` vehicles per station; `state_of_charge` per vehicle; `may_depart`
-    per trip, 0 once it has failed; `present`, the persons of parked vehicles per zone, and `visitors`, those of them
-    who are not where the run found them; `failed_trips` by reason and `detours` to fast chargers (which the traffic
-    does not see) since the start; `energy`, the terms of the ledger since the start.
+    Outputs: `charging_power` per station; `plugged` vehicles per station; `state_of_charge` per vehicle; per trip
+    `may_depart`, 0 while it is put off and -1 once it has failed, and `via`, the number of the station by way of which
+    it is to be driven and where it waits, -1 for none; `present`, the persons of parked vehicles per zone, and
+    `visitors`, those of them who are not where the run found them. Since the start: `failed_trips` by reason;
+    `delayed_trips` that departed late, and by how much together, `delay`; `detours` by way of fast chargers, the
+    expected `detour_distance` and `detour_energy` beyond the straight way, and `detour_time` spent at the chargers;
+    `energy`, the terms of the ledger.
     """
 
     placement: ClassVar[Placement] = "inline"
@@ -60,12 +66,13 @@ class Fleet(Adapter):
         *,
         notice_s: float | None = None,
         grid_step_s: float | None = None,
+        patience_s: float = PATIENCE_S,
     ) -> None:
         begin = clock.civil(0)
         self.plan = plan
         self._model = FleetModel(
             plan, Plain() if strategy is None else strategy, clock.step_s if notice_s is None else notice_s,
-            begin_s=begin.hour * 3600.0 + begin.minute * 60 + begin.second,
+            begin_s=begin.hour * 3600.0 + begin.minute * 60 + begin.second, patience_s=patience_s,
         )  # fmt: skip
         self._grid_step_s = clock.step_s if grid_step_s is None else grid_step_s
         if not self._grid_step_s > 0:
@@ -83,11 +90,22 @@ class Fleet(Adapter):
         self.plugged = Output("vehicle", stations, "end")
         self.state_of_charge = Output("1", plan.vehicle_ids, "end")
         self.may_depart = Output("1", trips, "end")
+        self.via = Output("1", trips, "end")
         self.present = Output("person", plan.zone_ids, "end")
         self.visitors = Output("person", plan.zone_ids, "end")
         self.failed_trips = Output("1", FAILURES, "end")
+        self.delayed_trips = Output("1", ["fleet"], "end")
+        self.delay = Output("s", ["fleet"], "end")
         self.detours = Output("1", ["fleet"], "end")
+        self.detour_distance = Output("m", ["fleet"], "end")
+        self.detour_energy = Output("J", ["fleet"], "end")
+        self.detour_time = Output("s", ["fleet"], "end")
         self.energy = Output("J", LEDGER, "end")
+
+    @property
+    def strategy(self) -> Strategy:
+        """What decides the charging power."""
+        return self._model.strategy
 
     def open(self) -> None:
         """Put every vehicle at home and decide on the first departures."""
@@ -106,8 +124,8 @@ class Fleet(Adapter):
         CosimError
             If the step is longer than the notice, an input makes no sense, or the energy ledger does not close.
         """
-        if ((self.trip_state.value < -1) | (self.trip_state.value > 3)).any():
-            raise CosimError("trip_state says something else than -1, 0, 1, 2 or 3: connect traffic.trip_state to it")
+        if ((self.trip_state.value < -1) | (self.trip_state.value > 4)).any():
+            raise CosimError("trip_state says something else than -1, 0 to 4: connect traffic.trip_state to it")
         headroom = self.transformer_headroom
         # Until a grid is connected, each transformer carries nothing but the fleet.
         known = headroom.value is not headroom.default
@@ -150,10 +168,15 @@ class Fleet(Adapter):
         self.plugged.value = self._model.plugged()
         self.state_of_charge.value = self._model.soc
         self.may_depart.value = state.may_depart
+        self.via.value = self._model.via
         self.present.value = self._model.persons()
         self.visitors.value = self._model.persons(visitors=True)
         self.failed_trips.value = state.failures
-        self.detours.value = state.detours
+        for port, total in zip((self.delayed_trips, self.delay), state.delays):
+            port.value = total
+        for port, total in zip((self.detours, self.detour_distance, self.detour_energy, self.detour_time),
+                               state.detours):  # fmt: skip
+            port.value = total
         self.energy.value = state.ledger
 
     def _report(self) -> None:

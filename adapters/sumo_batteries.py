@@ -12,12 +12,14 @@ from cosim.core import CosimError
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
 
+    from cosim.adapters.sumo_demand import Departure
     from cosim.adapters.sumo_network import ChargingStation
     from cosim.core.ports import Vector
 
 _BATTERY = "device.battery."
 J_PER_WH = 3600.0
-WAITING, DRIVING, ARRIVED, REMOVED = range(4)
+_FOR_EVER_S = 1e6
+WAITING, DRIVING, ARRIVED, REMOVED, STANDING = range(5)
 
 
 def _battery(api: Any, vehicle: str, *keys: str) -> list[float]:
@@ -96,31 +98,51 @@ class StationCharging:
 
 
 class ElectricTrips:
-    """Follows named trips from their departure to their end, with the energy that they drew.
+    """Follows named trips from their departure to their end, with the energy that they drew, and leads them.
 
     Parameters
     ----------
     api
         SUMO.
-    trips, departs_s
-        Their names and planned departures.
+    trips, departures
+        Their names, and when and how they depart.
+    stops
+        Lane and position [m] of the places by way of which they can be led.
     """
 
-    def __init__(self, api: Any, trips: Sequence[str], departs_s: Sequence[float]) -> None:
-        self._api, self._trips = api, tuple(trips)
-        self._departs_s = np.asarray(departs_s, float)
+    def __init__(
+        self, api: Any, trips: Sequence[str], departures: Sequence[Departure], stops: Sequence[tuple[str, float]] = ()
+    ) -> None:
+        self._api, self._trips, self._stops = api, tuple(trips), tuple(stops)
+        self._departs_s = np.array([departure.time_s for departure in departures])
+        self._manner = [departure.manner for departure in departures]
         self._row = {trip: row for row, trip in enumerate(trips)}
         self._held: set[str] = set()
+        self._never: set[str] = set()
+        self.put_off: dict[str, tuple[str, float, Sequence[str]]] = {}
+        """Type, speed factor and edges of the trips that wait to depart."""
+        self._via = np.full(len(trips), -1.0)
+        self._goal: dict[str, str] = {}
         self.state = np.full(len(trips), float(WAITING))
         self.energy_j = np.zeros(len(trips))
 
     def hold(self, may_depart: Vector, begin_s: float, end_s: float, removed: set[str]) -> bool:
         """Keep trips that may not depart from doing so between two times; tell whether there are any.
 
-        What somebody else has removed already is left alone.
+        Those that were kept before and may depart now (1) do so, and those that never may (-1) are removed. What
+        somebody else has removed already is left alone.
         """
-        now = (self.state == WAITING) & (may_depart == 0) & (self._departs_s >= begin_s) & (self._departs_s < end_s)
+        for trip in [trip for trip in self.put_off if may_depart[self._row[trip]]]:
+            kind, factor, edges = self.put_off.pop(trip)
+            if may_depart[self._row[trip]] < 0:
+                self.state[self._row[trip]] = REMOVED
+                continue
+            self._api.route.add(f"put off: {trip}", edges)
+            self._api.vehicle.add(trip, f"put off: {trip}", typeID=kind, **self._manner[self._row[trip]])
+            self._api.vehicle.setSpeedFactor(trip, factor)
+        now = (self.state == WAITING) & (may_depart <= 0) & (self._departs_s >= begin_s) & (self._departs_s < end_s)
         self._held = {self._trips[row] for row in np.flatnonzero(now)}
+        self._never = {self._trips[row] for row in np.flatnonzero(now & (may_depart < 0))}
         if self._held:
             self._remove(set(self._api.vehicle.getLoadedIDList()) - removed)
         return bool(self._held)
@@ -130,12 +152,38 @@ class ElectricTrips:
         return self._remove(set(self._api.simulation.getLoadedIDList())) if self._held else set()
 
     def _remove(self, loaded: set[str]) -> set[str]:
-        removed = self._held & loaded
+        removed, vehicle = self._held & loaded, self._api.vehicle
         for trip in sorted(removed):
-            self._api.vehicle.remove(trip)
+            if trip in self._never:
+                self.state[self._row[trip]] = REMOVED
+            else:
+                self.put_off[trip] = vehicle.getTypeID(trip), vehicle.getSpeedFactor(trip), vehicle.getRoute(trip)
+            vehicle.remove(trip)
             self._held.discard(trip)
-            self.state[self._row[trip]] = REMOVED
         return removed
+
+    def lead(self, via: Vector, failures: tuple[type[Exception], ...]) -> None:
+        """Lead trips by way of a stop, where they wait, and on to their goal when they are told of none any more."""
+        changed = np.flatnonzero(via != self._via)
+        loaded = set(self._api.vehicle.getLoadedIDList()) if len(changed) else set()
+        vehicle = self._api.vehicle
+        for at in changed:
+            if (trip := self._trips[at]) not in loaded:
+                continue
+            self._via[at] = via[at]
+            goal = self._goal.setdefault(trip, vehicle.getRoute(trip)[-1])
+            if via[at] >= 0:
+                lane, position_m = self._stops[int(via[at])]
+                edge, _, number = lane.rpartition("_")
+                vehicle.changeTarget(trip, edge)
+                try:
+                    vehicle.setStop(trip, edge, pos=position_m, laneIndex=int(number), duration=_FOR_EVER_S, flags=1)
+                except failures:  # it has passed the stop on the edge on which it is
+                    vehicle.changeTarget(trip, goal)
+            else:
+                vehicle.changeTarget(trip, goal)
+            if self.state[at] == STANDING:
+                vehicle.resume(trip)
 
     def look(self, departed: Iterable[str], now_s: float) -> None:
         """Take over what SUMO knows at a time.
@@ -150,8 +198,10 @@ class ElectricTrips:
             if trip in row and self.state[row[trip]] == WAITING:
                 self.state[row[trip]] = DRIVING
         present, new = set(self._api.vehicle.getIDList()), set(departed)
-        for at in self._in_state(DRIVING):
+        for at in self._in_state(DRIVING, STANDING):
             if (trip := self._trips[at]) in present:
+                stands = self._via[at] >= 0 and self._api.vehicle.isStoppedParking(trip)
+                self.state[at] = STANDING if stands else DRIVING
                 if trip in new and self._api.vehicle.getParameter(trip, "has.battery.device") != "true":
                     raise self._no_battery(trip)
                 drawn = _battery(self._api, trip, "totalEnergyConsumed", "totalEnergyRegenerated")
@@ -160,7 +210,7 @@ class ElectricTrips:
         if overdue:
             pending = set(self._api.vehicle.getLoadedIDList())
             for at in overdue:
-                if self._trips[at] not in pending:
+                if self._trips[at] not in pending and self._trips[at] not in self.put_off:
                     self.state[at] = REMOVED
 
     def end(self, ended: Iterable[Element]) -> None:
@@ -173,7 +223,7 @@ class ElectricTrips:
         """
         for element in ended:
             at = self._row.get(element.get("id", ""))
-            if at is None or self.state[at] == REMOVED:
+            if at is None or self.state[at] == REMOVED or element.get("id") in self.put_off:
                 continue
             battery = element.find("battery")
             if battery is None:
@@ -182,8 +232,8 @@ class ElectricTrips:
             self.energy_j[at] = (consumed - regenerated) * J_PER_WH
             self.state[at] = REMOVED if element.get("vaporized") else ARRIVED
 
-    def _in_state(self, state: int) -> list[int]:
-        return [int(at) for at in np.flatnonzero(self.state == state)]
+    def _in_state(self, *states: int) -> list[int]:
+        return [int(at) for at in np.flatnonzero(np.isin(self.state, states))]
 
     @staticmethod
     def _no_battery(trip: str) -> CosimError:

@@ -8,6 +8,7 @@ import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 from xml.etree.ElementTree import Element, ElementTree, SubElement
 
 from cosim.adapters.sumo_files import (
@@ -91,35 +92,48 @@ def has_batteries(configuration: SumoConfiguration) -> bool:
     return named or any(mentions(path, _HAS_BATTERY) for path in (*configuration.routes, *configuration.additionals))
 
 
-def departures(routes: Iterable[Path], trips: Sequence[str]) -> list[float]:
-    """Return when trips are to depart. [s]
+_MANNER = ("departLane", "departPos", "departSpeed", "arrivalLane", "arrivalPos", "arrivalSpeed")
+
+
+class Departure(NamedTuple):
+    """When and how a trip is to begin and end."""
+
+    time_s: float
+    manner: dict[str, str]
+    """SUMO's attributes of its first and last place and speed."""
+
+
+def departures(routes: Iterable[Path], trips: Sequence[str]) -> list[Departure]:
+    """Return when and how trips are to depart.
 
     Raises
     ------
     CosimError
         If a trip stands in no route file, stands twice among ``trips``, or has no time of departure.
     """
-    found = dict.fromkeys(trips, math.nan)
+    found: dict[str, Departure | None] = dict.fromkeys(trips)
     if len(found) != len(trips):
         raise CosimError("electric names a trip twice: name each once")
     for path in routes if trips else ():
         for _, element in elements(path, ("end",)):
             if element.tag in _VEHICLES and element.get("id") in found:
                 try:
-                    found[element.attrib["id"]] = seconds(element.get("depart", ""))
+                    time_s = seconds(element.get("depart", ""))
                 except ValueError:
                     raise CosimError(
                         f"electric trip {element.get('id')!r} departs at {element.get('depart')!r}: an electric trip "
                         "needs a time of departure"
                     ) from None
+                manner = {key: element.attrib[key] for key in _MANNER if key in element.attrib}
+                found[element.attrib["id"]] = Departure(time_s, manner)
                 element.clear()
-    if lost := [trip for trip, depart in found.items() if math.isnan(depart)]:
+    if lost := [trip for trip, depart in found.items() if depart is None]:
         more = f" (and {len(lost) - 1} more)" if len(lost) > 1 else ""
         raise CosimError(
             f"electric trip {lost[0]!r}{more} stands in no route file: name trips and vehicles, vehicles of a flow "
             "have no name before they depart"
         )
-    return list(found.values())
+    return [depart for depart in found.values() if depart is not None]
 
 
 def electric_variant(

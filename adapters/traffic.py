@@ -65,7 +65,10 @@ class Traffic(Adapter):
         second.
     electric
         Trips whose energy and state are reported. Their vehicles need a battery, see `electric_variant`. A trip with
-        0 in `may_depart` for the step in which it is to depart never does.
+        0 in `may_depart` for the step in which it is to depart waits until it is 1; with -1 it never departs.
+    stops
+        Lane and position [m] of places beside the street. A trip with the number of one in `via` drives there and
+        waits, until it is -1 again. Not with SUMO's mesoscopic model, in which no stop can be ended early.
     zones
         The zone of every edge whose departures and arrivals are counted.
     permission_classes
@@ -106,6 +109,7 @@ class Traffic(Adapter):
         fidelity: Fidelity | None = None,
         connection: Connection | None = None,
         electric: Sequence[str] = (),
+        stops: Sequence[tuple[str, float]] = (),
         zones: Mapping[str, str] | None = None,
         permission_classes: Sequence[str] = (),
         value_of_time: float = 12.0,
@@ -126,12 +130,16 @@ class Traffic(Adapter):
         self.emission_classes = emission_classes((*additionals, *self.configuration.routes))
         self.zones = dict(zones or {})
         self.files = input_files(self.configuration)
-        self._departs_s = departures(self.configuration.routes, electric)
+        self._electric, self._stops = departures(self.configuration.routes, electric), tuple(stops)
         self._watches = bool(self.charging_stations) and has_batteries(self.configuration)
         self.connection = connection or ("libsumo" if self._watches or private_connection() is None else "traci")
         edges, network = self.network.labels, ["network"]
         if lost := sorted(self.zones.keys() - set(edges)):
             raise CosimError(f"zones names edge {lost[0]!r}, which {self.configuration.net} does not have")
+        if self._stops and self._is_meso:
+            raise CosimError("stops are for fidelity='micro': a vehicle of SUMO's mesoscopic model cannot be sent on")
+        if astray := [lane for lane, _ in self._stops if lane.rpartition("_")[0] not in set(edges)]:
+            raise CosimError(f"stops names lane {astray[0]!r}, whose edge {self.configuration.net} does not have")
 
         self.speed_limit = Input("m/s", edges, default=self.network.speed_limit)
         self.closed = Input("1", edges, default=0.0)
@@ -144,6 +152,7 @@ class Traffic(Adapter):
         self.signal_program = Input("1", self.programs, default=-1.0)
         self.demand_factor = Input("1", network, default=1.0)
         self.may_depart = Input("1", electric, default=1.0)
+        self.via = Input("1", electric, default=-1.0)
 
         self.vehicles = Output("vehicle", edges, "mean")
         self.speed = Output("m/s", edges, "mean")
@@ -175,6 +184,11 @@ class Traffic(Adapter):
         self._session: Session | None = None
         self._hears, self._may_bar, self._period_s = noise, False, 0.0
 
+    @property
+    def _is_meso(self) -> bool:
+        given = self.configuration.options.get("mesosim", "false").lower() in ("true", "1", "yes", "on", "t")
+        return given if self.fidelity is None else self.fidelity == "meso"
+
     def open(self) -> None:
         """Start SUMO and load the scenario.
 
@@ -200,7 +214,7 @@ class Traffic(Adapter):
         folder.mkdir(parents=True, exist_ok=True)
         session = Session(self.connection, self.configuration.path, folder)
         trips = folder / Path(given.get("tripinfo-output") or "tripinfos.xml").name.removesuffix(".gz")
-        follows = bool(self._departs_s or self.zones)
+        follows = bool(self._electric or self.zones)
         self._measures = EdgeMeasures(
             self.network, self.emission_classes, folder, noise=self._hears, trips=trips if follows else None
         )
@@ -212,7 +226,7 @@ class Traffic(Adapter):
         self._session, self._period_s, self._time_s = session, period_s, self.configuration.begin_s
         with session.speaking("cannot load"):
             self._charging = StationCharging(session.api, self.charging_stations)
-            self._trips = ElectricTrips(session.api, self.may_depart.labels, self._departs_s)
+            self._trips = ElectricTrips(session.api, self.may_depart.labels, self._electric, self._stops)
             self._controls = Controls(
                 session.api, self.network, self.programs, toll_s_per_eur=_S_PER_H / self.value_of_time,
                 seed=self.seed or 0, failures=session.failures,
@@ -260,10 +274,11 @@ class Traffic(Adapter):
             self._count_cancelled(session, departed)
             self._count()
             origins = self._origins(departed)
-            if self._departs_s:
+            if self._electric:
                 self._trips.look(departed, stop_s)
             left = session.api.simulation.getMinExpectedNumber()
-            self.finished = left == 0 if end_s is None else until_s >= end_s
+            over = left == 0 and not self._trips.put_off
+            self.finished = over if end_s is None else until_s >= end_s
         if partial:
             session.close()  # SUMO writes an unfinished period only now
         self._time_s = until_s
@@ -315,12 +330,18 @@ class Traffic(Adapter):
         return self._session
 
     def _apply(self, until_s: float) -> None:
-        refuse(self.may_depart, ~np.isin(self.may_depart.value, (0.0, 1.0)), "write 0 or 1")
+        refuse(self.may_depart, ~np.isin(self.may_depart.value, (-1.0, 0.0, 1.0)), "write 1, 0 or -1")
         self._controls.apply(
             speed_limit=self.speed_limit, closed=self.closed, permission=self.permission, toll=self.toll,
             signal_program=self.signal_program, demand_factor=self.demand_factor,
         )  # fmt: skip
-        self._holding = bool(self._departs_s) and self._trips.hold(
+        via = self.via.value
+        refuse(
+            self.via, (via != np.round(via)) | (via < -1) | (via >= len(self._stops)),
+            "write the number of one of the stops, counted from 0, or -1 for none",
+        )  # fmt: skip
+        self._trips.lead(via, self._session.failures if self._session else ())
+        self._holding = bool(self._electric) and self._trips.hold(
             self.may_depart.value, self._time_s, until_s, self._controls.removed
         )
 
@@ -329,7 +350,7 @@ class Traffic(Adapter):
         api = session.api
         if not (self._watches or self._holding or self._controls.every_second):
             api.simulationStep(until_s)
-            return list(api.simulation.getDepartedIDList()) if self._departs_s or self.zones else []
+            return list(api.simulation.getDepartedIDList()) if self._electric or self.zones else []
         departed: list[str] = []
         while api.simulation.getTime() < until_s - 1e-6:
             api.simulationStep()

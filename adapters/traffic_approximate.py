@@ -24,7 +24,7 @@ class ApproximateTraffic(Traffic):
         """Write SUMO's state."""
         if self._session is None:
             raise CosimError("traffic is not running: there is no state to save")
-        if self._departs_s or self.charging_stations:
+        if self._electric or self.charging_stations:
             raise CosimError(
                 "traffic follows batteries, which SUMO's state files leave out: use Traffic, which is brought back "
                 "exactly"

@@ -1,8 +1,8 @@
 """Where is every vehicle of a fleet, how full is its battery, and what does it draw from the grid?
 
 A step moves the fleet from ``t`` to ``t + h``: who is plugged in at its start charges over it, who drives uses what the
-traffic says, and at its end vehicles arrive, leave, fail to leave, drive to a fast charger and plug in. A vehicle that
-arrives within a step therefore charges from the next one on.
+traffic says, and at its end vehicles arrive, leave, wait, fail to leave and plug in. A vehicle that arrives within a
+step therefore charges from the next one on. Who lacks charge for a trip makes it by way of a fast charger.
 
 Every term of the energy ledger is summed where it happens; `FleetModel.residual` compares the sum with what the
 batteries hold.
@@ -17,21 +17,16 @@ import numpy.typing as npt
 
 from . import _fleet
 from .errors import CosimError
-from .fleet_plan import Array, FleetPlan
-from .fleet_state import FAILURES, LEDGER, FleetState, Signals, Where
+from .fleet_detours import DETOUR_M_PER_S, choose, station_xy, way_m
+from .fleet_plan import Array, FleetPlan, Index
+from .fleet_state import DELAYS, DETOURS, FAILURES, LEDGER, FleetState, Signals, Where
 from .fleet_strategies import DAY_S, Plain, Sessions, Strategy
 
-CIRCUITY = 1.3
-"""Way along streets over distance as the crow flies. Assumption."""
-DETOUR_M_PER_S = 20 / 3.6
-"""Speed on the way to a fast charger. [m/s] Assumption."""
-DETOUR_LEAD_S = 5_400.0
-"""A driver who lacks charge for the next trip leaves for a fast charger when it is this near. [s] Assumption."""
-SESSION_S = 1_500.0
-"""What a vehicle ahead in the queue is expected to take at a fast charger. [s] Assumption."""
 FAST_SOC = 0.8
 """State of charge up to which direct current charges at full power, and to which drivers fast-charge; the power then
 falls linearly to a twentieth. Assumption."""
+PATIENCE_S = 1_800.0
+"""How much later than planned a driver still sets off. [s] Assumption."""
 VOLTAGE_BAND = 0.02
 """A station that stopped for low voltage starts again when it has risen this much above the limit. [pu] Assumption."""
 
@@ -52,11 +47,14 @@ class FleetModel:
         A trip is allowed with this many times the energy that it is expected to use, above the reserve.
     begin_s
         Second of the civil day at time 0.
+    patience_s
+        A trip whose car is still on its way, or still charging for it, departs up to this much later; then it fails.
+        [s]
 
     Raises
     ------
     CosimError
-        If notice, margin or begin are out of range.
+        If notice, margin, begin or patience are out of range.
     """
 
     plan: FleetPlan
@@ -64,6 +62,7 @@ class FleetModel:
     notice_s: float = 60.0
     margin: float = 1.25
     begin_s: float = 0.0
+    patience_s: float = PATIENCE_S
 
     def __post_init__(self) -> None:
         if not (self.notice_s > 0 and self.margin >= 1 and 0 <= self.begin_s < DAY_S):
@@ -71,6 +70,8 @@ class FleetModel:
                 f"the fleet has notice {self.notice_s} s, margin {self.margin} and begins at second {self.begin_s} of "
                 "the day: the notice must be positive, the margin at least 1, the second from 0 to below 86400"
             )
+        if not self.patience_s >= 0:
+            raise CosimError(f"patience_s is {self.patience_s}: drivers wait 0 s or more before they give up a trip")
         self.restart()
 
     def restart(self) -> None:
@@ -91,16 +92,17 @@ class FleetModel:
         self._managed = plan.vehicles["managed"] > 0.5
         self._has_offer = np.diff(plan.first_offer) > 0
         self._fast = plan.stations["fast"] > 0.5
-        self._fast_stations = np.flatnonzero(self._fast)
         points = plan.stations["points"].astype(np.int32)
         self._points = points
         self.state = FleetState(
             charge_j=plan.vehicles["soc"] * capacity, where=np.zeros(n, np.int8), place=plan.home.copy(),
             trip=first.astype(np.int32), driven_trip=np.full(n, -1, np.int32), trip_j=np.zeros(n),
             station=np.full(n, -1, np.int32), aim=np.full(n, -1, np.int32), wants=np.zeros(n, bool),
-            tried=np.zeros(n, bool), since_s=np.zeros(n), until_s=np.zeros(n), ratio=np.ones(n),
+            since_s=np.zeros(n), left_s=np.zeros(n), leg_s=np.ones(n), leg_j=np.zeros(n), begun_j=np.zeros(n),
+            rest_s=np.zeros(n), rest_j=np.zeros(n), ratio=np.ones(n),
             may_depart=np.ones(len(plan.trip_ids)), stopped=np.zeros(plan.n_stations, bool),
-            failures=np.zeros(len(FAILURES)), detours=np.zeros(1), ledger=np.zeros(len(LEDGER)),
+            failures=np.zeros(len(FAILURES)), delays=np.zeros(len(DELAYS)), detours=np.zeros(len(DETOURS)),
+            ledger=np.zeros(len(LEDGER)),
         )  # fmt: skip
         self.initial_j = float(self.state.charge_j.sum())
         self.station_w = np.zeros(plan.n_stations)
@@ -110,7 +112,7 @@ class FleetModel:
         plugged = plan.vehicles["plugged"] > 0.5
         self.state.wants[:] = self._lacks(np.arange(n)) | plugged
         self.state.since_s[plugged] = -1.0
-        self._decide(self.notice_s)
+        self._decide(0.0)
         self._plug_in()
         self.state.ledger[LEDGER.index("stored")] = self.initial_j
 
@@ -133,8 +135,8 @@ class FleetModel:
         trip_energy_j : shape (n_trips,)
             What each trip has taken from its battery up to the step's end. [J]
         trip_state : shape (n_trips,)
-            0 not departed, 1 driving, 2 arrived, 3 removed or never inserted, at the step's end; -1, the default:
-            nobody says, the trip goes as planned.
+            0 not departed, 1 driving, 2 arrived, 3 removed or never inserted, 4 standing at the charger of `via`, at
+            the step's end; -1, the default: nobody says, the trip goes as planned.
 
         Raises
         ------
@@ -155,8 +157,8 @@ class FleetModel:
         self._serve(signals)
         self._charge(time_s, step_s, signals)
         self._drive(end_s, trip_energy_j, trip_state)
-        self._visit_chargers(end_s)
-        self._decide(end_s + self.notice_s)
+        self._leave_chargers(end_s)
+        self._decide(end_s)
         self._plug_in()
         self.state.ledger[LEDGER.index("stored")] = self.state.charge_j.sum()
 
@@ -169,9 +171,17 @@ class FleetModel:
     @property
     def residual(self) -> float:
         """What the ledger leaves unexplained, over the sum of its magnitudes."""
-        drawn, returned, losses, driven, detours, _, _, stored = self.state.ledger.tolist()
-        size = drawn + returned + losses + abs(driven) + detours + self.initial_j + stored
-        return float(abs(drawn - returned - losses - driven - detours - (stored - self.initial_j)) / size)
+        drawn, returned, losses, driven, _, _, stored = self.state.ledger.tolist()
+        size = drawn + returned + losses + abs(driven) + self.initial_j + stored
+        return float(abs(drawn - returned - losses - driven - (stored - self.initial_j)) / size)
+
+    @property
+    def via(self) -> Array:
+        """Station by way of which each trip is to be made now, shape (n_trips,); -1: none."""
+        v = np.flatnonzero((self.state.driven_trip >= 0) & (self.state.aim >= 0))
+        via = np.full(len(self.plan.trip_ids), -1.0)
+        via[self.state.driven_trip[v]] = self.state.aim[v]
+        return via
 
     def persons(self, *, visitors: bool = False) -> Array:
         """Return the persons of parked vehicles by zone, shape (n_zones,); of visitors alone: not where they began."""
@@ -231,10 +241,14 @@ class FleetModel:
             np.array(setting), found,
         )  # fmt: skip
         need, left, least, full, rate, efficiency = found
+        h = np.flatnonzero(s.where[v] == Where.AT_CHARGER)  # nobody waits on the way for a better hour
+        need[h] = np.maximum(self._wanted_on_the_way(v[h]) - s.charge_j[v[h]], 0.0)
+        left[h], least[h] = 0.0, full[h]
         station = s.station[v]
+        surplus_w = np.bincount(self.plan.transformer, signals.pv_surplus_w, len(signals.limit_w)).astype(np.float64)
         return v, Sessions(
             (self.begin_s + time_s) % DAY_S, step_s, need, left, least, full, rate, efficiency, station,
-            self.plan.transformer[station], signals.price, signals.pv_surplus_w, signals.base_w, signals.limit_w,
+            self.plan.transformer[station], signals.price, surplus_w, signals.base_w, signals.limit_w,
         )  # fmt: skip
 
     def _charge(self, time_s: float, step_s: float, signals: Signals) -> None:
@@ -267,11 +281,13 @@ class FleetModel:
             return
         trip = s.driven_trip[v]
         told = trip_state[trip]
-        done = np.clip((end_s - plan.depart_s[trip]) / plan.duration_s[trip], 0.0, 1.0)
+        done = np.clip((end_s - s.left_s[v]) / s.leg_s[v], 0.0, 1.0)
         planned = told < 0
-        beyond = np.where(told == 2, plan.outside_j[trip], 0.0)
-        used = np.where(planned, done * plan.energy_j[trip], trip_energy_j[trip] + beyond)
-        told = np.where(planned, np.where(done >= 1.0, 2, 1), told)
+        seen = trip_energy_j[trip]
+        entered = (told > 0) & ((told != 3) | (seen > 0))
+        seen = seen + np.where(entered, plan.approach_j[trip], 0.0) + np.where(told == 2, plan.outside_j[trip], 0.0)
+        used = np.where(planned, s.begun_j[v] + done * s.leg_j[v], seen)
+        told = np.where(planned, np.where(done < 1.0, 1, np.where(s.aim[v] >= 0, 4, 2)), told)
         before = s.charge_j[v]
         after = before - (used - s.trip_j[v])
         lacking, over = np.maximum(-after, 0.0), np.maximum(after - self._capacity[v], 0.0)
@@ -291,114 +307,136 @@ class FleetModel:
         # A vehicle that the traffic took out on its way is towed to where it was going.
         s.place[w] = np.where((told[ends] == 3) & (used <= 0), plan.origin[trip], plan.destination[trip])
         expected = plan.energy_j[trip]
-        ratio = np.divide(used, expected, out=np.ones(len(w)), where=(expected > 0) & (told[ends] == 2))
+        direct = (expected > 0) & (told[ends] == 2) & (s.rest_s[w] == 0)
+        ratio = np.divide(used, expected, out=np.ones(len(w)), where=direct)
         s.ratio[w] = np.clip(0.7 * s.ratio[w] + 0.3 * ratio, 0.5, 2.0)
-        s.where[w], s.driven_trip[w], s.since_s[w], s.tried[w] = Where.PARKED, -1, end_s, False
+        s.where[w], s.driven_trip[w], s.since_s[w], s.aim[w] = Where.PARKED, -1, end_s, -1
         s.wants[w] = self._lacks(w)
+        w = v[(told == 4) & (s.aim[v] >= 0)]
+        s.where[w], s.since_s[w], s.wants[w] = Where.AT_CHARGER, end_s, True
 
     def _fail(self, trip: int, why: str) -> None:
         self.state.failures[FAILURES.index(why)] += 1
         self.failed.append((int(trip), why))
 
-    def _decide(self, limit_s: float) -> None:
-        """Let vehicles set off whose trips begin up to a time, or refuse."""
+    def _decide(self, now_s: float) -> None:
+        """Let vehicles set off whose trips are due, put them off, or give them up."""
         s, plan = self.state, self.plan
-        while len(v := np.flatnonzero(self._depart[s.trip] <= limit_s)):
+        limit_s = now_s + self.notice_s
+        due = self._depart[s.trip] <= limit_s
+        while len(v := np.flatnonzero(due)):
             trip = s.trip[v]
             parked, here = s.where[v] == Where.PARKED, s.place[v] == plan.origin[trip]
-            enough = s.charge_j[v] >= self._needs(v, plan.energy_j[trip])
-            goes = parked & here & enough
-            for i in np.flatnonzero(~goes):
+            needs = self._needs(v, plan.energy_j[trip])
+            ready = parked & here & (s.charge_j[v] >= needs)
+            patience_s = plan.depart_s[trip] + self.patience_s - now_s
+            soon = (s.station[v] >= 0) & (s.charge_j[v] + self._attainable(v, patience_s) >= needs)
+            waits = (patience_s > 0) & (~parked | (here & ~ready & soon))
+            by, there_m, on_m = self._choose_chargers(v, trip, parked & here & ~ready & ~waits)
+            goes = ready | (by >= 0)
+            fails = ~goes & ~waits
+            for i in np.flatnonzero(fails):
                 self._fail(trip[i], "late" if not parked[i] else "no charge" if here[i] else "elsewhere")
-            s.may_depart[trip[~goes]] = 0.0
-            last = trip + 1 >= plan.first_trip[v + 1]
-            s.trip[v] = np.where(last, -1, trip + 1)
-            stays, w = v[~goes & parked], v[goes]
+            s.may_depart[trip] = np.where(goes, 1.0, np.where(waits, 0.0, -1.0))
+            stays = v[fails & parked]
             s.wants[stays] |= self._lacks(stays)
-            s.tried[stays] = False
-            s.where[w], s.driven_trip[w], s.trip_j[w] = Where.DRIVING, trip[goes], 0.0
-            s.station[w], s.aim[w], s.wants[w] = -1, -1, False
+            decided = v[~waits]
+            s.trip[decided] = np.where(trip + 1 >= plan.first_trip[v + 1], -1, trip + 1)[~waits]
+            self._set_off(v[goes], trip[goes], now_s, by[goes], there_m[goes], on_m[goes])
+            due[v] = ~waits & (self._depart[s.trip[v]] <= limit_s)
 
-    def _visit_chargers(self, end_s: float) -> None:
-        """Move vehicles to, at and from fast chargers, and free the points of those that have what they need."""
+    def _choose_chargers(
+        self, vehicles: npt.NDArray[np.intp], trip: Index, lacking: npt.NDArray[np.bool_]
+    ) -> tuple[Index, Array, Array]:
+        """Return by which fast charger those who lack charge make their trips, and the ways there and on."""
+        plan, n = self.plan, len(vehicles)
+        by, there_m, on_m = np.full(n, -1, np.int32), np.zeros(n), np.zeros(n)
+        k = np.flatnonzero(lacking & (plan.vehicles["detours"][vehicles] > 0.5))
+        reach_j = self.state.charge_j[vehicles[k]] - plan.approach_j[trip[k]]
+        by[k], there_m[k], on_m[k] = self._choose(
+            vehicles[k], plan.place_xy[plan.origin[trip[k]]], plan.place_xy[plan.destination[trip[k]]], reach_j
+        )
+        return by, there_m, on_m
+
+    def _choose(
+        self, vehicles: npt.NDArray[np.intp], start_xy: Array, goal_xy: Array, reach_j: Array
+    ) -> tuple[Index, Array, Array]:
+        at = np.maximum(self.state.aim, self.state.station)
+        busy = np.bincount(at + 1, minlength=self.plan.n_stations + 1)[1:].astype(np.float64)
+        per_m = np.maximum(self.plan.vehicles["drive_j_per_m"][vehicles], 1e-9)
+        return choose(self.plan, start_xy, goal_xy, reach_j / per_m, self._works, busy)
+
+    def _set_off(
+        self, vehicles: npt.NDArray[np.intp], trip: Index, now_s: float, by: Index, there_m: Array, on_m: Array
+    ) -> None:
+        """Let vehicles begin their trips, straight or by way of a fast charger."""
+        s, plan, v = self.state, self.plan, vehicles
+        s.left_s[v] = np.maximum(plan.depart_s[trip], now_s)
+        late_s = s.left_s[v] - plan.depart_s[trip]
+        s.delays += np.array([np.count_nonzero(late_s), late_s.sum()])
+        detour, per_m = by >= 0, plan.vehicles["drive_j_per_m"][v]
+        direct_m = way_m(plan.place_xy[plan.origin[trip]], plan.place_xy[plan.destination[trip]])
+        more_m = np.where(detour, np.maximum(there_m + on_m - direct_m, 0.0), 0.0)
+        s.detours += np.array([np.count_nonzero(detour), more_m.sum(), (more_m * per_m).sum(), 0.0])
+        whole_s, whole_j = plan.duration_s[trip] + more_m / DETOUR_M_PER_S, plan.energy_j[trip] + more_m * per_m
+        first_s, first_j = there_m / DETOUR_M_PER_S + 1.0, plan.approach_j[trip] + there_m * per_m
+        s.leg_s[v], s.leg_j[v] = np.where(detour, first_s, whole_s), np.where(detour, first_j, whole_j)
+        s.rest_s[v] = np.where(detour, np.maximum(whole_s - first_s, 1.0), 0.0)
+        s.rest_j[v] = np.where(detour, np.maximum(whole_j - first_j, 0.0), 0.0)
+        s.where[v], s.driven_trip[v], s.trip_j[v], s.begun_j[v] = Where.DRIVING, trip, 0.0, 0.0
+        s.station[v], s.aim[v], s.wants[v] = -1, by, False
+
+    def _leave_chargers(self, end_s: float) -> None:
+        """Free the points of those who have what they need at a fast charger; who is on the way drives on."""
         s, plan = self.state, self.plan
-        if not len(self._fast_stations):
-            return
-        v = np.flatnonzero((s.where == Where.TO_CHARGER) & (s.until_s <= end_s))
-        s.where[v], s.since_s[v], s.wants[v] = Where.AT_CHARGER, s.until_s[v], True
-        v = np.flatnonzero((s.where == Where.FROM_CHARGER) & (s.until_s <= end_s))
-        s.where[v], s.aim[v], s.wants[v] = Where.PARKED, -1, self._lacks(v)
         plugged = np.flatnonzero((s.station >= 0) & (s.where == Where.PARKED))
         plugged = plugged[self._fast[s.station[plugged]]]
-        full = plugged[s.charge_j[plugged] >= self._enough(plugged)]
+        full = plugged[s.charge_j[plugged] >= self._enough(plugged, self._next_needs(plugged, plan.ahead_j))]
         s.station[full], s.wants[full] = -1, False
         v = np.flatnonzero(s.where == Where.AT_CHARGER)
-        if len(v):
-            way_m = self._ways(v, plan.place_xy[s.place[v]], s.aim[v][:, None])[:, 0]
-            back_j, back_s = way_m * plan.vehicles["drive_j_per_m"][v], way_m / DETOUR_M_PER_S
-            must = self._depart[s.trip[v]] - self.notice_s - end_s <= back_s
-            can = s.charge_j[v] >= back_j
-            go = can & ((s.charge_j[v] >= self._enough(v) + back_j) | (s.charge_j[v] >= self._capacity[v]) | must)
-            self._set_off(v[go], back_j[go], end_s + back_s[go], Where.FROM_CHARGER)
-            broken = v[~go & ~self._works[s.aim[v]]]
-            self._aim(broken, self._station_xy[s.aim[broken]], end_s)
-        v = np.flatnonzero((self._depart[s.trip] - end_s <= DETOUR_LEAD_S) & (s.where == Where.PARKED) & ~s.tried)
-        v = v[plan.vehicles["detours"][v] > 0.5]
-        v = v[s.charge_j[v] + self._attainable(v, end_s) < self._next_needs(v, plan.energy_j)]
-        self._aim(v, plan.place_xy[s.place[v]], end_s)
+        if not len(v):
+            return
+        goes = s.charge_j[v] >= self._wanted_on_the_way(v)
+        w = v[goes]
+        s.leg_s[w], s.leg_j[w], s.aim[w] = s.rest_s[w], s.rest_j[w], -1
+        # From a charger that does not work to another one, if there is one in reach.
+        b = v[~goes & ~self._works[s.aim[v]]]
+        here_xy, goal_xy = station_xy(plan)[s.aim[b]], plan.place_xy[plan.destination[s.driven_trip[b]]]
+        by, there_m, on_m = self._choose(b, here_xy, goal_xy, s.charge_j[b])
+        found, more_m = by >= 0, on_m - way_m(here_xy, goal_xy)
+        b, by, there_m, more_m = b[found], by[found], there_m[found], more_m[found]
+        per_m = plan.vehicles["drive_j_per_m"][b]
+        s.rest_s[b] = np.maximum(s.rest_s[b] + more_m / DETOUR_M_PER_S, 1.0)
+        s.rest_j[b] = np.maximum(s.rest_j[b] + more_m * per_m, 0.0)
+        s.leg_s[b], s.leg_j[b], s.aim[b] = there_m / DETOUR_M_PER_S + 1.0, there_m * per_m, by
+        more_m = more_m + there_m
+        left = np.concatenate([w, b])
+        s.detours += np.array([len(b), more_m.sum(), (more_m * per_m).sum(), (end_s - s.since_s[left]).sum()])
+        s.where[left], s.station[left], s.wants[left] = Where.DRIVING, -1, False
+        s.left_s[left], s.begun_j[left] = end_s, s.trip_j[left]
 
-    def _attainable(self, vehicles: npt.NDArray[np.intp], now_s: float) -> Array:
-        """Return what vehicles can charge at most before they leave, where they are plugged in. [J]"""
+    def _attainable(self, vehicles: npt.NDArray[np.intp], seconds: Array) -> Array:
+        """Return what vehicles can charge at most in a time, where they are plugged in. [J]"""
         s, stations = self.state, self.plan.stations
         plugged = s.station[vehicles] >= 0
-        got = np.zeros(len(vehicles))
-        v = vehicles[plugged]
-        rate = stations["power_w"] * stations["efficiency"]
-        car = np.where(self._fast[s.station[v]], self.plan.vehicles["dc_w"][v], self.plan.vehicles["ac_w"][v])
-        most = np.minimum(rate[s.station[v]], car * stations["efficiency"][s.station[v]])
-        got[plugged] = most * np.maximum(self._depart[s.trip[v]] - self.notice_s - now_s, 0.0)
+        v, got = vehicles[plugged], np.zeros(len(vehicles))
+        at = s.station[v]
+        car = np.where(self._fast[at], self.plan.vehicles["dc_w"][v], self.plan.vehicles["ac_w"][v])
+        most = np.minimum(stations["power_w"][at], car) * stations["efficiency"][at]
+        got[plugged] = most * np.maximum(seconds[plugged], 0.0)
         return got
 
-    @property
-    def _station_xy(self) -> Array:
-        return np.stack([self.plan.stations["x"], self.plan.stations["y"]], axis=1)
-
-    def _enough(self, vehicles: npt.NDArray[np.intp]) -> Array:
+    def _enough(self, vehicles: npt.NDArray[np.intp], needs_j: Array) -> Array:
         """Return the charge at which a vehicle leaves a fast charger. [J]"""
-        wanted = np.maximum(FAST_SOC * self._capacity[vehicles], self._next_needs(vehicles, self.plan.ahead_j))
+        wanted = np.maximum(FAST_SOC * self._capacity[vehicles], needs_j)
         # A tenth of a per cent short of full: the last joules of a tapering charge take for ever.
         return np.minimum(wanted, 0.999 * self._capacity[vehicles])
 
-    def _ways(self, vehicles: npt.NDArray[np.intp], xy: Array, stations: npt.NDArray[np.integer]) -> Array:
-        """Return the ways between places and stations along streets, shape (n_vehicles, n_stations). [m]"""
-        ways: Array = CIRCUITY * np.hypot(*(self._station_xy[stations] - xy[:, None, :]).transpose(2, 0, 1))
-        return ways
-
-    def _aim(self, vehicles: npt.NDArray[np.intp], xy: Array, end_s: float) -> None:
-        """Send vehicles to the working fast charger in reach that they expect to be soonest done at."""
-        s = self.state
-        s.tried[vehicles] = True
-        open_now = self._fast_stations[self._works[self._fast_stations]]
-        if not (len(vehicles) and len(open_now)):
-            return
-        way_m = self._ways(vehicles, xy, np.broadcast_to(open_now, (len(vehicles), len(open_now))))
-        energy = way_m * self.plan.vehicles["drive_j_per_m"][vehicles][:, None]
-        busy = np.bincount(np.maximum(s.aim, s.station) + 1, minlength=self.plan.n_stations + 1)[1:]
-        ahead = np.maximum(busy - self._points + 1, 0)[open_now]
-        wait_s = 2 * way_m / DETOUR_M_PER_S + ahead * SESSION_S / self._points[open_now]
-        best = np.argmin(np.where(energy <= s.charge_j[vehicles][:, None], wait_s, np.inf), axis=1)
-        rows = np.arange(len(vehicles))
-        goes = energy[rows, best] <= s.charge_j[vehicles]
-        v, best = vehicles[goes], best[goes]
-        s.aim[v] = open_now[best]
-        s.detours += len(v)
-        self._set_off(v, energy[goes, best], end_s + way_m[goes, best] / DETOUR_M_PER_S, Where.TO_CHARGER)
-
-    def _set_off(self, vehicles: npt.NDArray[np.intp], energy_j: Array, until_s: Array, where: Where) -> None:
-        s = self.state
-        s.where[vehicles], s.until_s[vehicles], s.station[vehicles] = where, until_s, -1
-        s.charge_j[vehicles] -= energy_j
-        self._add("detours", energy_j.sum())
+    def _wanted_on_the_way(self, vehicles: npt.NDArray[np.intp]) -> Array:
+        """Return the charge with which vehicles drive on from a fast charger. [J]"""
+        s, plan, trip = self.state, self.plan, self.state.driven_trip[vehicles]
+        needs = self._needs(vehicles, s.rest_j[vehicles] + plan.ahead_j[trip] - plan.energy_j[trip])
+        return np.where(self._works[s.aim[vehicles]], self._enough(vehicles, needs), needs)
 
     def _plug_in(self) -> None:
         """Give free points to those who want to charge, first come, first served."""

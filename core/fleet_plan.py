@@ -41,6 +41,7 @@ _RULES: dict[str, dict[str, tuple[float | None, float, float]]] = {
         "depart_s": (None, 0.0, np.inf),
         "duration_s": (None, 1e-3, np.inf),
         "energy_j": (None, 0.0, np.inf),
+        "approach_j": (0.0, 0.0, np.inf),
         "outside_j": (0.0, 0.0, np.inf),
     },
     "places": {"x": (0.0, -np.inf, np.inf), "y": (0.0, -np.inf, np.inf)},
@@ -79,6 +80,7 @@ class FleetPlan:
     depart_s: Array
     duration_s: Array
     energy_j: Array
+    approach_j: Array
     outside_j: Array
     ahead_j: Array
     """Energy of this trip and of those after it, to the first destination that offers a charging station. [J]"""
@@ -118,8 +120,9 @@ class FleetPlan:
             charger when it must.
         trips
             One row per trip by its label: ``vehicle``, ``depart_s``, ``duration_s`` and ``energy_j`` as planned,
-            ``origin`` and ``destination`` among the places; optional ``outside_j``, the part of the energy that it
-            uses beyond the network that the traffic simulates, taken when it arrives at the network's border.
+            ``origin`` and ``destination`` among the places; optional ``approach_j`` and ``outside_j``, the parts of
+            the energy that it uses beyond the network that the traffic simulates, before it comes in and after it has
+            arrived at the network's border.
         places
             Where vehicles park: ``zone`` (the label itself by default), ``x``, ``y`` [m], and ``stations``, a tuple
             of stations in walking distance in order of preference (empty by default).
@@ -162,13 +165,14 @@ class FleetPlan:
         zone_ids = tuple(dict.fromkeys(zones))
         order = np.lexsort((columns["trips"]["depart_s"], driver))
         driver = driver[order]
-        depart, duration, energy, outside = (
-            columns["trips"][c][order] for c in ("depart_s", "duration_s", "energy_j", "outside_j")
+        depart, duration, energy, approach, outside = (
+            columns["trips"][c][order] for c in ("depart_s", "duration_s", "energy_j", "approach_j", "outside_j")
         )
         first_trip = np.searchsorted(driver, np.arange(len(vehicles) + 1)).astype(np.int32)
         return cls(
             ids["vehicles"], tuple(ids["trips"][k] for k in order), ids["places"], ids["stations"], tuple(ratings),
-            zone_ids, columns["vehicles"], home, first_trip, driver, depart, duration, energy, outside,
+            zone_ids, columns["vehicles"], home, first_trip, driver, depart, duration, energy, approach,
+            outside,
             _ahead(energy, driver, (np.diff(first_offer) > 0)[destination[order]]),
             origin[order], destination[order], _index(zones, zone_ids),
             np.stack([columns["places"]["x"], columns["places"]["y"]], axis=1), first_offer, offers,

@@ -12,14 +12,21 @@ import numpy.typing as npt
 from .errors import CosimError
 from .fleet_plan import UNLIMITED_W, Array, FleetPlan, Index
 
-LEDGER = ("drawn", "returned", "losses", "driven", "detours", "without charge", "spilled", "stored")
-"""Terms of the ledger [J]: drawn from and returned to the grid; lost in chargers; taken from batteries by trips and by
-drives to fast chargers; what trips used after the battery was empty; what an already full battery could not recover;
-and what the batteries hold."""
+LEDGER = ("drawn", "returned", "losses", "driven", "without charge", "spilled", "stored")
+"""Terms of the ledger [J]: drawn from and returned to the grid; lost in chargers; taken from batteries by trips; what
+trips used after the battery was empty; what an already full battery could not recover; and what the batteries hold."""
+
+DELAYS = ("trips", "seconds")
+"""Trips that departed later than planned, and how much later, all together [s]."""
+
+DETOURS = ("drives", "metres", "joules", "seconds")
+"""Drives to fast chargers on the way, how much longer they make the ways [m] and what that takes [J], as expected, and
+the time spent there, queueing and charging [s]."""
 
 FAILURES = ("no charge", "elsewhere", "late", "not inserted", "removed", "ran empty")
 """Why a trip fails: too little charge to set off; the car is at another place, since an earlier trip failed; it is
-still on its way; the traffic never let it in; the traffic took it out; its battery became empty on the road."""
+still on its way when the driver's patience ends; the traffic never let it in; the traffic took it out; its battery
+became empty on the road."""
 
 
 class Where(IntEnum):
@@ -27,9 +34,7 @@ class Where(IntEnum):
 
     PARKED = 0
     DRIVING = 1
-    TO_CHARGER = 2
-    AT_CHARGER = 3
-    FROM_CHARGER = 4
+    AT_CHARGER = 2
 
 
 @dataclass(frozen=True)
@@ -79,22 +84,32 @@ class FleetState:
     """The fast station that it drives to or waits at, or -1."""
     wants: npt.NDArray[np.bool_]
     """Whether its driver wants to charge here."""
-    tried: npt.NDArray[np.bool_]
-    """Whether it has been to a fast charger, or looked for one in vain, during this stay."""
     since_s: Array
     """When it came to where it is. [s]"""
-    until_s: Array
-    """When its way to or from a fast charger ends. [s]"""
+    left_s: Array
+    """When the trip that it drives, or the part of it since the fast charger, began. [s]"""
+    leg_s: Array
+    """What that takes as planned. [s]"""
+    leg_j: Array
+    """[J]"""
+    begun_j: Array
+    """What the trip had used when that part began. [J]"""
+    rest_s: Array
+    """What remains as planned from the fast charger on; 0 on a trip without one. [s]"""
+    rest_j: Array
+    """[J]"""
     ratio: Array
     """What its trips used over what was planned, an average that forgets."""
     may_depart: Array
-    """1, or 0 for a trip that has failed before it began, shape (n_trips,)."""
+    """1, 0 for a trip that is put off, -1 for one that has failed before it began, shape (n_trips,)."""
     stopped: npt.NDArray[np.bool_]
     """Whether a station has stopped for low voltage, shape (n_stations,)."""
     failures: Array
     """Number of failed trips by `FAILURES`."""
+    delays: Array
+    """By `DELAYS`."""
     detours: Array
-    """Number of drives to fast chargers, shape (1,)."""
+    """By `DETOURS`."""
     ledger: Array
     """By `LEDGER`. [J]"""
 

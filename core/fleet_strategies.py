@@ -43,7 +43,7 @@ class Sessions:
     price: float
     """[EUR/J]"""
     pv_surplus_w: Array
-    """Surplus of photovoltaics behind each station, shape (n_stations,). [W]"""
+    """Surplus of the photovoltaics behind each transformer, shape (n_transformers,). [W]"""
     base_w: Array
     """Load of each transformer without the fleet, shape (n_transformers,). [W]"""
     spare_w: Array
@@ -97,6 +97,8 @@ class Strategy:
 
     counted_on = 1.0
     """Share of the power in later steps that a vehicle counts upon when it gives back energy below its target."""
+    follows_pv = False
+    """Whether it asks for the surplus of photovoltaics."""
 
     @property
     def profile(self) -> DayProfile | None:
@@ -242,12 +244,14 @@ class PriceFollowing(Strategy):
 
 
 class PvFollowing(Strategy):
-    """Charges with the surplus of the photovoltaics behind its station, and from the grid only when it must."""
+    """Charges with the surplus of the photovoltaics behind its transformer, and from the grid only when it must."""
+
+    follows_pv = True
 
     def wish(self, sessions: Sessions) -> Array:
-        """Return each session's part of its station's surplus."""
+        """Return each session's part of its transformer's surplus."""
         surplus = np.maximum(sessions.pv_surplus_w, 0.0)
-        return share_out(surplus, sessions.full_w, sessions.full_w, sessions.station)
+        return share_out(surplus, sessions.full_w, sessions.full_w, sessions.transformer)
 
 
 class V2G(PriceFollowing):
@@ -306,6 +310,7 @@ class GridLimited(Strategy):
         self.inner = Plain() if inner is None else inner
         # A limit may take away the power that energy given back is to be replaced with.
         self.counted_on = 0.0
+        self.follows_pv = self.inner.follows_pv
 
     @property
     def profile(self) -> DayProfile | None:

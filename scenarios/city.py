@@ -32,7 +32,7 @@ from .carbon_intensity import Carbon
 from .grid_synthesis import ServicePoint, SynthesizedGrid, synthesize_grid
 from .indicators import city_indicators
 from .measures import Measures
-from .mobility import connect_fleet
+from .mobility import charger_stops, connect_fleet, transformers
 from .policy import Policy
 from .stock import Stock, make_stock
 from .streets import Net, street_graph
@@ -205,7 +205,7 @@ def couple(
     fleet, measures = city.fleet, city.measures
     traffic = Traffic(
         city.sumocfg, seed=city.seed, extra_options=city.traffic_options, electric=fleet.trip_ids if fleet else (),
-        permission_classes=measures.permission_classes,
+        stops=charger_stops(fleet, city.chargers) if fleet else (), permission_classes=measures.permission_classes,
     )  # fmt: skip
     buildings = Buildings(city.stock, clock, seed=city.seed, price_response=measures.price_response)
     grid = Grid(city.grid.net, connection_points=city.grid.bus_of, controls=measures.grid_controls)
@@ -221,7 +221,8 @@ def couple(
     )
     if fleet:
         names = dict(zip(city.grid.net.bus.index, city.grid.net.bus["name"], strict=True))
-        connect_fleet(scenario, fleet, city.grid.bus_of, names)
+        behind, _ = transformers(city.grid.net, city.grid.bus_of, city.stock.ids)
+        connect_fleet(scenario, fleet, city.grid.bus_of, names, transformer_of=behind)
     scenario.connect("weather.temperature", "buildings.outdoor_temperature")
     scenario.connect("weather.irradiance", "buildings.irradiance")
     scenario.connect("weather.window_irradiance", "buildings.window_irradiance")

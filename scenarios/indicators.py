@@ -118,6 +118,13 @@ def charging_indicators(result: Result) -> dict[str, Indicator]:
     if "fleet.failed_trips" in result.ports:
         failed = float(result.series("fleet.failed_trips", ["no charge", "ran empty"]).iloc[-1].sum())
         found["failed trips"] = Indicator(failed, "vehicles", "lower", "electric trips that lacked charge")
+        late, delay_s, drives, way_m, there_s = (
+            float(result.series(f"fleet.{port}").iloc[-1, 0])
+            for port in ("delayed_trips", "delay", "detours", "detour_distance", "detour_time")
+        )
+        found["delayed trips"] = Indicator(late, "vehicles", "lower", f"{delay_s / 60:.0f} min late in all")
+        found["detours"] = Indicator(drives, "vehicles", "lower", f"by fast chargers, {there_s / 3600:.1f} h there")
+        found["way of detours"] = Indicator(way_m / 1000, "km", "lower", "expected, beyond the straight way")
     return found
 
 

@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 
 from cosim import CosimError, Scenario
-from cosim.core.fleet import CIRCUITY, FleetModel
+from cosim.core.fleet import FleetModel
+from cosim.core.fleet_detours import CIRCUITY
 from cosim.core.fleet_plan import Array, FleetPlan, with_defaults
 from cosim.core.fleet_strategies import Delayed, GridLimited, Plain, PvFollowing, Strategy, ValleyFilling
 from cosim.core.mappings import link
@@ -41,7 +42,7 @@ Assumption."""
 PLUG_IN_SOC = (0.5, 0.95)
 """State of charge below which drivers plug in, drawn evenly between these for each. Chosen so that they plug in about
 three times a week from a battery more than half full, as in the Electric Nation trial (Western Power Distribution and
-EA Technology, results of February 2019). [1]"""
+EA Technology, results of February 2019); (1, 1): whenever it is not full. [1]"""
 
 
 def fleet_plan(
@@ -54,6 +55,7 @@ def fleet_plan(
     begin_s: float = 0.0,
     transformer_of: Mapping[str, str] | None = None,
     ratings: Mapping[str, float] | None = None,
+    plug_in_soc: tuple[float, float] = PLUG_IN_SOC,
     cars: Mapping[str, Any] | None = None,
     settle_days: int = 3,
 ) -> FleetPlan:
@@ -74,6 +76,8 @@ def fleet_plan(
         Second of the day at which the run begins; earlier trips have been made as planned.
     transformer_of, ratings
         The transformer behind each charger, and their ratings [W], as of `transformers`.
+    plug_in_soc
+        Between which states of charge each driver's habit of plugging in lies; see `PLUG_IN_SOC`.
     cars
         Further columns of the table of vehicles, e.g. ``{"discharge_w": 7400.0}``.
     settle_days
@@ -90,13 +94,15 @@ def fleet_plan(
     length = {edge.getID(): edge.getLength() for edge in net.getEdges(withInternal=False)}
     inside_m = np.array([sum(length[edge] for edge in edges.split()) for edges in rows["edges"]])
     outside_m = rows["outside_km"].to_numpy(float) * 1000
+    comes_in = rows["origin"] == OUTSIDE
     trips = pd.DataFrame(
         {
             "vehicle": rows["car"],
             "depart_s": rows["depart_s"].astype(float),
             "duration_s": np.maximum((inside_m + outside_m) / MPS, 60.0),
             "energy_j": (inside_m + outside_m) * J_PER_M,
-            "outside_j": outside_m * J_PER_M,
+            "approach_j": np.where(comes_in, outside_m, 0.0) * J_PER_M,
+            "outside_j": np.where(comes_in, 0.0, outside_m) * J_PER_M,
             "origin": rows["origin"],
             "destination": rows["destination"],
         },
@@ -105,14 +111,13 @@ def fleet_plan(
     first = rows.sort_values("depart_s").drop_duplicates("car").set_index("car")
     capacity = vehicle_types()["capacity_wh"]
     labels = [str(label) for label in first.index]
-    low, high = PLUG_IN_SOC
     vehicles = pd.DataFrame(
         {
             "capacity_j": [capacity[kind] * 3600 for kind in first["type"]],
             "soc": [wh / capacity[kind] for wh, kind in zip(first["charge_wh"], first["type"])],
             "home": first["origin"].to_numpy(),
             "ac_w": ONBOARD_W / EFFICIENCY,
-            "plug_in_soc": low + (high - low) * uniform(seed, "plugs in below", labels),
+            "plug_in_soc": plugs_in_below(labels, seed, plug_in_soc),
             "drive_j_per_m": J_PER_M,
             "target_after_s": TARGET_AFTER_S,
             **(cars or {}),
@@ -158,9 +163,26 @@ def settle(plan: FleetPlan, days: int, until_s: float = 0.0, step_s: float = 300
         for k in range(round(end_s / step_s)):
             model.advance(k * step_s, step_s)
         kept = {"soc": np.clip(model.soc, 0.0, 1.0), "plugged": (model.state.station >= 0).astype(float)}
-    driven = model.state.driven_trip
-    place = np.where(driven >= 0, plan.destination[driven] if len(plan.destination) else 0, model.state.place)
+    driven, place = model.state.driven_trip, model.state.place.copy()
+    away = np.flatnonzero(driven >= 0)
+    away = away[plan.depart_s[driven[away]] <= until_s]  # who is only about to leave is not
+    place[away] = plan.destination[driven[away]]
     return {**kept, "home": [plan.place_ids[i] for i in place]}
+
+
+def plugs_in_below(labels: Sequence[str], seed: int, between: tuple[float, float] = PLUG_IN_SOC) -> Array:
+    """Return the state of charge below which each driver plugs in, shape (n_labels,).
+
+    Raises
+    ------
+    CosimError
+        If the range is not one within 0 and 1.
+    """
+    low, high = between
+    if not 0 <= low <= high <= 1:
+        raise CosimError(f"plug_in_soc is {between}: give two states of charge from 0 to 1, the lower one first")
+    below: Array = low + (high - low) * uniform(seed, "plugs in below", labels)
+    return below
 
 
 def charging_stations(chargers: pd.DataFrame, transformer_of: Mapping[str, str] | None = None) -> pd.DataFrame:
@@ -189,7 +211,8 @@ def parking_places(sites: pd.DataFrame, chargers: pd.DataFrame) -> pd.DataFrame:
         {"x": sites["x"].to_numpy(float), "y": sites["y"].to_numpy(float), "stations": offers},
         index=[str(site) for site in sites.index],
     )
-    outside = pd.DataFrame({"x": 0.0, "y": 0.0, "stations": [()]}, index=[OUTSIDE])
+    middle = sites[["x", "y"]].to_numpy(float).mean(axis=0) if len(sites) else np.zeros(2)
+    outside = pd.DataFrame({"x": middle[0], "y": middle[1], "stations": [()]}, index=[OUTSIDE])
     return pd.concat([places, outside])
 
 
@@ -200,6 +223,7 @@ def district_fleet(
     *,
     days: int = 1,
     charger_w: float = 7_400.0,
+    plug_in_soc: tuple[float, float] = PLUG_IN_SOC,
     cars: Mapping[str, Any] | None = None,
 ) -> FleetPlan:
     """Return all cars of a district's residents as electric ones with a charger at home each, without a traffic.
@@ -214,6 +238,8 @@ def district_fleet(
         Number of working days.
     charger_w
         Power of the charger at home. [W]
+    plug_in_soc
+        See `fleet_plan`.
     cars
         Further columns of the table of vehicles.
     """
@@ -240,11 +266,10 @@ def district_fleet(
     )  # fmt: skip
     trips.index = [f"{trip} day {day}" for trip, day in zip(chains["trip"], chains["day"])]
     models = np.array([vehicle_types()["capacity_wh"][model] for model in ELECTRIC])
-    low, high = PLUG_IN_SOC
     vehicles = pd.DataFrame(
         {"capacity_j": 3600 * models[(uniform(seed, "electric model", labels) * len(models)).astype(int)],
          "soc": 0.5 + 0.45 * uniform(seed, "charge", labels), "home": [f"{p} at home" for p in labels],
-         "plug_in_soc": low + (high - low) * uniform(seed, "plugs in below", labels), "drive_j_per_m": J_PER_M,
+         "plug_in_soc": plugs_in_below(labels, seed, plug_in_soc), "drive_j_per_m": J_PER_M,
          "target_after_s": TARGET_AFTER_S, **(cars or {})},
         index=labels,
     )  # fmt: skip
@@ -293,13 +318,15 @@ def transformers(net: Any, bus_of: Mapping[str, int], points: Iterable[str]) -> 
 
 def connect_fleet(
     scenario: Scenario, plan: FleetPlan, bus_of: Mapping[str, int], bus_names: Mapping[int, str], *,
-    traffic: str = "traffic", fleet: str = "fleet", grid: str = "grid", buildings: str = "buildings",
+    transformer_of: Mapping[str, str] | None = None, traffic: str = "traffic", fleet: str = "fleet",
+    grid: str = "grid", buildings: str = "buildings",
 ) -> None:  # fmt: skip
     """Wire a fleet between traffic and grid.
 
-    Driving energy and the state of trips go from traffic to fleet, permission to depart comes back one exchange
-    later; charging power goes to the grid, headroom and voltage come back one exchange later. Visitors who have parked
-    go to the buildings, if there are any: residents are counted there already.
+    Driving energy and the state of trips go from traffic to fleet, permission to depart and the fast charger by way of
+    which to drive come back one exchange later; charging power goes to the grid, headroom and voltage come back one
+    exchange later. Visitors who have parked go to the buildings, if there are any: residents are counted there already.
+    To a strategy that follows photovoltaics go the buildings' surpluses behind each transformer, one exchange late.
 
     Parameters
     ----------
@@ -311,11 +338,21 @@ def connect_fleet(
         Connection point of the grid → index of its bus; every charging station is one.
     bus_names
         Index of a bus → its label in the grid's ``voltage``.
+    transformer_of
+        The transformer behind each building, for a strategy that follows photovoltaics.
+
+    Raises
+    ------
+    CosimError
+        If the strategy follows photovoltaics and it is not said where those of buildings are.
     """
     scenario.connect(f"{traffic}.trip_energy", f"{fleet}.trip_energy")
     scenario.connect(f"{traffic}.trip_state", f"{fleet}.trip_state")
     scenario.connect(f"{fleet}.may_depart", f"{traffic}.may_depart", delay=1, initial=1.0,
                      because="a car leaves with the charge that it had")  # fmt: skip
+    if _has_detours(plan):
+        scenario.connect(f"{fleet}.via", f"{traffic}.via", delay=1, initial=-1.0,
+                         because="a driver decides before the trip")  # fmt: skip
     stations = plan.station_ids
     to_grid = link(stations, bus_of, {station: station for station in stations})
     scenario.connect(f"{fleet}.charging_power", f"{grid}.power", via=to_grid)
@@ -339,6 +376,37 @@ def connect_fleet(
         sites = scenario.adapters[buildings].occupancy.labels  # type: ignore[attr-defined]
         inside = {zone: zone for zone in plan.zone_ids if zone in set(sites)}
         scenario.connect(f"{fleet}.visitors", f"{buildings}.occupancy", via=link(plan.zone_ids, sites, inside))
+    if scenario.adapters[fleet].strategy.follows_pv:  # type: ignore[attr-defined]
+        if buildings not in scenario.adapters or transformer_of is None:
+            raise CosimError(f"the strategy of {fleet!r} follows photovoltaics: give buildings and their transformers")
+        # What a building feeds in is the negative of what it draws; stations of one transformer share it.
+        first = {plan.transformer_ids[t]: s for s, t in reversed(list(zip(stations, plan.transformer)))}
+        labels = scenario.adapters[buildings].electric_power.labels  # type: ignore[attr-defined]
+        surplus = {b: {first[t]: -1.0} for b in labels if (t := transformer_of[b]) in first}
+        scenario.connect(
+            f"{buildings}.electric_power", f"{fleet}.pv_surplus", via=link(labels, stations, surplus), delay=1,
+            initial=0.0, partial=True, because="chargers react to what was fed in last",
+        )  # fmt: skip
+
+
+def charger_stops(plan: FleetPlan, chargers: pd.DataFrame) -> list[tuple[str, float]]:
+    """Return lane and position of a fleet's stations for `Traffic` to lead trips by; none if nobody drives by one.
+
+    Parameters
+    ----------
+    plan
+        The fleet's plan.
+    chargers
+        As of `place_chargers`, with every fast charger of the plan.
+    """
+    if not _has_detours(plan):
+        return []
+    places = chargers.reindex(plan.station_ids)
+    return list(zip(places["lane"].astype(str), places["end_m"].astype(float)))
+
+
+def _has_detours(plan: FleetPlan) -> bool:
+    return bool((plan.stations["fast"] > 0.5).any() and (plan.vehicles["detours"] > 0.5).any())
 
 
 def combine(*tables: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:

@@ -22,7 +22,7 @@ from cosim.core.random import uniform
 from cosim.scenarios.demand_cars import ELECTRIC, vehicle_types
 from cosim.scenarios.demand_city import OUTSIDE
 from cosim.scenarios.demand_routes import gates
-from cosim.scenarios.mobility import J_PER_M, MPS, PLUG_IN_SOC, charging_stations, parking_places
+from cosim.scenarios.mobility import J_PER_M, MPS, charging_stations, parking_places, plugs_in_below
 from cosim.scenarios.streets import Net
 
 
@@ -86,13 +86,12 @@ def routes_fleet(
         index=labels,
     )
     models = np.array([vehicle_types()["capacity_wh"][model] for model in ELECTRIC])
-    low, high = PLUG_IN_SOC
     vehicles = pd.DataFrame(
         {
             "capacity_j": 3600 * models[(uniform(seed, "electric model", labels) * len(models)).astype(int)],
             "soc": 0.3 + 0.65 * uniform(seed, "charge", labels),
             "home": trips["origin"].tolist(),
-            "plug_in_soc": low + (high - low) * uniform(seed, "plugs in below", labels),
+            "plug_in_soc": plugs_in_below(labels, seed),
             "drive_j_per_m": J_PER_M,
             **(cars or {}),
         },

@@ -25,14 +25,16 @@ class Streets(Adapter):
         self.trip_state = Output("1", plan.trip_ids, "end")
 
     def open(self):
-        self.state = np.zeros(len(self.plan.trip_ids))
+        self.state, self.left = np.zeros(len(self.plan.trip_ids)), np.full(len(self.plan.trip_ids), np.inf)
         self.trip_energy.value, self.trip_state.value = 0.0, 0.0
 
     def advance(self, step):
         plan, end = self.plan, step.end_s
         due = (self.state == 0) & (plan.depart_s < end)
-        self.state[due] = np.where(self.may_depart.value[due] > 0, 1, 3)
-        done = np.clip((end - plan.depart_s) / plan.duration_s, 0, 1)
+        may = self.may_depart.value[due]
+        self.state[due] = np.where(may > 0, 1, np.where(may < 0, 3, 0))
+        self.left[due & (self.state == 1)] = np.maximum(plan.depart_s, step.start_s)[due & (self.state == 1)]
+        done = np.clip((end - self.left) / plan.duration_s, 0, 1)
         self.state[(self.state == 1) & (done >= 1)] = 2
         self.trip_state.value = self.state
         driving = (self.state == 1) | (self.state == 2)

@@ -72,14 +72,50 @@ def test_a_trip_without_the_charge_for_it_fails_and_the_car_is_still_there_for_t
     model = model_of(tables)
     run(model, 24)
     assert failures(model) == {"no charge": 2, "elsewhere": 1}
-    assert model.state.may_depart.tolist() == [0, 0, 0]
+    assert model.state.may_depart.tolist() == [-1, -1, -1]
     assert term(model, "driven") == 0
 
 
-def test_a_car_still_on_its_way_cannot_begin_its_next_trip():
-    model = model_of(one_car(trips=((8, "home", "work"), (8.2, "work", "home")), soc=1.0))
+def test_a_car_still_on_its_way_begins_its_next_trip_when_it_has_arrived():
+    # Due 12 minutes after the first, which takes 20.
+    model = model_of(one_car(trips=((8, "home", "work"), (8.2, "work", "home")), soc=1.0, plug_in_soc=0.1))
+    _, soc = run(model, 10)
+    assert failures(model) == {}
+    assert model.state.delays.tolist() == [1, pytest.approx(8 * 60, abs=60)]
+    kwh = soc[:, 0] * 50
+    assert kwh[8 * 60 + 19] == pytest.approx(46, abs=0.25)
+    assert kwh[8 * 60 + 39] == pytest.approx(42, abs=0.25)
+    assert kwh[8 * 60 + 25] == pytest.approx(46 - 4 * 5 / 20, abs=0.25)
+
+
+def test_a_driver_waits_no_longer_than_their_patience():
+    model = model_of(one_car(trips=((8, "home", "work"), (8.2, "work", "home")), soc=1.0), patience_s=300.0)
     run(model, 10)
     assert failures(model) == {"late": 1}
+    assert model.state.delays.tolist() == [0, 0]
+
+
+def test_a_trip_waits_for_the_charge_that_it_lacks_if_that_comes_soon():
+    # 10 kWh with margin 1.25 and a reserve of 2.5 are 15; at 7.4 kW and 0.9 it has charged 2 kWh in 18 minutes.
+    tables = one_car(trips=((1.0, "home", "work"),), trip_kwh=10.0, soc=(15 - 2 - 6.66) / 50)
+    model = model_of(tables)
+    run(model, 3)
+    assert failures(model) == {}
+    assert model.state.delays == pytest.approx([1, 18 * 60], abs=90)
+    hopeless = model_of(one_car(trips=((1.0, "home", "work"),), trip_kwh=10.0, soc=0.02))
+    run(hopeless, 3)
+    assert failures(hopeless) == {"no charge": 1}
+
+
+def test_a_trip_that_is_put_off_is_forbidden_until_it_may_depart():
+    model = model_of(one_car(trips=((8, "home", "work"), (8.2, "work", "home")), soc=1.0, plug_in_soc=0.1))
+    allowed = []
+    for k in range(9 * 60):
+        model.advance(k * 60.0, 60.0)
+        allowed.append(int(model.state.may_depart[1]))
+    assert allowed[489] == 1  # not due yet
+    assert allowed[495] == 0
+    assert allowed[501] == 1
 
 
 def test_trips_are_reconciled_with_what_the_traffic_says():
@@ -227,15 +263,47 @@ def with_fast_charger(tables, **station):
     return tables
 
 
-def test_a_car_that_lacks_charge_drives_to_a_fast_charger_and_makes_its_trip():
-    tables = with_fast_charger(one_car(soc=0.12, trip_kwh=10.0, power_w=0.0, drive_j_per_m=720.0))
+def test_a_car_that_lacks_charge_makes_its_trip_by_way_of_a_fast_charger():
+    tables = with_fast_charger(one_car(soc=0.12, trip_kwh=10.0, power_w=0.0, drive_j_per_m=720.0), y=2_000.0)
+    tables["trips"] = tables["trips"].iloc[:1]
     model = model_of(tables)
-    run(model, 12)
+    power, _ = run(model, 12)
     assert failures(model) == {}
-    assert model.state.detours[0] == 1
-    assert term(model, "detours") == pytest.approx(2 * 1_300 * 720 / KWH)
-    assert term(model, "driven") == pytest.approx(10.0)
+    more_m = 1.3 * (np.hypot(1e3, 2e3) + np.hypot(2e3, 2e3) - 3e3)
+    drives, metres, joules, seconds = model.state.detours
+    assert drives == 1
+    assert metres == pytest.approx(more_m)
+    assert joules == pytest.approx(more_m * 720)
+    assert term(model, "driven") == pytest.approx(10.0 + more_m * 720 / KWH)
+    # It leaves with 80 %: 40 kWh and what it had spent to get there, at 50 kW and 0.9.
+    standing = np.flatnonzero(power[:, 1])
+    assert seconds == pytest.approx(60 * len(standing), abs=120)
+    assert power[:, 1].sum() * 60 * 0.9 == pytest.approx((40 - 6) * KWH + 1.3 * np.hypot(1e3, 2e3) * 720, rel=0.03)
+    assert model.plan.place_ids[model.state.place[0]] == "work"
     assert model.residual < 1e-12
+
+
+def test_a_trip_by_way_of_a_charger_is_reconciled_with_what_the_traffic_says():
+    model = model_of(with_fast_charger(one_car(soc=0.12, trip_kwh=10.0, power_w=0.0, drive_j_per_m=720.0)))
+    used, stands, via = 0.0, 0, []
+    for k in range(12 * 60):
+        asked = model.via[0]
+        via.append(int(asked))
+        if k < 480:
+            state = 0
+        elif asked >= 0:  # two minutes to the charger, where it waits until it is sent on
+            stands += 1
+            state, used = (1, 1.0) if stands <= 2 else (4, 1.5)
+        else:
+            state, used = 2, 12.0
+        model.advance(k * 60.0, 60.0, calm(model.plan), np.array([used * KWH, 0.0]), np.array([float(state), 0.0]))
+    assert via[478] == -1
+    assert via[485] == 1
+    assert via[-1] == -1
+    assert term(model, "driven") == pytest.approx(12.0)
+    assert model.soc[0] == pytest.approx(0.8 - (12.0 - 1.5) / 50, abs=0.02)
+    # What a detour takes tells nothing of the next trip.
+    assert model.state.ratio[0] == 1.0
 
 
 def test_a_fast_charger_out_of_reach_is_not_driven_to():
@@ -243,25 +311,53 @@ def test_a_fast_charger_out_of_reach_is_not_driven_to():
     model = model_of(tables)
     run(model, 12)
     assert failures(model) == {"no charge": 1}
-    assert model.state.detours[0] == 0
+    assert model.state.detours.tolist() == [0, 0, 0, 0]
+
+
+def test_what_a_car_uses_before_it_comes_in_is_taken_when_it_does():
+    tables = with_fast_charger(one_car(soc=0.2, trip_kwh=6.0, trips=((8, "work", "home"),), drive_j_per_m=720.0))
+    tables["vehicles"]["home"] = "work"
+    tables["trips"] = tables["trips"].assign(approach_j=4.0 * KWH)
+    model = model_of(tables)
+    for k in range(9 * 60):
+        inside = np.array([float(k >= 480)])
+        model.advance(k * 60.0, 60.0, calm(model.plan), 1e3 * inside, inside)
+    assert term(model, "driven") == pytest.approx(4.0, abs=0.01)
+    tables["vehicles"]["soc"] = 0.07  # less than it needs to come in
+    model = model_of(tables)
+    run(model, 9)
+    assert failures(model) == {"no charge": 1}
 
 
 def test_a_car_at_a_broken_fast_charger_drives_to_another():
     tables = with_fast_charger(one_car(soc=0.12, trip_kwh=10.0, power_w=0.0))
-    other = tables["stations"].loc[["fast"]].assign(x=2_000.0).rename(index={"fast": "other"})
+    other = tables["stations"].loc[["fast"]].assign(x=2_000.0, y=1_000.0).rename(index={"fast": "other"})
     tables["stations"] = pd.concat([tables["stations"], other])
     model = model_of(tables)
 
     def broken(time_s):
         works = np.ones(3, bool)
-        works[1] = time_s < 6.75 * HOUR
+        works[1] = time_s < 8.2 * HOUR
         return calm(model.plan, works=works)
 
     power, _ = run(model, 12, signals=broken)
     assert power[:, 1].max() > 0
     assert power[:, 2].max() > 0
     assert failures(model) == {}
-    assert model.state.detours[0] == 2
+    drives, metres, *_ = model.state.detours
+    assert drives == 2
+    # From home by both of them to work, less the way straight there.
+    assert metres == pytest.approx(1.3 * (1_000 + np.hypot(1e3, 1e3) + np.hypot(1e3, 1e3) - 3_000))
+    assert model.residual < 1e-12
+
+
+def test_nobody_waits_at_a_fast_charger_for_a_better_hour():
+    tables = with_fast_charger(one_car(soc=0.12, trip_kwh=10.0, power_w=0.0))
+    power = {}
+    for name, strategy in {"plain": Plain(), "price": PriceFollowing(np.arange(24.0)[::-1])}.items():
+        power[name], _ = run(model_of(tables, strategy), 12)
+    assert power["plain"][:, 1].max() == pytest.approx(50_000)
+    np.testing.assert_array_equal(power["plain"], power["price"])
 
 
 def neighbours():
@@ -403,6 +499,11 @@ def test_everything_that_is_wrong_with_a_fleet_is_said_at_once():
     with pytest.raises(ScenarioError) as raised:
         FleetPlan.from_tables(**tables, transformers={"t": 0.0})
     assert len(raised.value.problems) == 4
+
+
+def test_a_negative_patience_is_refused():
+    with pytest.raises(CosimError, match="patience_s is -1"):
+        model_of(one_car(), patience_s=-1.0)
 
 
 @pytest.mark.parametrize("settings", [{"notice_s": 0.0}, {"margin": 0.5}, {"begin_s": 90_000.0}])

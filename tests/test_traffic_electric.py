@@ -81,16 +81,66 @@ def test_energy_and_state_of_a_trip_grow_from_departure_to_arrival(variant, tmp_
 def test_a_trip_that_may_not_depart_never_does(variant, tmp_path):
     adapter = Traffic(variant, electric=CHOSEN)
     may = np.ones(len(CHOSEN))
-    may[[4, 9]] = 0  # t12 departs at 60 s, t27 at 135 s
-    run = Run(adapter, tmp_path, MINUTES, {0: {"may_depart": 1 - may}, 1: {"may_depart": may}, 2: {"may_depart": may}})
+    may[4] = -1  # t12 departs at 60 s
+    told = {k: {"may_depart": may.copy()} for k in range(len(MINUTES))}
+    for k, change in told.items():
+        change["may_depart"][9] = -float(k > 4)  # t27, at 135 s, is put off and then given up
+    run = Run(adapter, tmp_path, MINUTES, told)
     assert run.error is None
-    # In the first minute only those two are allowed, and neither is to depart in it.
-    held = [k for k in range(len(CHOSEN)) if int(CHOSEN[k][1:]) * 5 < 60 or k in (4, 9)]
-    np.testing.assert_array_equal(run["trip_state"][-1] == 3, [k in held for k in range(len(CHOSEN))])
+    held = [k in (4, 9) for k in range(len(CHOSEN))]
+    np.testing.assert_array_equal(run["trip_state"][-1] == 3, held)
+    assert run["trip_state"][4, 9] == 0
     made = {trip["id"] for trip in rows(run.trips)}
-    assert made.isdisjoint(CHOSEN[k] for k in held)
-    assert (run["trip_energy"][-1][held] < 3600).all()
-    assert (run["trip_state"][:1, [4, 9]] == 0).all()
+    assert made.isdisjoint(CHOSEN[k] for k in (4, 9))
+    assert (run["trip_energy"][-1][held] == 0).all()
+
+
+@pytest.mark.parametrize("connection", ["libsumo", "traci"])
+def test_a_trip_that_is_put_off_departs_when_it_may_and_drives_as_it_would_have(variant, tmp_path, connection):
+    usual = {t["id"]: t for t in rows(Run(Traffic(variant, electric=CHOSEN), tmp_path / "usual", MINUTES).trips)}
+    may = np.ones(len(CHOSEN))
+    may[4] = 0  # t12 departs at 60 s
+    adapter = Traffic(variant, electric=CHOSEN, connection=connection)
+    run = Run(adapter, tmp_path / "late", MINUTES, {k: {"may_depart": may if k < 5 else 0 * may + 1} for k in range(9)})
+    assert run.error is None
+    late = {t["id"]: t for t in rows(run.trips)}[CHOSEN[4]]
+    assert float(usual[CHOSEN[4]]["depart"]) == 60
+    assert float(late["depart"]) == pytest.approx(300, abs=2)
+    for key in ("departLane", "departPos", "arrivalLane", "arrivalPos", "speedFactor", "vType", "routeLength"):
+        assert late[key] == usual[CHOSEN[4]][key]
+    state = run["trip_state"][:, 4]
+    assert (state[:5] == 0).all()
+    assert state[-1] == 2
+    assert run["trip_energy"][-1, 4] > 0
+
+
+def test_a_trip_is_driven_by_way_of_a_stop_and_waits_there_until_it_is_sent_on(variant, tmp_path):
+    usual = {t["id"]: t for t in rows(Run(Traffic(variant, electric=CHOSEN), tmp_path / "usual", MINUTES).trips)}
+    stop = ("B1C1_0", 60.0)
+    adapter = Traffic(variant, electric=CHOSEN, stops=[stop])
+    via = np.full(len(CHOSEN), -1.0)
+    via[4] = 0
+    run = Run(adapter, tmp_path / "by", MINUTES, {k: {"via": via if k < 7 else 0 * via - 1} for k in range(10)})
+    assert run.error is None
+    by = {t["id"]: t for t in rows(run.trips)}[CHOSEN[4]]
+    state, energy = run["trip_state"][:, 4], run["trip_energy"][:, 4]
+    assert (state[4:7] == 4).all()
+    assert energy[4] == pytest.approx(energy[6], rel=0.05)
+    assert state[-1] == 2
+    assert energy[-1] > energy[6]
+    assert float(by["stopTime"]) > 120
+    assert float(by["arrival"]) > 420
+    assert by["arrivalLane"].rpartition("_")[0] == usual[CHOSEN[4]]["arrivalLane"].rpartition("_")[0]
+
+
+def test_stops_that_cannot_be_are_refused(variant, tmp_path):
+    with pytest.raises(CosimError, match="stops names lane 'nowhere_0'"):
+        Traffic(variant, electric=CHOSEN, stops=[("nowhere_0", 5.0)])
+    with pytest.raises(CosimError, match="stops are for fidelity='micro'"):
+        Traffic(variant, electric=CHOSEN, stops=[("B1C1_0", 5.0)], fidelity="meso")
+    run = Run(Traffic(variant, electric=CHOSEN), tmp_path, MINUTES, {0: {"via": np.zeros(len(CHOSEN))}})
+    assert "via" in str(run.error)
+    assert "write the number of one of the stops" in str(run.error)
 
 
 def test_a_trip_that_sumo_discards_is_told_as_removed(town, tmp_path):
