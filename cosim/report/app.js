@@ -6,7 +6,7 @@
   const sets = new Map();
   // The case that is shown: runs over one time, with their layers and views.
   let now, layers, names, length, views;
-  let map = null, values = null, ends = [0, 1], timer = null, turn = 0, drawn = [], courseChart = null;
+  let map = null, values = null, ends = [0, 1], timer = null, turn = 0, pending = 0, drawn = [], courseChart = null;
 
   const clock = {
     at: (s, form) => form.format(new Date(1000 * (now.start + s))),
@@ -34,6 +34,13 @@
     clock.time = new Intl.DateTimeFormat("en-GB", {timeZone: now.zone, hour: "2-digit", minute: "2-digit"});
     clock.day = new Intl.DateTimeFormat("en-GB", {timeZone: now.zone, weekday: "short", day: "numeric", month: "short"});
     if ($("charts-case")) $("charts-case").textContent = content.cases.length > 1 ? `: ${now.name}` : "";
+  }
+
+  // The stage says that it is busy as long as anything is read for it.
+  async function working(task) {
+    pending++;
+    $("stage").setAttribute("aria-busy", "true");
+    try { return await task; } finally { if (!--pending) $("stage").setAttribute("aria-busy", "false"); }
   }
 
   function chips(host, name, titles, chosen, choose) {
@@ -73,7 +80,7 @@
   }
 
   async function show() {
-    const mine = ++turn, [found, scaled] = await Promise.all([read(), scale()]);
+    const mine = ++turn, [found, scaled] = await working(Promise.all([read(), scale()]));
     if (mine !== turn) return; // the reader has moved on
     values = found || new Float32Array(set().labels.length).fill(NaN);
     ends = scaled;
@@ -143,11 +150,11 @@
   async function course() {
     const asked = () => [state.case, state.layer, state.picked].join(), mine = asked(), picked = state.picked;
     const runs = names.map((name, run) => ({name, run})).filter(({run}) => layer().runs[run]);
-    const series = await Promise.all(runs.map(async ({name, run}) => {
+    const series = await working(Promise.all(runs.map(async ({name, run}) => {
       if (picked >= 0) return {name, ...await source.course(state.case, state.layer, run, picked)};
       const total = await source.total(state.case, state.layer, run);
       return {name, every: total.every, values: total.sum || total.mean, low: total.low, high: total.high};
-    }));
+    })));
     if (mine !== asked()) return;
     courseChart = curves($("course"), {
       title: picked >= 0 ? set().labels[picked] : layer().title,
@@ -183,7 +190,7 @@
     const before = {layer: layer().title, view: view().title, s: state.frame * now.every, label: state.picked >= 0 ? set().labels[state.picked] : null};
     const found = (all, title) => Math.max(0, all.findIndex(one => one.title === title));
     enter(k);
-    await load();
+    await working(load());
     Object.assign(state, {layer: found(layers, before.layer), view: found(views, before.view), frame: Math.min(now.n - 1, Math.floor(before.s / now.every + 1e-6))});
     state.picked = before.label === null ? -1 : set().labels.indexOf(before.label);
     controls();
