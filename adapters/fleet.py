@@ -127,8 +127,8 @@ class Fleet(Adapter):
         if ((self.trip_state.value < -1) | (self.trip_state.value > 4)).any():
             raise CosimError("trip_state says something else than -1, 0 to 4: connect traffic.trip_state to it")
         headroom = self.transformer_headroom
-        # Until a grid is connected, each transformer carries nothing but the fleet.
-        known = headroom.value is not headroom.default
+        # Each transformer carries nothing but the fleet without a grid, and as long as that has told no load yet.
+        known = headroom.value is not headroom.default and step.start_s > self._grid_step_s - 1e-9
         spare = headroom.value + self._measured_w if known else self.plan.rating_w
         signals = Signals(
             float(self.price.value[0]), self.pv_surplus.value, self.plan.rating_w - spare, spare, self.power_cap.value,

@@ -183,8 +183,8 @@ class ValleyFilling(Strategy):
         self._base = DayProfile(n_transformers, self.base_load)
 
     def observe(self, day_s: float, price: float, base_w: Array) -> None:
-        """Learn the transformers' loads."""
-        if self._base is not None:
+        """Learn the transformers' loads; before the grid has told them all are zero."""
+        if self._base is not None and base_w.any():
             self._base.learn(day_s, base_w)
 
     def wish(self, sessions: Sessions) -> Array:

@@ -46,8 +46,11 @@ Timeout = Annotated[float | None, typer.Option("--timeout", help="Longest step o
 Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]
 
 
+_RECORDED = "interrupted; what was recorded until now is readable, and cosim resume goes on from the last checkpoint"
+
+
 @contextlib.contextmanager
-def one_line(debug: bool) -> Iterator[None]:
+def one_line(debug: bool, interrupted: str = "interrupted") -> Iterator[None]:
     """Turn what a user can cause into one line and an exit code; with debug, let the traceback through."""
     try:
         yield
@@ -68,9 +71,7 @@ def one_line(debug: bool) -> Iterator[None]:
         Console(stderr=True, markup=False, highlight=False, soft_wrap=True).print(text)
         raise typer.Exit(1) from None
     except KeyboardInterrupt:
-        Console(stderr=True).print(
-            "interrupted; what was recorded until now is readable, and cosim resume goes on from the last checkpoint"
-        )
+        Console(stderr=True, markup=False, highlight=False, soft_wrap=True).print(interrupted)
         raise typer.Exit(130) from None
 
 
@@ -112,7 +113,7 @@ def run_command(
     from .registry import load_builder
 
     console = Console()
-    with one_line(debug), interruptible():
+    with one_line(debug, _RECORDED), interruptible():
         if not coupling and (window, seeds) != (None, None):
             raise CosimError("--hours and --seeds belong to --coupling-check; a run's length is set with --set")
         if coupling and (timeout, checkpoints) != (None, None):
@@ -146,7 +147,7 @@ def resume_command(
     from .results import Result
 
     console = Console()
-    with one_line(debug), interruptible():
+    with one_line(debug, _RECORDED), interruptible():
         about = Result.open(folder).provenance
         if about.get("builder") is None:
             raise CosimError(f"{folder} was run by a script: let it build its scenario and call scenario.resume(...)")
@@ -205,7 +206,7 @@ def compare_command(
     console = Console()
     if not console.is_terminal:
         console = Console(width=150)  # a file has no edge to fold at
-    with one_line(debug), interruptible():
+    with one_line(debug, "interrupted; finished repeats are kept, the same command goes on"), interruptible():
         for table in comparison_tables(_compared(folders, seeds, timeout)):
             console.print(table)
 
@@ -223,7 +224,7 @@ def report_command(
     from .report import write_figures, write_report
 
     console = Console()
-    with one_line(debug):
+    with one_line(debug), interruptible():
         runs = _opened(folders)
         page = write_report(runs, out)
         console.print(str(_relative(page)), soft_wrap=True)

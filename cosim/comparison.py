@@ -14,7 +14,7 @@ import functools
 import math
 import shutil
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -190,7 +190,7 @@ def compare(base: Runs, *plans: Runs, names: Sequence[str] | None = None) -> Com
     --------
     ``compare([base.run() for base in bases], [plan.run() for plan in plans])``
     """
-    groups = [[runs] if isinstance(runs, Result) else list(runs) for runs in (base, *plans)]
+    groups = [_runs_in(runs) for runs in (base, *plans)]
     if len(groups) < 2:
         raise CosimError("compare() needs a base and at least one plan: pass two runs")
     if not all(groups):
@@ -200,6 +200,16 @@ def compare(base: Runs, *plans: Runs, names: Sequence[str] | None = None) -> Com
         raise CosimError(f"compare() got the names {', '.join(labels)} for {len(groups)} groups of runs: give each one "
                          "of its own")  # fmt: skip
     return Comparison(groups[0], dict(zip(labels[1:], groups[1:], strict=True)), base_name=labels[0])
+
+
+def _runs_in(given: Any) -> list[Result]:
+    found = [given] if isinstance(given, Result) else given
+    if isinstance(found, (str, Path)) or not isinstance(found, Iterable):
+        raise CosimError(f"compare() got {given!r}: pass results, as in compare(Result.open(…), Result.open(…))")
+    runs = list(found)
+    if wrong := [run for run in runs if not isinstance(run, Result)]:
+        raise CosimError(f"compare() got {wrong[0]!r} among the runs: pass results, as Result.open(…) gives them")
+    return runs
 
 
 def distinct_names(folders: Sequence[Path]) -> list[str]:

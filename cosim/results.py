@@ -5,9 +5,10 @@ DuckDB and xarray are met only here.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import duckdb
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cosim.core.errors import CosimError
@@ -23,6 +25,21 @@ from .recorder import PART_STEPS
 
 if TYPE_CHECKING:
     import xarray as xr
+
+
+@contextlib.contextmanager
+def _damage_named(parts: Iterable[Path]) -> Iterator[None]:
+    """Turn what is said of a file that cannot be read into one line that names it."""
+    try:
+        yield
+    except (duckdb.Error, pa.ArrowException, OSError) as error:
+        for part in sorted(parts):
+            try:
+                pq.read_table(part)
+            except (pa.ArrowException, OSError):
+                raise CosimError(f"{part} is damaged or cut short: copy the run's folder again, or run the scenario "
+                                 "anew") from error  # fmt: skip
+        raise
 
 
 @dataclass(frozen=True)
@@ -120,7 +137,8 @@ class Result:
         path = self.folder / "events.parquet"
         if not path.is_file():
             return pd.DataFrame(columns=["time", "adapter", "kind", "element", "text"])
-        return self._query("select * from read_parquet($path) order by time", path=str(path))
+        with duckdb.connect() as connection, _damage_named([path]):
+            return connection.execute("select * from read_parquet($path) order by time", {"path": str(path)}).df()
 
     def series(
         self,
@@ -226,8 +244,9 @@ class Result:
         part = self.folder / "series" / port / f"part-{(k + (about['kind'] == 'end')) // PART_STEPS}.parquet"
         if not part.is_file():
             return pd.Series(dtype=float)
-        # one small file: pyarrow reads it in a tenth of the time that DuckDB takes to start
-        table = pq.read_table(part)
+        with _damage_named([part]):
+            # one small file: pyarrow reads it in a tenth of the time that DuckDB takes to start
+            table = pq.read_table(part)
         times = table["time"].to_numpy().astype("datetime64[ms]").astype(np.int64)
         chosen = table.filter((times > start) & (times <= start + every))
         return pd.Series(chosen["value"].to_numpy(), index=pd.Index(chosen["label"].to_pylist(), name="label"))
@@ -303,13 +322,9 @@ class Result:
         return any((self.folder / "series" / port).glob("part-*.parquet"))
 
     def _columns(self, query: str, port: str, **bound: Any) -> dict[str, np.ndarray]:
-        parts = str(self.folder / "series" / port / "part-*.parquet")
-        with duckdb.connect() as connection:
-            return connection.execute(query, {"parts": parts, **bound}).fetchnumpy()
-
-    def _query(self, query: str, **bound: Any) -> pd.DataFrame:
-        with duckdb.connect() as connection:
-            return connection.execute(query, bound).df()
+        folder = self.folder / "series" / port
+        with duckdb.connect() as connection, _damage_named(folder.glob("part-*.parquet")):
+            return connection.execute(query, {"parts": str(folder / "part-*.parquet"), **bound}).fetchnumpy()
 
     def __repr__(self) -> str:
         return f"<Result {self.name!r} {self.status} in {self.folder}, {len(self.ports)} series>"

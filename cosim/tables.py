@@ -30,9 +30,13 @@ def number(value: float) -> str:
 
     >>> number(1234567.0), number(5871.2), number(0.012346), number(0.99996), number(54.0), number(float("nan"))
     ('1,234,567', '5,871', '0.01235', '1.000', '54', '–')
+    >>> number(-0.0)
+    '0'
     """
     if value != value:
         return "–"
+    if value == 0:
+        return "0"
     return f"{value:,.0f}" if abs(value) >= 1e4 or value == round(value) else f"{value:#,.4g}".removesuffix(".")
 
 
@@ -104,5 +108,15 @@ def difference_cells(change: Change) -> tuple[str, str, str]:
     found = change.difference
     if found is None:
         return "–", "–", "–"
-    relative = f" ({change.relative:+.1%})".replace("-", "−") if found.mean and math.isfinite(change.relative) else ""
-    return signed(found.mean) + relative, interval(found.t), interval(found.bca)
+    share = f" ({percent(change.relative)})" if found.mean and math.isfinite(change.relative) else ""
+    return signed(found.mean) + share, interval(found.t), interval(found.bca)
+
+
+def percent(share: float) -> str:
+    """Return a share in per cent with its sign; a small one keeps a digit.
+
+    >>> percent(0.1771), percent(-0.000052)
+    ('+17.7 %', '−0.005 %')
+    """
+    text = f"{100 * share:+.1f}" if abs(share) >= 0.0005 else f"{100 * share:+.1g}"
+    return f"{text} %".replace("-", "−")

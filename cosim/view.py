@@ -18,8 +18,8 @@ from cosim.core.errors import CosimError
 from .comparison import Comparison
 from .report.charts import coupled_quantities, thinned
 from .report.packing import shapes_json
-from .report.page import layer_entry, render_page, scene_of
-from .report.scene import View, change_scale_of, scale_of
+from .report.page import case_content, layer_entry, render_page, scene_of
+from .report.scene import View, change_scale_of, make_scene, scale_of
 from .results import Result
 
 HOST = "127.0.0.1"
@@ -30,6 +30,8 @@ SAMPLES = 12
 class Viewer:
     """What a browser may ask of runs: the page, shapes, values at a moment, courses.
 
+    Of a comparison of several seeds each one is a case of its own on the map; curves and indicators are of all.
+
     Parameters
     ----------
     runs
@@ -38,30 +40,34 @@ class Viewer:
 
     def __init__(self, runs: Result | Comparison) -> None:
         self._runs = runs
-        self._scene = scene_of(runs)
+        whole = scene_of(runs)
+        self._charts = coupled_quantities(whole)
+        n = len(whole.groups[0])
+        seeds = [[group[k] for group in whole.groups] for k in range(n)]
+        self._scenes = [make_scene([[run] for run in one], whole.names) for one in seeds] if n > 1 else [whole]
+        self._names = [f"seed {one[0].provenance['seed']}" for one in seeds] if n > 1 else [""]
         self.row = lru_cache(maxsize=256)(self._row)
+        self.mean = lru_cache(maxsize=64)(self._mean)
         self.total = lru_cache(maxsize=64)(self._total)
 
     @cached_property
     def page(self) -> bytes:
-        """The page, with scales taken from a few moments."""
-        scene = self._scene
-        every = min((self._every(view, run) for view in scene.views for run, there in enumerate(view.present) if there),
-                    default=float(scene.runs[0].provenance["clock"]["step_s"]))  # fmt: skip
-        clock = scene.runs[0].provenance["clock"]
-        content = {
-            "served": True, "names": scene.names, "zone": clock["zone"], "start": scene.start.timestamp(),
-            "every": every, "n": max(1, math.ceil(scene.length_s / every - 1e-9)),
-            "shapes": [{"kind": shapes.kind} for shapes in scene.shapes],
-            "layers": [self._layer(k) for k in range(len(scene.views))],
-            "charts": coupled_quantities(scene),
-        }  # fmt: skip
+        """The page, with scales taken from a few moments of the first case."""
+        scene = self._scenes[0]
+        found = [self._every(view, 0, run) for view in scene.views for run, there in enumerate(view.present) if there]
+        every = min(found, default=float(scene.runs[0].provenance["clock"]["step_s"]))
+        scales = {self._key(view): self._scales(k) for k, view in enumerate(scene.views)}
+        cases = [
+            case_content(scene, name, every, self._layers(at, scales), self._charts)
+            for at, (name, scene) in enumerate(zip(self._names, self._scenes))
+        ]
         notes = [
             f"Every recorded row is shown; colour scales are taken from {SAMPLES} moments, and curves are means over "
             "so many rows that few points are left.",
-            *(["Of runs with different seeds the map shows the first."] if len(scene.groups[0]) > 1 else []),
-        ]
-        return render_page(self._runs, scene, content, [], notes).encode("utf-8")
+            *(["Of runs with different seeds the map shows one at a time; curves and indicators are of all."]
+              if len(cases) > 1 else []),
+        ]  # fmt: skip
+        return render_page(self._runs, {"served": True, "cases": cases}, [], notes).encode("utf-8")
 
     def answer(self, path: str) -> tuple[str, bytes]:
         """Return the content type and the content at a path.
@@ -82,76 +88,103 @@ class Viewer:
             match what, indices:
                 case "", []:
                     return "text/html; charset=utf-8", self.page
-                case "shapes", [k]:
-                    return "application/json", shapes_json(self._scene.shapes[k])
-                case "frame", [layer, run, frame]:
-                    return "application/octet-stream", self.row(layer, run, frame).astype("<f4").tobytes()
-                case "course", [layer, run, element]:
-                    return "application/json", json.dumps(self._course(layer, run, element)).encode()
-                case "total", [layer, run]:
-                    return "application/json", json.dumps(self.total(layer, run)).encode()
+                case "shapes", [at, k]:
+                    return "application/json", shapes_json(self._scenes[at].shapes[k])
+                case "frame", [at, layer, run, frame]:
+                    return "application/octet-stream", self.row(at, layer, run, frame).astype("<f4").tobytes()
+                case "mean", [at, layer, run]:
+                    return "application/octet-stream", self.mean(at, layer, run).astype("<f4").tobytes()
+                case "course", [at, layer, run, element]:
+                    return "application/json", json.dumps(self._course(at, layer, run, element)).encode()
+                case "total", [at, layer, run]:
+                    return "application/json", json.dumps(self.total(at, layer, run)).encode()
         except IndexError:
             pass
         raise KeyError(path)
 
-    def _view(self, layer: int, run: int) -> View:
-        view = self._scene.views[layer]
+    def _view(self, at: int, layer: int, run: int) -> View:
+        view = self._scenes[at].views[layer]
         if not view.present[run]:
             raise KeyError(run)
         return view
 
-    def _every(self, view: View, run: int) -> float:
-        return float(self._scene.runs[run].provenance["outputs"][view.layer.port]["every_s"])
+    def _every(self, view: View, at: int, run: int) -> float:
+        return float(self._scenes[at].runs[run].provenance["outputs"][view.layer.port]["every_s"])
 
-    def _layer(self, k: int) -> dict[str, Any]:
-        view = self._scene.views[k]
-        counts = [
-            max(1, math.ceil(self._scene.length_s / self._every(view, run) - 1e-9)) if there else 0
+    @staticmethod
+    def _key(view: View) -> tuple[str, str]:
+        return view.layer.title, view.layer.port
+
+    def _counts(self, at: int, view: View) -> list[int]:
+        """Return the number of rows of a layer in each run, 0 where it was not recorded."""
+        length_s = self._scenes[at].length_s
+        return [
+            max(1, math.ceil(length_s / self._every(view, at, run) - 1e-9)) if there else 0
             for run, there in enumerate(view.present)
         ]
+
+    def _scales(self, k: int) -> tuple[tuple[float, float], float]:
+        """Return the scales of a layer's values and of its differences, from the first case."""
+        view = self._scenes[0].views[k]
         rows = [
-            np.array([self.row(k, run, int(i)) for i in np.linspace(0, count - 1, min(SAMPLES, count)).round()])
-            if count else None
-            for run, count in enumerate(counts)
+            np.array([self.row(0, k, run, int(i)) for i in np.linspace(0, n - 1, min(SAMPLES, n)).round()])
+            if n else None
+            for run, n in enumerate(self._counts(0, view))
         ]  # fmt: skip
         known = [values for values in rows if values is not None]
         base = rows[0]
         changes = [
             plan - base for plan in rows[1:] if plan is not None and base is not None and plan.shape == base.shape
         ]
-        entry = layer_entry(self._scene, k, scale_of(view, known), change_scale_of(changes))
-        entry["runs"] = [
-            {"every": self._every(view, run), "n": count} if count else None for run, count in enumerate(counts)
-        ]
-        return entry
+        return scale_of(view, known), change_scale_of(changes)
 
-    def _row(self, layer: int, run: int, frame: int) -> NDArray[np.float64]:
-        view = self._view(layer, run)
-        every = self._every(view, run)
-        result = self._scene.runs[run]
-        if frame * every >= self._scene.length_s:
+    def _layers(
+        self, at: int, scales: dict[tuple[str, str], tuple[tuple[float, float], float]]
+    ) -> list[dict[str, Any]]:
+        entries = []
+        for k, view in enumerate(self._scenes[at].views):
+            scale, change = scales.get(self._key(view), ((0.0, 1.0), 1.0))
+            entry = layer_entry(self._scenes[at], k, f"{at}/{view.shapes}", scale, change)
+            entry["runs"] = [
+                {"every": self._every(view, at, run), "n": n} if n else None
+                for run, n in enumerate(self._counts(at, view))
+            ]
+            entries.append(entry)
+        return entries
+
+    def _row(self, at: int, layer: int, run: int, frame: int) -> NDArray[np.float64]:
+        view = self._view(at, layer, run)
+        every = self._every(view, at, run)
+        scene = self._scenes[at]
+        if frame * every >= scene.length_s:
             raise IndexError(frame)
-        values: NDArray[np.float64] = self._scene.aligned(view, result.row(view.layer.port, frame).to_frame().T)[0]
+        table = scene.runs[run].row(view.layer.port, frame).to_frame().T
+        values: NDArray[np.float64] = scene.aligned(view, table)[0]
         return values
 
-    def _course(self, layer: int, run: int, element: int) -> dict[str, Any]:
-        view = self._view(layer, run)
-        label = self._scene.shapes[view.shapes].labels[element]
-        result = self._scene.runs[run]
+    def _mean(self, at: int, layer: int, run: int) -> NDArray[np.float64]:
+        """Return the mean over the whole time."""
+        scene = self._scenes[at]
+        values: NDArray[np.float64] = scene.means(self._view(at, layer, run), run, scene.length_s)[1][0]
+        return values
+
+    def _course(self, at: int, layer: int, run: int, element: int) -> dict[str, Any]:
+        view, scene = self._view(at, layer, run), self._scenes[at]
+        label = scene.shapes[view.shapes].labels[element]
         try:
-            series = result.series(view.layer.port, [label])[label]
+            series = scene.runs[run].series(view.layer.port, [label])[label]
         except CosimError:  # this run has no such element
             series = pd.Series(dtype=float, index=pd.DatetimeIndex([], tz="UTC"))
-        return thinned(series * view.layer.factor, self._scene.start, self._every(view, run))
+        return thinned(series * view.layer.factor, scene.start, self._every(view, at, run))
 
-    def _total(self, layer: int, run: int) -> dict[str, Any]:
-        view = self._view(layer, run)
-        table = self._scene.runs[run].spread(view.layer.port) * view.layer.factor
+    def _total(self, at: int, layer: int, run: int) -> dict[str, Any]:
+        view, scene = self._view(at, layer, run), self._scenes[at]
+        table = scene.runs[run].spread(view.layer.port) * view.layer.factor
         wanted: dict[str, Literal["mean", "min", "max"]] = {"mean": "mean", "low": "min", "high": "max"}
         if view.adds_up:
             wanted = {"sum": "mean"}
-        every = self._every(view, run)
-        curves = {name: thinned(table[name], self._scene.start, every, how) for name, how in wanted.items()}
+        every = self._every(view, at, run)
+        curves = {name: thinned(table[name], scene.start, every, how) for name, how in wanted.items()}
         return {"every": next(iter(curves.values()))["every"]} | {
             name: curve["values"] for name, curve in curves.items()
         }

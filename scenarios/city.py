@@ -29,6 +29,7 @@ from cosim.core.random import uniform
 from cosim.core.weather import WeatherYear
 
 from .carbon_intensity import Carbon
+from .forecast import connect_weather
 from .grid_synthesis import ServicePoint, SynthesizedGrid, synthesize_grid
 from .indicators import city_indicators
 from .measures import Measures
@@ -223,11 +224,7 @@ def couple(
         names = dict(zip(city.grid.net.bus.index, city.grid.net.bus["name"], strict=True))
         behind, _ = transformers(city.grid.net, city.grid.bus_of, city.stock.ids)
         connect_fleet(scenario, fleet, city.grid.bus_of, names, transformer_of=behind)
-    scenario.connect("weather.temperature", "buildings.outdoor_temperature")
-    scenario.connect("weather.irradiance", "buildings.irradiance")
-    scenario.connect("weather.window_irradiance", "buildings.window_irradiance")
-    scenario.connect("weather.ground_temperature", "buildings.ground_temperature")
-    scenario.connect("weather.pv_yield", "buildings.pv_yield")
+    connect_weather(scenario)
     home = {site: site for site in city.stock.ids}
     at_grid = link(city.stock.ids, city.grid.bus_of, home)
     scenario.connect("buildings.electric_power", "grid.power", via=at_grid)
@@ -267,8 +264,9 @@ def layers(city: City, traffic: Traffic) -> list[Layer]:
         Layer("Cable loading", "grid.line_loading", "line", cables, "%", 100, (0, 100)),
         Layer("Voltage", "grid.voltage", "point", _places(city.grid.net), "% of nominal", 100, (95, 105)),
     ]
-    if plugs and traffic.charging_power.labels:
-        found.append(Layer("Charging", "traffic.charging_power", "point", plugs, "kW", 1e-3))
+    charging = "fleet" if city.fleet else "traffic" if traffic.charging_power.labels else None
+    if plugs and charging:
+        found.append(Layer("Charging", f"{charging}.charging_power", "point", plugs, "kW", 1e-3))
     return found
 
 

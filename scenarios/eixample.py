@@ -14,6 +14,7 @@ from pydantic import Field
 
 from cosim import Clock, CosimError, Scenario
 from cosim.adapters.weather import load
+from cosim.core.fleet_strategies import ValleyFilling
 
 from .chargers import place_chargers
 from .city import (
@@ -28,6 +29,7 @@ from .city import (
 )
 from .demand import eixample_demand
 from .demand_city import city_demand
+from .forecast import expected_load
 from .mobility import STRATEGIES, fleet_plan, transformers
 from .policy import Policy, takes_policies, with_policies_built
 from .population import Habits
@@ -153,15 +155,22 @@ def build(
         place / "eixample.sumocfg", net_file, demand.routes, demand.additional, begin_hour * 3600
     )
     grid = electrify(net, sites, built, chargers, "ES")
-    plan = None
+    year = load(weather)
+    plan, strategy = None, None
     if charging != "stops" and demand.vehicles["electric"].any():
         behind, ratings = transformers(grid.net, grid.bus_of, chargers.index)
+        strategy, expected = STRATEGIES[charging](), None
+        if isinstance(strategy, ValleyFilling):
+            homes, _ = transformers(grid.net, grid.bus_of, sites.index)
+            expected = expected_load(stock, year, str(moment.date()), ZONE, seed, homes, list(ratings))
+            strategy = ValleyFilling(expected)
         plan = fleet_plan(
-            demand, net, sites, chargers, seed, begin_s=begin_hour * 3600, transformer_of=behind, ratings=ratings
-        )
+            demand, net, sites, chargers, seed, begin_s=begin_hour * 3600, transformer_of=behind, ratings=ratings,
+            strategy=strategy, base_load=expected,
+        )  # fmt: skip
     city = City(
-        "eixample", "ES", ZONE, config, sites, stock, chargers, grid, load(weather), workspace, seed, fleet=plan,
-        strategy=STRATEGIES[charging]() if plan else None,
+        "eixample", "ES", ZONE, config, sites, stock, chargers, grid, year, workspace, seed, fleet=plan,
+        strategy=strategy,
     )  # fmt: skip
     return couple(city, clock, policies=policies, grid_step_s=grid_step_s)
 

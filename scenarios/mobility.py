@@ -14,7 +14,16 @@ from cosim import CosimError, Scenario
 from cosim.core.fleet import FleetModel
 from cosim.core.fleet_detours import CIRCUITY
 from cosim.core.fleet_plan import Array, FleetPlan, with_defaults
-from cosim.core.fleet_strategies import Delayed, GridLimited, Plain, PvFollowing, Strategy, ValleyFilling
+from cosim.core.fleet_state import Signals
+from cosim.core.fleet_strategies import (
+    DayProfile,
+    Delayed,
+    GridLimited,
+    Plain,
+    PvFollowing,
+    Strategy,
+    ValleyFilling,
+)
 from cosim.core.mappings import link
 from cosim.core.random import uniform
 from cosim.scenarios.chargers import EFFICIENCY
@@ -58,6 +67,8 @@ def fleet_plan(
     plug_in_soc: tuple[float, float] = PLUG_IN_SOC,
     cars: Mapping[str, Any] | None = None,
     settle_days: int = 3,
+    strategy: Strategy | None = None,
+    base_load: Array | None = None,
 ) -> FleetPlan:
     """Return the electric cars of residents with their trips over the day, and where they park and charge.
 
@@ -82,6 +93,9 @@ def fleet_plan(
         Further columns of the table of vehicles, e.g. ``{"discharge_w": 7400.0}``.
     settle_days
         Days before this one that bring the states of charge into their usual order; see `settle`.
+    strategy, base_load
+        How cars charge in these days, plainly by default, and what the transformers carry without them [W]; see
+        `settle`.
 
     Raises
     ------
@@ -126,7 +140,7 @@ def fleet_plan(
     )
     places, stations = parking_places(sites, chargers), charging_stations(chargers, transformer_of)
     day = FleetPlan.from_tables(vehicles, trips, places, stations, ratings)
-    settled = settle(day, settle_days, begin_s)
+    settled = settle(day, settle_days, begin_s, strategy=strategy, base_load=base_load)
     later = trips[trips["depart_s"] > begin_s] if begin_s else trips
     return FleetPlan.from_tables(
         vehicles.assign(**settled), later.assign(depart_s=later["depart_s"] - begin_s), places, stations,
@@ -134,11 +148,20 @@ def fleet_plan(
     )  # fmt: skip
 
 
-def settle(plan: FleetPlan, days: int, until_s: float = 0.0, step_s: float = 300.0) -> dict[str, Any]:
+def settle(
+    plan: FleetPlan,
+    days: int,
+    until_s: float = 0.0,
+    step_s: float = 300.0,
+    *,
+    strategy: Strategy | None = None,
+    base_load: Array | None = None,
+) -> dict[str, Any]:
     """Return how vehicles begin after some days like the planned one.
 
-    A fleet that begins with charges drawn at random would all plug in at the first midnight. After a few plainly
-    charged days, each beginning with what the day before has left, about as many charge then as on any other night.
+    A fleet that begins with charges drawn at random would all plug in at the first midnight. After a few days, each
+    beginning with what the day before has left, about as many charge then as on any other night. What the strategy of
+    the run puts off until after midnight is put off in these days too: over a day about as much is charged as driven.
 
     Parameters
     ----------
@@ -150,18 +173,25 @@ def settle(plan: FleetPlan, days: int, until_s: float = 0.0, step_s: float = 300
         Second of that day at which it is to begin.
     step_s
         Step of these days. [s]
+    strategy
+        How vehicles charge; plainly by default.
+    base_load : shape (n_transformers, n_slots)
+        What transformers carry without the fleet, in slots of equal length from midnight on; nothing by default. [W]
 
     Returns
     -------
     dict
         Columns ``soc``, ``plugged`` and ``home`` (where a vehicle is, or is driving to) of the table of vehicles.
     """
-    model = FleetModel(plan, notice_s=step_s)
+    strategy = Plain() if strategy is None else strategy
+    base = DayProfile(len(plan.transformer_ids), np.zeros(1) if base_load is None else base_load)
+    calm = Signals.calm(plan)
+    model = FleetModel(plan, strategy, notice_s=step_s)
     kept: dict[str, Array] = {}
     for end_s in [DAY_S] * days + [until_s]:
-        model = FleetModel(replace(plan, vehicles=plan.vehicles | kept), notice_s=step_s)
+        model = FleetModel(replace(plan, vehicles=plan.vehicles | kept), strategy, notice_s=step_s)
         for k in range(round(end_s / step_s)):
-            model.advance(k * step_s, step_s)
+            model.advance(k * step_s, step_s, replace(calm, base_w=base.ahead(k * step_s)[:, 0]))
         kept = {"soc": np.clip(model.soc, 0.0, 1.0), "plugged": (model.state.station >= 0).astype(float)}
     driven, place = model.state.driven_trip, model.state.place.copy()
     away = np.flatnonzero(driven >= 0)

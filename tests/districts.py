@@ -21,11 +21,12 @@ def indicators(result: Result) -> dict[str, Indicator]:
 
 
 def district(
-    seed: int = 0, draw: int | None = None, hours: float = 3, labels: tuple[str, ...] = LABELS, **options: Any
-) -> Scenario:
+    seed: int = 0, draw: int | None = None, hours: float = 3, labels: tuple[str, ...] = LABELS, day: str = "2025-06-01",
+    **options: Any,
+) -> Scenario:  # fmt: skip
     """Build the district; ``draw`` is what its source draws from, by default the seed."""
     scenario = Scenario(
-        Clock("2025-06-01", hours=hours, zone="Europe/Madrid"), indicators=indicators,
+        Clock(day, hours=hours, zone="Europe/Madrid"), indicators=indicators,
         source=Source(labels, seed=seed if draw is None else draw), echo=Echo(labels), **options,
     )  # fmt: skip
     scenario.connect("source.power", "echo.load")

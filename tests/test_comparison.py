@@ -244,3 +244,9 @@ def test_command_answers_mistakes_in_one_line(cli, tmp_path, arguments, words):
     assert done.exit_code == 1
     assert words in " ".join(done.stderr.split())
     assert len(done.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(("given", "named"), [("a/b", "'a/b'"), (3, "3"), (None, "None"), (["a/b"], "'a/b'")])
+def test_what_are_no_results_is_refused_by_name(runs, given, named):
+    with pytest.raises(CosimError, match=rf"compare\(\) got {named}.*pass results"):
+        compare(runs[0][0], given)

@@ -2,11 +2,15 @@
 
 import base64
 import builtins
+import errno
 import json
+import os
+import re
 import struct
 import zlib
 
 import numpy as np
+import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
@@ -32,17 +36,17 @@ def plan(tmp_path_factory):
     return district(draw=9).run(tmp_path_factory.mktemp("plan") / "plan")
 
 
-def content(page):
-    return json.loads(page.partition('id="content">')[2].partition("</script>")[0])
+def content(page, case=0):
+    return json.loads(page.partition('id="content">')[2].partition("</script>")[0])["cases"][case]
 
 
 def block(page, k):
     return zlib.decompress(base64.b64decode(page.partition(f'id="block-{k}">')[2].partition("</script>")[0]))
 
 
-def values(page, layer, run):
+def values(page, layer, run, case=0):
     """Unpack a layer's values as the page's script does, independently of the code that packed them."""
-    about = content(page)["layers"][layer]["runs"][run]
+    about = content(page, case)["layers"][layer]["runs"][run]
     raw, n = block(page, about["block"]), about["n"]
     count = len(raw) // (8 + n)
     ends = struct.unpack(f"<{2 * count}f", raw[: 8 * count])
@@ -172,6 +176,103 @@ def test_elements_of_one_run_alone_are_drawn_and_said(base, tmp_path):
     assert "1 elements of “Heard” are not there in the base." in page
     assert np.isnan(values(page, 1, 0)[:, 6]).all()
     assert np.isfinite(values(page, 1, 1)[:, 6]).all()
+
+
+@pytest.fixture(scope="module")
+def seasons(tmp_path_factory):
+    """Two comparisons of two plans with a base, three pairs each, on different days."""
+    folder = tmp_path_factory.mktemp("seasons")
+
+    def runs(day, what, draw):
+        return [district(seed, draw=draw + seed, day=day).run(folder / f"{day}-{what}-{seed}") for seed in range(3)]
+
+    return {
+        name: compare(*(runs(day, what, draw) for what, draw in (("base", 0), ("one", 10), ("two", 20))),
+                      names=["today", "one", "two"])
+        for name, day in (("winter", "2025-01-15"), ("summer", "2025-07-15"))
+    }  # fmt: skip
+
+
+def test_cases_stand_side_by_side_each_with_its_own_time(seasons, tmp_path):
+    page = write_report(seasons, tmp_path / "page.html").read_text()
+    for k, (name, found) in enumerate(seasons.items()):
+        case = content(page, k)
+        assert case["name"] == name
+        assert case["start"] == pd.Timestamp(found.base[0].provenance["clock"]["start"]).timestamp()
+        true = np.mean([run.series("source.power").to_numpy(dtype=float) for run in found.plans["one"]], axis=0)
+        true = true.reshape(90, 2, 6).mean(axis=1) / 1000
+        np.testing.assert_allclose(values(page, 0, 1, case=k), true, atol=np.ptp(true, axis=0).max() / 500)
+    shapes = [[layer["shapes"] for layer in content(page, k)["layers"]] for k in (0, 1)]
+    assert shapes[0] == shapes[1], "the same shapes are in the page once"
+    assert "Wednesday, 15 January 2025" in page
+    assert "Tuesday, 15 July 2025" in page
+
+
+def test_overview_has_for_each_case_its_base_and_what_every_plan_changes(seasons, tmp_path):
+    page = write_report(seasons, tmp_path / "page.html").read_text()
+    overview = page.partition('class="indicators compared overview"')[2].partition("</table>")[0]
+    rows = overview.split("<tr>")[1:]
+    assert re.findall(r"(winter|summer), n = (\d)", rows[0]) == [("winter", "3"), ("summer", "3")]
+    assert re.findall(r'right">([^<]+)</th>', rows[1]) == ["today", "one", "two"] * 2
+    energy = next(row for row in rows if "energy [kWh]" in row)
+    cells = re.findall(r'data-column="([^"]+)">([^<]*)', energy)
+    assert [name for name, _ in cells] == [f"{s}: {p}" for s in seasons for p in ("today", "one", "two")]
+    for season, found in seasons.items():
+        base = dict(cells)[f"{season}: today"]
+        assert float(base) == pytest.approx(found.changes["one"][0].base, rel=1e-3)
+    assert energy.count("no effect shown") == sum(
+        changes[0].verdict == "no effect shown" for found in seasons.values() for changes in found.changes.values()
+    )
+    assert overview.count("the same") == 4  # the steps, which chance does not touch
+
+
+def test_report_of_no_case_is_refused():
+    with pytest.raises(CosimError, match="got no case"):
+        write_report({})
+
+
+def test_further_pages_are_linked(base, tmp_path):
+    page = write_report(base, tmp_path / "page.html", links={"The <study>": "study.html"}).read_text()
+    assert '<a href="study.html">The &lt;study&gt;</a>' in page
+
+
+def test_place_that_cannot_hold_the_report_is_one_clear_error(base, tmp_path):
+    (tmp_path / "file").write_text("")
+    for place, words in (
+        (tmp_path / "none" / "page.html", r"there is no folder .*none; make it first"),
+        (tmp_path, r"is a folder: name the file in it, as .*report\.html"),
+        (tmp_path / "file" / "page.html", r"there is no folder"),
+    ):
+        with pytest.raises(CosimError, match=words):
+            write_report(base, place)
+        done = CliRunner().invoke(app, ["report", str(base.folder), "--out", str(place)])
+        assert done.exit_code == 1
+        assert len(done.stderr.splitlines()) == 1, done.stderr
+
+
+def test_report_that_cannot_be_finished_leaves_the_one_before(base, tmp_path, monkeypatch):
+    path = write_report(base, tmp_path / "page.html")
+    before = path.read_bytes()
+
+    def full(self, text, encoding):
+        self.write_bytes(text.encode()[:1000])
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(page_module.Path, "write_text", full)
+    with pytest.raises(CosimError, match="No space left on device; write it to another place"):
+        write_report(base, path)
+    assert path.read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == ["page.html"]
+
+
+def test_file_that_was_cut_short_is_named(tmp_path):
+    result = district().run(tmp_path / "run")
+    part = tmp_path / "run" / "series" / "source.power" / "part-1.parquet"
+    part.write_bytes(part.read_bytes()[:-50])
+    done = CliRunner().invoke(app, ["report", str(result.folder)])
+    assert done.exit_code == 1
+    (line,) = done.stderr.splitlines()
+    assert f"{part} is damaged or cut short: copy the run's folder again, or run the scenario anew" in line
 
 
 def test_thinning_is_told(base, tmp_path):

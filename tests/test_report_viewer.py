@@ -44,17 +44,34 @@ def ask(server, path, host=None):
 
 
 def test_frame_is_the_recorded_row(server, runs):
-    status, content = ask(server, "/frame/0/1/77")
+    status, content = ask(server, "/frame/0/0/1/77")
     assert status == 200
     np.testing.assert_allclose(np.frombuffer(content, "<f4"), runs[1].series("source.power").iloc[77] / 1000, rtol=1e-6)
 
 
 def test_course_and_total_are_thinned_means(server, runs):
-    course = json.loads(ask(server, "/course/0/0/2")[1])
+    course = json.loads(ask(server, "/course/0/0/0/2")[1])
     assert course["every"] == 60
     np.testing.assert_allclose(course["values"], runs[0].series("source.power")["e2"] / 1000, rtol=1e-4)
-    total = json.loads(ask(server, "/total/2/0")[1])
+    total = json.loads(ask(server, "/total/0/2/0")[1])
     assert total["mean"] == total["low"] == total["high"] == list(range(1, 181))
+
+
+def test_mean_is_that_of_all_recorded_rows(server, runs):
+    mean = np.frombuffer(ask(server, "/mean/0/0/1")[1], "<f4")
+    np.testing.assert_allclose(mean, runs[1].series("source.power").mean() / 1000, rtol=1e-6)
+
+
+def test_every_seed_can_be_looked_at(runs, tmp_path):
+    groups = [[one, district(seed=1, draw=draw).run(tmp_path / str(draw))] for one, draw in zip(runs, (4, 5))]
+    viewer = Viewer(compare(*groups))
+    page = viewer.page.decode()
+    cases = json.loads(page.partition('id="content">')[2].partition("</script>")[0])["cases"]
+    assert [case["name"] for case in cases] == ["seed 0", "seed 1"]
+    for seed in (0, 1):
+        shown = np.frombuffer(viewer.answer(f"/frame/{seed}/0/1/77")[1], "<f4")
+        np.testing.assert_allclose(shown, groups[1][seed].series("source.power").iloc[77] / 1000, rtol=1e-6)
+    assert cases[0]["layers"][0]["scale"] == cases[1]["layers"][0]["scale"]
 
 
 def test_page_lets_only_this_server_be_asked(server):
@@ -66,14 +83,16 @@ def test_page_lets_only_this_server_be_asked(server):
 @pytest.mark.parametrize(
     "path",
     [
-        "/frame/0/0/99999",
-        "/frame/9/0/0",
-        "/frame/0/0",
-        "/frame/0/0/-1",
+        "/frame/0/0/0/99999",
+        "/frame/0/9/0/0",
+        "/frame/1/0/0/0",
+        "/mean/0/0/7",
+        "/frame/0/0/0",
+        "/frame/0/0/0/-1",
         "/x",
-        "/shapes/a",
+        "/shapes/0/a",
         "/../run.json",
-        "/course/0/0/77",
+        "/course/0/0/0/77",
     ],
 )
 def test_what_is_not_there_is_not_found(server, path):
@@ -100,9 +119,9 @@ def test_port_that_is_taken_is_one_clear_error(runs):
 def test_element_that_one_run_does_not_have_has_an_empty_course(runs, tmp_path):
     more = district(labels=("e0", "new")).run(tmp_path / "more")
     viewer = Viewer(compare(runs[0], more))
-    new = viewer._scene.shapes[0].labels.index("new")
-    assert json.loads(viewer.answer(f"/course/0/0/{new}")[1])["values"] == []
-    assert np.isnan(np.frombuffer(viewer.answer("/frame/0/0/3")[1], "<f4")[new])
+    new = json.loads(viewer.answer("/shapes/0/0")[1])["labels"].index("new")
+    assert json.loads(viewer.answer(f"/course/0/0/0/{new}")[1])["values"] == []
+    assert np.isnan(np.frombuffer(viewer.answer("/frame/0/0/0/3")[1], "<f4")[new])
 
 
 def test_command_says_where_to_look_and_ends_on_an_interrupt(runs):

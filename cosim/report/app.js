@@ -1,18 +1,15 @@
-// What happens when a reader moves the slider, chooses a layer or a view, or picks an element?
+// What happens when a reader moves the slider, chooses a case, a layer or a view, or picks an element?
 (() => {
   const $ = id => document.getElementById(id);
   const content = JSON.parse($("content").textContent), source = content.served ? served(content) : embedded(content);
-  const layers = content.layers, names = content.names, length = content.n * content.every;
-  // A view is a run, or a plan minus the base.
-  const views = [...names.map((name, run) => ({title: name, run})), ...names.slice(1).map((name, k) => ({title: `${name} − ${names[0]}`, run: k + 1, minus: 0}))];
-  const state = {layer: 0, view: 0, frame: 0, picked: -1};
-  const sets = [];
-  let map = null, values = null, timer = null, turn = 0, drawn = [], courseChart = null;
+  const state = {case: 0, layer: 0, view: 0, frame: 0, whole: false, picked: -1};
+  const sets = new Map();
+  // The case that is shown: runs over one time, with their layers and views.
+  let now, layers, names, length, views;
+  let map = null, values = null, ends = [0, 1], timer = null, turn = 0, pending = 0, drawn = [], courseChart = null;
 
   const clock = {
-    time: new Intl.DateTimeFormat("en-GB", {timeZone: content.zone, hour: "2-digit", minute: "2-digit"}),
-    day: new Intl.DateTimeFormat("en-GB", {timeZone: content.zone, weekday: "short", day: "numeric", month: "short"}),
-    at: (s, form) => form.format(new Date(1000 * (content.start + s))),
+    at: (s, form) => form.format(new Date(1000 * (now.start + s))),
     span(from, to) {
       const day = length > 86400 ? clock.at(from, clock.day) + " " : "";
       return `${day}${clock.at(from, clock.time)}–${clock.at(to, clock.time)}`;
@@ -22,44 +19,85 @@
       return Array.from({length: Math.floor(length / step + 1e-9) + 1}, (_, k) => ({s: k * step, label: clock.at(k * step, step >= 86400 ? clock.day : clock.time)}));
     },
   };
-  const layer = () => layers[state.layer], view = () => views[state.view], set = () => sets[layer().shapes];
+  const layer = () => layers[state.layer], view = () => views[state.view], set = () => sets.get(layer().shapes);
   const isChange = () => view().minus !== undefined;
   const frameOf = (run, s) => { const about = layer().runs[run]; return Math.min(about.n - 1, Math.floor((s + 1e-6) / about.every)); };
 
-  function chips(host, name, titles, available, choose) {
+  function enter(k) {
+    state.case = k;
+    now = content.cases[k];
+    ({layers, names} = now);
+    length = now.n * now.every;
+    // A view is a run, or a plan minus the base; of two plans also the second minus the first.
+    const pairs = [...names.slice(1).map((_, k) => [k + 1, 0]), ...(names.length === 3 ? [[2, 1]] : [])];
+    views = [...names.map((name, run) => ({title: name, run})), ...pairs.map(([run, minus]) => ({title: `${names[run]} − ${names[minus]}`, run, minus}))];
+    clock.time = new Intl.DateTimeFormat("en-GB", {timeZone: now.zone, hour: "2-digit", minute: "2-digit"});
+    clock.day = new Intl.DateTimeFormat("en-GB", {timeZone: now.zone, weekday: "short", day: "numeric", month: "short"});
+    if ($("charts-case")) $("charts-case").textContent = content.cases.length > 1 ? `: ${now.name}` : "";
+  }
+
+  // The stage says that it is busy as long as anything is read for it.
+  async function working(task) {
+    pending++;
+    $("stage").setAttribute("aria-busy", "true");
+    try { return await task; } finally { if (!--pending) $("stage").setAttribute("aria-busy", "false"); }
+  }
+
+  function chips(host, name, titles, chosen, choose) {
     host.replaceChildren(...titles.map((title, k) => {
       const label = document.createElement("label"), input = document.createElement("input"), text = document.createElement("span");
-      Object.assign(input, {type: "radio", name, value: k, checked: k === 0, disabled: !available(k)});
+      Object.assign(input, {type: "radio", name, value: k, checked: k === chosen});
       input.onchange = () => { label.scrollIntoView({block: "nearest", inline: "nearest"}); choose(k); };
       text.textContent = title;
       label.append(input, text);
       return label;
     }));
+    host.scrollLeft = host.children[chosen].offsetLeft - host.offsetLeft; // the chips may be wider than a phone
   }
 
-  async function read(at = state.frame * content.every) {
-    const runs = [view().run, ...(isChange() ? [0] : [])];
+  async function read(at = state.frame * now.every) {
+    const runs = [view().run, ...(isChange() ? [view().minus] : [])];
     if (runs.some(run => !layer().runs[run])) return null;
-    const frames = await Promise.all(runs.map(run => source.frame(state.layer, run, frameOf(run, at))));
+    const frames = await Promise.all(runs.map(run => state.whole ? source.mean(state.case, state.layer, run)
+      : source.frame(state.case, state.layer, run, frameOf(run, at))));
     return isChange() ? frames[0].map((v, i) => v - frames[1][i]) : frames[0];
   }
 
+  // The ends of the colour scale. Means over the whole time differ less than moments do: they have ends of their own.
+  async function scale() {
+    if (!isChange() && (!state.whole || layer().fixed)) return layer().scale;
+    if (!state.whole) return [-layer().change, layer().change];
+    const means = await Promise.all(layer().runs.map((run, r) => run && source.mean(state.case, state.layer, r)));
+    const sorted = values => values.filter(Number.isFinite).sort((a, b) => a - b), at = (all, share) => all[Math.round(share * (all.length - 1))];
+    if (isChange()) {
+      const sizes = sorted(means.slice(1).flatMap(m => m && means[0] ? [...m].map((v, i) => Math.abs(v - means[0][i])) : []).filter(v => v > 0));
+      return sizes.length ? [-at(sizes, 0.95), at(sizes, 0.95)] : [-1, 1];
+    }
+    const all = sorted(means.flatMap(m => m ? [...m] : []));
+    if (!all.length) return [0, 1];
+    const low = layer().sum && all[0] > 0 ? 0 : at(all, 0.01), high = at(all, 0.99);
+    return [low, high > low ? high : low + 1];
+  }
+
   async function show() {
-    const mine = ++turn, found = await read();
+    const mine = ++turn, [found, scaled] = await working(Promise.all([read(), scale()]));
     if (mine !== turn) return; // the reader has moved on
     values = found || new Float32Array(set().labels.length).fill(NaN);
-    const [low, high] = isChange() ? [-layer().change, layer().change] : layer().scale;
+    ends = scaled;
+    const [low, high] = ends;
+    legend();
     map.paint(layer().shapes, values.map(v => (v - low) / (high - low)), isChange() ? CHANGES : VALUES);
     tell();
   }
 
   function tell() {
-    const s = state.frame * content.every, run = layer().runs[view().run], every = run ? Math.max(run.every, content.every) : content.every;
+    const s = state.frame * now.every, run = layer().runs[view().run], every = run ? Math.max(run.every, now.every) : now.every;
     const from = Math.floor((s + 1e-6) / every) * every, span = clock.span(from, from + every);
-    $("moment").textContent = span;
+    $("moment").textContent = state.whole ? "mean of the whole time" : span;
+    $("whole").setAttribute("aria-pressed", String(state.whole));
     $("slider").value = state.frame;
     $("slider").setAttribute("aria-valuetext", span);
-    for (const chart of [...drawn, ...(courseChart ? [courseChart] : [])]) chart.moveTo(s + content.every / 2);
+    for (const chart of [...drawn, ...(courseChart ? [courseChart] : [])]) chart.moveTo(s + now.every / 2);
     rank();
   }
 
@@ -78,8 +116,8 @@
       }
     }
     if (state.picked >= 0 && !best.includes(state.picked)) best.unshift(state.picked);
-    const [low, end] = isChange() ? [0, layer().change] : layer().scale, high = Math.max(end, ...best.map(size).filter(Number.isFinite));
-    $("top-title").textContent = isChange() ? "Largest differences now" : "Highest now";
+    const low = isChange() ? 0 : ends[0], high = Math.max(ends[1], ...best.map(size).filter(Number.isFinite));
+    $("top-title").textContent = (isChange() ? "Largest differences" : "Highest") + (state.whole ? " of the means" : " now");
     while ($("top").children.length < best.length) {
       const item = document.createElement("li"), button = document.createElement("button");
       button.type = "button";
@@ -101,8 +139,8 @@
   function legend() {
     const ramp = isChange() ? CHANGES : VALUES, pen = $("ramp").getContext("2d");
     for (let k = 0; k < 254; k++) { pen.fillStyle = colour(ramp, k / 253); pen.fillRect(k, 0, 1, 1); }
-    const [low, high] = isChange() ? [-layer().change, layer().change] : layer().scale, beyond = !layer().fixed || isChange();
-    $("shown").textContent = `${layer().title}${isChange() ? ", difference" : ""} [${layer().unit}]`;
+    const [low, high] = ends, beyond = !layer().fixed || isChange();
+    $("shown").textContent = `${layer().title}${isChange() ? ", difference" : ""}${state.whole ? ", mean" : ""} [${layer().unit}]`;
     $("low").textContent = (beyond && (isChange() || low !== 0) ? "≤ " : "") + figure(low);
     $("middle").textContent = figure((low + high) / 2);
     $("high").textContent = "≥ " + (isChange() ? "+" : "") + figure(high);
@@ -110,26 +148,26 @@
 
   // The course of the picked element, or of the whole layer, in every run.
   async function course() {
-    const mine = [state.layer, state.picked].join(), picked = state.picked;
+    const asked = () => [state.case, state.layer, state.picked].join(), mine = asked(), picked = state.picked;
     const runs = names.map((name, run) => ({name, run})).filter(({run}) => layer().runs[run]);
-    const series = await Promise.all(runs.map(async ({name, run}) => {
-      if (picked >= 0) return {name, ...await source.course(state.layer, run, picked)};
-      const total = await source.total(state.layer, run);
+    const series = await working(Promise.all(runs.map(async ({name, run}) => {
+      if (picked >= 0) return {name, ...await source.course(state.case, state.layer, run, picked)};
+      const total = await source.total(state.case, state.layer, run);
       return {name, every: total.every, values: total.sum || total.mean, low: total.low, high: total.high};
-    }));
-    if (mine !== [state.layer, state.picked].join()) return;
+    })));
+    if (mine !== asked()) return;
     courseChart = curves($("course"), {
       title: picked >= 0 ? set().labels[picked] : layer().title,
-      about: `${picked >= 0 ? layer().title : layer().sum ? "sum of all elements" : series.length > 1 ? "mean of all elements" : "mean, lowest and highest of all elements"} [${layer().unit}]`,
+      about: `${content.cases.length > 1 ? `${now.name}, ` : ""}${picked >= 0 ? layer().title : layer().sum ? "sum of all elements" : series.length > 1 ? "mean of all elements" : "mean, lowest and highest of all elements"} [${layer().unit}]`,
       unit: layer().unit, series: series.map(s => ({...s, values: [...s.values]})), length, clock, height: 170,
-      onSeek: s => moveTo(Math.min(content.n - 1, Math.floor(s / content.every))),
+      onSeek: s => moveTo(Math.min(now.n - 1, Math.floor(s / now.every))),
     });
-    courseChart.moveTo((state.frame + 0.5) * content.every);
+    courseChart.moveTo((state.frame + 0.5) * now.every);
   }
 
   function moveTo(frame) {
-    if (frame === state.frame) return;
-    state.frame = frame;
+    if (frame === state.frame && !state.whole) return;
+    Object.assign(state, {frame, whole: false});
     return show();
   }
   async function pick(i) {
@@ -145,11 +183,34 @@
     state.picked = label === null ? -1 : set().labels.indexOf(label);
     map.show(layer().shapes, context());
     map.mark(set(), state.picked);
-    legend();
     await Promise.all([show(), course()]);
   }
+  // The same layer, view, moment and element in another case, as far as that has them.
+  async function change(k) {
+    const before = {layer: layer().title, view: view().title, s: state.frame * now.every, label: state.picked >= 0 ? set().labels[state.picked] : null};
+    const found = (all, title) => Math.max(0, all.findIndex(one => one.title === title));
+    enter(k);
+    await working(load());
+    Object.assign(state, {layer: found(layers, before.layer), view: found(views, before.view), frame: Math.min(now.n - 1, Math.floor(before.s / now.every + 1e-6))});
+    state.picked = before.label === null ? -1 : set().labels.indexOf(before.label);
+    controls();
+    drawCharts();
+    await choose({});
+  }
+  async function load() {
+    for (const about of layers) {
+      if (sets.has(about.shapes)) continue;
+      sets.set(about.shapes, await source.shapes(about));
+      if (map) map.add(about.shapes, sets.get(about.shapes));
+    }
+  }
+  function controls() {
+    if ($("views")) chips($("views"), "view", views.map(v => v.title), state.view, k => choose({view: k}));
+    chips($("layers"), "layer", layers.map(l => l.title), state.layer, k => choose({layer: k}));
+    $("slider").max = now.n - 1;
+  }
   // The first streets and the first buildings stay on the map in grey.
-  const context = () => ["polygon", "line"].map(kind => sets.findIndex(s => s.kind === kind)).filter(k => k >= 0);
+  const context = () => ["polygon", "line"].map(kind => layers.find(l => l.kind === kind)).filter(Boolean).map(l => l.shapes);
 
   function nearest(x, y, scale) {
     const {kind, paths} = set(), reach = 12 * scale;
@@ -179,7 +240,7 @@
   function play() {
     if (timer) { clearTimeout(timer); timer = null; }
     else {
-      const next = async () => { await moveTo((state.frame + 1) % content.n); if (timer) timer = setTimeout(next, 120); };
+      const next = async () => { await moveTo((state.frame + 1) % now.n); if (timer) timer = setTimeout(next, 120); };
       timer = setTimeout(next, 0);
     }
     $("play").textContent = timer ? "❚❚ Pause" : "▶ Play";
@@ -187,21 +248,23 @@
   }
 
   function drawCharts() {
-    const shown = content.charts.filter(chart => chart.runs.some(run => run && run.values.length));
+    const shown = now.charts.filter(chart => chart.runs.some(run => run && run.values.length));
     if (!shown.length) { $("charts").textContent = "Nothing that is handed on was recorded."; return; }
     const hosts = shown.map(() => document.createElement("figure"));
     $("charts").replaceChildren(...hosts);
     drawn = shown.map((chart, k) => curves(hosts[k], {...chart, about: `${chart.about} [${chart.unit || "1"}]`, length, clock,
       series: chart.runs.map((run, r) => run && {name: names[r], ...run}).filter(Boolean)}));
-    drawn.forEach(chart => chart.moveTo((state.frame + 0.5) * content.every));
+    drawn.forEach(chart => chart.moveTo((state.frame + 0.5) * now.every));
   }
 
   async function start() {
+    enter(0);
     drawCharts();
+    if ($("cases")) chips($("cases"), "case", content.cases.map(c => c.name), 0, change);
     if (!layers.length) { $("stage").textContent = "Nothing that can be drawn on a map was recorded."; return; }
-    sets.push(...await Promise.all(content.shapes.map((_, k) => source.shapes(k))));
+    await load();
     let box = [Infinity, Infinity, -Infinity, -Infinity];
-    for (const {paths} of sets) for (const path of paths) for (const [x, y] of path)
+    for (const {paths} of sets.values()) for (const path of paths) for (const [x, y] of path)
       box = [Math.min(box[0], x), Math.min(box[1], y), Math.max(box[2], x), Math.max(box[3], y)];
     const tip = $("tip"), on = {
       click: (x, y, scale) => pick(nearest(x, y, scale)),
@@ -217,11 +280,9 @@
     canvas.setAttribute("role", "img");
     canvas.setAttribute("aria-label", "Map of the chosen layer; its highest values are listed beside it");
     sets.forEach((s, k) => map.add(k, s));
-    if (views.length > 1) chips($("views"), "view", views.map(v => v.title), () => true, k => choose({view: k}));
-    chips($("layers"), "layer", layers.map(l => l.title), () => true, k => choose({layer: k}));
-    $("slider").max = content.n - 1;
     $("slider").oninput = event => moveTo(+event.target.value);
     $("play").onclick = play;
+    $("whole").onclick = () => { if (timer) play(); state.whole = !state.whole; show(); };
     document.addEventListener("keydown", event => {
       if (event.key === " " && !["INPUT", "BUTTON", "SUMMARY"].includes(event.target.tagName)) { event.preventDefault(); play(); }
     });
@@ -234,9 +295,12 @@
       if (i >= 0) pick(i);
     };
     // Open on the busiest moment of the first layer.
-    const first = await source.total(0, layer().runs.findIndex(Boolean)), rows = first.sum || first.high;
+    const first = await source.total(0, 0, layer().runs.findIndex(Boolean)), rows = first.sum || first.high;
     const busiest = rows.reduce((best, v, k) => v !== null && v > (rows[best] ?? -Infinity) ? k : best, 0);
-    state.frame = Math.min(content.n - 1, Math.floor((busiest + 0.5) * first.every / content.every));
+    state.frame = Math.min(now.n - 1, Math.floor((busiest + 0.5) * first.every / now.every));
+    // A comparison opens on what its first plan changes over the whole time.
+    if (names.length > 1) Object.assign(state, {view: names.length, whole: true});
+    controls();
     await choose({});
     let width = innerWidth;
     addEventListener("resize", () => { if (innerWidth !== width) { width = innerWidth; drawCharts(); course(); } });

@@ -44,7 +44,8 @@ def coupled_quantities(scene: Scene) -> list[dict[str, Any]]:
                 targets[source].append(target)
     titles: dict[str, View] = {view.layer.port: view for view in reversed(scene.views)}
     charts = []
-    for port, inputs in targets.items():
+    # what the map shows too comes first, under the same title
+    for port, inputs in sorted(targets.items(), key=lambda one: one[0] not in titles):
         about = next((r.provenance["outputs"][port] for r in scene.runs if port in r.ports), None)
         if about is None:
             continue

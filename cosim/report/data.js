@@ -31,21 +31,28 @@ function unpackValues(buffer, nFrames) {
   return {
     frame: k => Float32Array.from({length: count}, (_, i) => at(i, k)),
     course: i => Float32Array.from({length: nFrames}, (_, k) => at(i, k)),
+    mean: () => Float32Array.from({length: count}, (_, i) => {
+      let sum = 0, known = 0;
+      for (let k = 0; k < nFrames; k++) { const v = at(i, k); if (Number.isFinite(v)) { sum += v; known++; } }
+      return known ? sum / known : NaN;
+    }),
   };
 }
 
+// A source is asked for a layer's shapes, and for a layer of a case and its runs.
 function embedded(content) {
   const text = k => document.getElementById("block-" + k).textContent, cache = new Map();
-  const values = (layer, run) => {
-    const about = content.layers[layer].runs[run];
+  const values = (at, layer, run) => {
+    const about = content.cases[at].layers[layer].runs[run];
     if (!cache.has(about.block)) cache.set(about.block, inflate(text(about.block)).then(b => unpackValues(b, about.n)));
     return cache.get(about.block);
   };
   return {
-    shapes: async k => unpackShapes(content.shapes[k].kind, new TextDecoder().decode(await inflate(text(content.shapes[k].block)))),
-    frame: async (layer, run, k) => (await values(layer, run)).frame(k),
-    course: async (layer, run, element) => ({every: content.layers[layer].runs[run].every, values: (await values(layer, run)).course(element)}),
-    total: async (layer, run) => content.layers[layer].runs[run],
+    shapes: async about => unpackShapes(about.kind, new TextDecoder().decode(await inflate(text(about.shapes)))),
+    frame: async (at, layer, run, k) => (await values(at, layer, run)).frame(k),
+    mean: async (at, layer, run) => (await values(at, layer, run)).mean(),
+    course: async (at, layer, run, element) => ({every: content.cases[at].layers[layer].runs[run].every, values: (await values(at, layer, run)).course(element)}),
+    total: async (at, layer, run) => content.cases[at].layers[layer].runs[run],
   };
 }
 
@@ -58,19 +65,20 @@ function served(content) {
   const numbers = async path => new Float32Array(await (await ask(path)).arrayBuffer());
   const curve = async path => (await ask(path)).json();
   const frames = new Map(), totals = new Map();
+  const kept = path => {
+    if (!frames.has(path)) {
+      if (frames.size > 200) frames.delete(frames.keys().next().value);
+      frames.set(path, numbers(path));
+    }
+    return frames.get(path);
+  };
   return {
-    shapes: async k => unpackShapes(content.shapes[k].kind, await (await ask(`shapes/${k}`)).text()),
-    frame: (layer, run, k) => {
-      const path = `frame/${layer}/${run}/${k}`;
-      if (!frames.has(path)) {
-        if (frames.size > 200) frames.delete(frames.keys().next().value);
-        frames.set(path, numbers(path));
-      }
-      return frames.get(path);
-    },
-    course: (layer, run, element) => curve(`course/${layer}/${run}/${element}`),
-    total: (layer, run) => {
-      const path = `total/${layer}/${run}`;
+    shapes: async about => unpackShapes(about.kind, await (await ask(`shapes/${about.shapes}`)).text()),
+    frame: (at, layer, run, k) => kept(`frame/${at}/${layer}/${run}/${k}`),
+    mean: (at, layer, run) => kept(`mean/${at}/${layer}/${run}`),
+    course: (at, layer, run, element) => curve(`course/${at}/${layer}/${run}/${element}`),
+    total: (at, layer, run) => {
+      const path = `total/${at}/${layer}/${run}`;
       if (!totals.has(path)) totals.set(path, curve(path));
       return totals.get(path);
     },

@@ -69,8 +69,8 @@ async function glMap(host, box, on) {
     },
     show(k, context) {
       for (const source of Object.keys(map.getStyle().sources).filter(id => id !== "picked")) {
-        const j = +source.slice(1);
-        toggle("context" + j, j !== k && context.includes(j)); toggle("casing" + j, j === k); toggle("values" + j, j === k);
+        const j = source.slice(1), shown = j === String(k);
+        toggle("context" + j, !shown && context.map(String).includes(j)); toggle("casing" + j, shown); toggle("values" + j, shown);
       }
       for (const id of ["casing" + k, "values" + k]) if (map.getLayer(id)) map.moveLayer(id, "picked-line");
     },

@@ -275,6 +275,15 @@ class Study:
 
         return plot(self, [indicators] if isinstance(indicators, str) else indicators, x)
 
+    def report(self, factor: str) -> Path:
+        """Write a report with maps and curves of a factor's levels beside its first; needs runs that kept their series.
+
+        See `cosim.study.page.write_comparison`.
+        """
+        from .page import write_comparison
+
+        return write_comparison(self, factor)
+
     def write(self) -> Path:
         """Write tables, figures and the study's page into its folder; return the page."""
         from .page import write_page

@@ -32,16 +32,26 @@ def study_command(
     status: Annotated[bool, typer.Option("--status", help="Say what is done, running, failed and why; run nothing.")
     ] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Try also those runs again that have failed.")] = False,
+    seeds: Annotated[int | None, typer.Option("--seeds", min=1, help="Take only the first so many seeds.")] = None,
+    report: Annotated[
+        str | None,
+        typer.Option("--report", metavar="FACTOR", help="Keep all series, and report its levels beside the first.")
+    ] = None,
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
 ) -> None:
     """Do every run of a study that is not done; write its table, effects, figures and page."""
     from cosim.cli import interruptible, one_line
 
+    from .page import PAGE, check_compared
+
     console = Console(soft_wrap=True, highlight=False, markup=False)
-    with one_line(debug), interruptible(), ExitStack() as stack:
+    interrupted = f"interrupted: what is done is kept, cosim study {file} goes on"
+    with one_line(debug, interrupted), interruptible(), ExitStack() as stack:
         if sum(given is not None for given in (workers, scheduler, slurm)) > 1:
             raise CosimError("--workers, --scheduler and --slurm exclude each other: choose who does the runs")
         study, options = _read(file, out)
+        if seeds is not None:
+            study.seeds = study.seeds[:seeds]
         if status:
             console.print(str(study.status()))
             return
@@ -50,17 +60,17 @@ def study_command(
         if scheduler is not None or slurm is not None:
             options["workers"] = 1
             options["client"] = stack.enter_context(_client(study, scheduler, slurm))
+        if report is not None:
+            check_compared(study, report)
+            options["record"] = "everything"
         before = study.status().states
-        try:
-            table = study.run(**options, resume=resume, progress=True)
-        except KeyboardInterrupt:
-            Console(stderr=True).print(f"interrupted: what is done is kept, cosim study {file} goes on", soft_wrap=True)
-            raise typer.Exit(130) from None
+        table = study.run(**options, resume=resume, progress=True)
         found = study.status()
         console.print(str(found))
-        page = study.folder / "study.html"
-        if len(table) and (found.states != before or not page.is_file()):
+        if len(table) and (found.states != before or not (study.folder / PAGE).is_file()):
             console.print(f"table, effects and figures in {study.folder}, page in {study.write()}")
+        if report is not None and not found.failures:
+            console.print(f"report in {study.report(report)}")
         if found.failures:
             raise typer.Exit(1)
 

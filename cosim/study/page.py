@@ -1,16 +1,18 @@
-"""How does a person see a study? One page that opens without a network, and files for a paper: tables, figures."""
+"""How does a person see a study? Pages that open without a network, and files for a paper: tables, figures."""
 
 from __future__ import annotations
 
 import html
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from cosim.comparison import Comparison, compare
+from cosim.results import Result
 from cosim.tables import number
 
 from .analysis import effects, sensitivity, table
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 
 MOST_LEVELS = 12
 """Of a factor with more levels the page does not tell each against the first; ``study.effects()`` does."""
+
+PAGE, REPORT = "study.html", "report.html"
 
 _ABOUT = {
     "effects": "Differences to the first level, paired by seed and averaged over the other factors within each seed. "
@@ -56,6 +60,7 @@ def write_page(study: Study) -> Path:
     fields = {
         "title": html.escape(study.name),
         "subtitle": html.escape(f"{len(study.points.points)} points × {len(study.seeds)} seeds; runs: {states}"),
+        "links": f'<p><a href="{REPORT}">Report: map, curves, differences</a></p>' if _has_report(study) else "",
         "design": _rows(
             [("design", study.points.design), ("seeds", ", ".join(map(str, study.seeds)))]
             + [(name, one.describe()) for name, one in study.points.factors.items()]
@@ -74,9 +79,79 @@ def write_page(study: Study) -> Path:
     page = files("cosim.study").joinpath("page.html").read_text(encoding="utf-8")
     for name, value in fields.items():
         page = page.replace(f"<!--{name}-->", value)
-    path = study.folder / "study.html"
+    path = study.folder / PAGE
     path.write_text(page, encoding="utf-8")
     return path
+
+
+def _has_report(study: Study) -> bool:
+    return (study.folder / REPORT).is_file()
+
+
+def write_comparison(study: Study, factor: str) -> Path:
+    """Write ``report.html``: the levels of a factor beside its first, once for every combination of the other factors.
+
+    Returns
+    -------
+    Path
+        The report; the study's own page and it lead to each other.
+
+    Raises
+    ------
+    StudyError
+        If the factor is not varied, a run is not done, or none has kept its series.
+    """
+    from cosim.report import write_report
+
+    cases = comparisons(study, factor)
+    if not any(run.ports for found in cases.values() for runs in found.runs for run in runs):
+        raise StudyError("the study's runs have kept no series to draw: remove its folder runs/ and run it again with "
+                         "record='everything', as cosim study --report does")  # fmt: skip
+    path = write_report(cases, study.folder / REPORT, links={"All runs and effects of the study": PAGE})
+    write_page(study)
+    return path
+
+
+def check_compared(study: Study, factor: str) -> None:
+    """Refuse a factor whose levels cannot be compared with its first.
+
+    Raises
+    ------
+    StudyError
+        If it is not varied, or the design is no grid.
+    """
+    if study.points.design != "grid":
+        raise StudyError(f"a report compares the levels of a factor on a grid; the design is {study.points.design}")
+    if factor not in study.points.varied:
+        raise StudyError(f"a report compares the levels of a factor; {factor!r} has none: there are "
+                         f"{', '.join(study.points.varied) or 'none'}")  # fmt: skip
+
+
+def comparisons(study: Study, factor: str) -> dict[str, Comparison]:
+    """Return the levels of a factor compared with its first, by what the other factors are.
+
+    Raises
+    ------
+    StudyError
+        If the factor's levels cannot be compared, or a run is not done.
+    """
+    check_compared(study, factor)
+    states = study.states()
+    if missing := sum(state != "done" for state in states.values()):
+        raise StudyError(f"{missing} of {len(states)} runs are not done, so that pairs would be missing: see the "
+                         "study's status, and run it again")  # fmt: skip
+    others = [name for name in study.points.varied if name != factor]
+    groups: dict[str, dict[str, list[Result]]] = {}
+    for (k, _), key in study.runs.items():
+        given = {name: str(level.label) for name, level in study.points.points[k].items()}
+        case = groups.setdefault(_case_name({name: given[name] for name in others}), {})
+        case.setdefault(given[factor], []).append(Result.open(study.run_folder(key).result))
+    return {case: compare(*runs.values(), names=list(runs)) for case, runs in groups.items()}
+
+
+def _case_name(given: Mapping[str, str]) -> str:
+    """Return what a combination of levels is called: a label that is a word stands for itself."""
+    return ", ".join(label if not label[:1].isdigit() else f"{name} {label}" for name, label in given.items())
 
 
 def _analyses(study: Study) -> Iterable[tuple[str, pd.DataFrame]]:

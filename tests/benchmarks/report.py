@@ -99,7 +99,7 @@ def measure(n: int, folder: Path) -> dict[str, object]:
     times = []
     for k in range(MOVES):
         began = time.perf_counter()
-        viewer.answer(f"/frame/0/0/{100 * k + 50}")
+        viewer.answer(f"/frame/0/0/0/{100 * k + 50}")
         times.append((time.perf_counter() - began) * 1e3)
     row["viewer"]["frame_ms"] = round(statistics.median(times), 1)  # type: ignore[index]
     return row

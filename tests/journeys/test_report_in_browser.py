@@ -29,6 +29,22 @@ def pages(runs, tmp_path_factory):
     return write_report(runs[0], folder / "one.html"), write_report(compare(*runs), folder / "two.html")
 
 
+@pytest.fixture(scope="module")
+def seasons(tmp_path_factory):
+    """Two plans beside a base, in a winter and in a summer case."""
+    folder = tmp_path_factory.mktemp("seasons")
+    return {
+        name: [district(draw=draw, day=day).run(folder / f"{name}-{draw}") for draw in (0, 10, 20)]
+        for name, day in (("winter", "2025-01-15"), ("summer", "2025-07-15"))
+    }
+
+
+@pytest.fixture(scope="module")
+def seasons_page(seasons, tmp_path_factory):
+    cases = {name: compare(*runs, names=["today", "one", "two"]) for name, runs in seasons.items()}
+    return write_report(cases, tmp_path_factory.mktemp("page") / "seasons.html", links={"The study": "study.html"})
+
+
 @pytest.fixture(scope="module", params=["MapLibre GL", "canvas"])
 def browser(request):
     with Browser(*DESKTOP, webgl=request.param != "canvas") as browser:
@@ -42,23 +58,44 @@ def browser(request):
 def opened(browser, pages):
     browser.resize(*DESKTOP)
     browser.open(pages[1], part=browser.part)
+    choose(browser, "views", 0)
+    browser.click("#whole")
+    settle(browser)
     yield browser
-    # Whatever a test did: no error, and nothing asked of a network.
+    asks_and_complains_of_nothing(browser, pages[1])
+
+
+@pytest.fixture
+def opened_seasons(browser, seasons_page):
+    browser.resize(*DESKTOP)
+    browser.open(seasons_page, part=browser.part)
+    yield browser
+    asks_and_complains_of_nothing(browser, seasons_page)
+
+
+def asks_and_complains_of_nothing(browser, page):
+    """Whatever a test did: no error, and nothing asked of a network."""
     assert [text for text in browser.console if "GL Driver Message" not in text] == []
     assert {url.partition(":")[0] for url in browser.requests} <= {"file", "data", "blob"}
-    assert [url for url in browser.requests if url.startswith("file")] == [pages[1].resolve().as_uri()]
+    assert [url for url in browser.requests if url.startswith("file")] == [page.resolve().as_uri()]
+
+
+def settle(browser):
+    """Wait until everything that was asked for is shown, and the map drawn."""
+    browser.wait("document.getElementById('stage').getAttribute('aria-busy') === 'false'")
+    time.sleep(0.1)
 
 
 def choose(browser, group, k):
     browser.click(f"#{group} label:nth-child({k + 1})")
     browser.wait(f"document.querySelectorAll('#{group} input')[{k}].checked")
-    time.sleep(0.3)
+    settle(browser)
 
 
 def move_to(browser, frame):
     browser.run(f"(() => {{ const s = document.getElementById('slider'); s.value = {frame};"
                 "s.dispatchEvent(new Event('input')); })()")  # fmt: skip
-    time.sleep(0.3)
+    settle(browser)
 
 
 def listed(browser):
@@ -104,6 +141,84 @@ def test_difference_view_shows_plan_minus_base(opened, runs):
     assert "≤ −" in legend
 
 
+def chosen(browser, group):
+    return browser.run(f"[...document.querySelectorAll('#{group} input')].find(i => i.checked).nextSibling.textContent")
+
+
+def agrees(shown, true):
+    """Whether what is listed is the truth, as exactly as values are packed and shown."""
+    span = max(np.ptp(list(true.values())), 1.0)
+    return shown.keys() == true.keys() and all(
+        shown[name] == pytest.approx(value, rel=0.006, abs=0.01 * span) for name, value in true.items()
+    )
+
+
+def test_comparison_opens_on_what_its_first_plan_changes_over_the_whole_time(opened_seasons, seasons):
+    today, one, _ = (run.series("source.power").mean() / 1000 for run in seasons["winter"])
+    assert [chosen(opened_seasons, group) for group in ("cases", "views")] == ["winter", "one − today"]
+    assert opened_seasons.run("document.getElementById('whole').getAttribute('aria-pressed')") == "true"
+    assert opened_seasons.run("document.getElementById('moment').textContent") == "mean of the whole time"
+    assert opened_seasons.run("document.getElementById('top-title').textContent") == "Largest differences of the means"
+    assert agrees(listed(opened_seasons), (one - today).to_dict())
+    move_to(opened_seasons, 7)
+    assert opened_seasons.run("document.getElementById('moment').textContent") == "00:14–00:16"
+
+
+def test_both_plans_differ_from_the_base_and_from_each_other(opened_seasons, seasons):
+    today, one, two = (run.series("source.power").iloc[60:62].mean() / 1000 for run in seasons["winter"])
+    move_to(opened_seasons, 30)
+    titles = opened_seasons.run("[...document.querySelectorAll('#views span')].map(s => s.textContent)")
+    assert titles == ["today", "one", "two", "one − today", "two − today", "two − one"]
+    for k, true in ((1, one), (3, one - today), (4, two - today), (5, two - one)):
+        choose(opened_seasons, "views", k)
+        assert agrees(listed(opened_seasons), true.to_dict()), titles[k]
+
+
+def test_case_is_chosen_with_the_same_layer_view_moment_and_element(opened_seasons, seasons):
+    choose(opened_seasons, "layers", 1)
+    choose(opened_seasons, "views", 4)
+    move_to(opened_seasons, 45)
+    opened_seasons.click("#top li:nth-child(2) button")
+    opened_seasons.wait("document.querySelector('#top button[aria-pressed=true]')")
+    picked = opened_seasons.run("document.querySelector('#course b').textContent")
+    opened_seasons.run("document.querySelector('#cases input').focus()")
+    opened_seasons.press("ArrowRight", 39)
+    opened_seasons.wait("document.getElementById('charts-case').textContent === ': summer'")
+    opened_seasons.wait("document.getElementById('course').textContent.includes('summer')")
+    settle(opened_seasons)
+    found = [chosen(opened_seasons, group) for group in ("cases", "layers", "views")]
+    assert found == ["summer", "Heard", "two − today"]
+    assert opened_seasons.run("document.getElementById('slider').value") == "45"
+    assert opened_seasons.run("document.querySelector('#course b').textContent") == picked
+    today, _, two = (run.series("echo.heard").iloc[90:92].mean() / 1000 for run in seasons["summer"])
+    assert agrees(listed(opened_seasons), (two - today).to_dict())
+    opened_seasons.press("ArrowLeft", 37)
+    opened_seasons.wait("document.getElementById('charts-case').textContent === ': winter'")
+
+
+def test_cases_fit_on_a_phone_with_the_chosen_view_in_sight(opened_seasons, seasons_page):
+    opened_seasons.resize(*PHONE)
+    opened_seasons.open(seasons_page, part=opened_seasons.part)
+    assert opened_seasons.run("document.documentElement.scrollWidth") <= PHONE[0]
+    left, right = opened_seasons.run(
+        "(() => { const b = document.querySelector('#views input:checked + span').getBoundingClientRect();"
+        "return [b.left, b.right]; })()"
+    )
+    assert 0 <= left < right <= PHONE[0] + 1
+    opened_seasons.run("document.querySelectorAll('details').forEach(d => d.open = true)")
+    assert opened_seasons.run("document.documentElement.scrollWidth") <= PHONE[0]
+    # as wide as the phone, and so is every cell of the overview
+    wide = opened_seasons.run(
+        f"[...document.querySelectorAll('.overview td')].filter(e => e.getBoundingClientRect().right > {PHONE[0]})"
+        ".map(e => e.outerHTML)"
+    )
+    assert wide == []
+
+
+def test_links_lead_to_further_pages(opened_seasons):
+    assert opened_seasons.run("document.querySelector('nav a').getAttribute('href')") == "study.html"
+
+
 def test_every_layer_can_be_chosen_and_changes_the_map(opened):
     titles = opened.run("[...document.querySelectorAll('#layers span')].map(s => s.textContent)")
     assert titles == ["Power </script><b>", "Heard", "Count"]
@@ -139,7 +254,7 @@ def test_click_on_the_map_picks_what_lies_there(opened):
     picked = set()
     for dx, dy in ((-0.05, 0.05), (0.02, -0.02), (0.1, -0.1), (-0.1, 0.15), (0, 0)):
         opened.click_at(x + width / 2 + dx * height, y + height / 2 + dy * height)
-        time.sleep(0.3)
+        settle(opened)
         picked.add(opened.run("document.querySelector('#course b').textContent"))
     assert picked & set(LABELS)
 
@@ -219,6 +334,8 @@ def test_viewer_reads_what_is_looked_at_from_its_own_server_alone(browser, runs)
         thread.start()
         try:
             browser.open(server.address, part=browser.part)
+            today, plan = (run.series("source.power").mean() / 1000 for run in runs)
+            assert agrees(listed(browser), (plan - today).to_dict())
             choose(browser, "views", 2)
             choose(browser, "layers", 1)
             move_to(browser, 60)
