@@ -113,7 +113,7 @@ class Parameters:
         self._rules = _hints(annotated, include_extras=True)
 
     def rows(self) -> list[tuple[str, str, str, str]]:
-        """Return name, type, default and meaning of every parameter that can be set."""
+        """Return name, type with its limits, default and meaning of every parameter that can be set."""
         meanings = _meanings(inspect.getdoc(self._function) or "")
         rows = []
         for name, parameter in self.signature.parameters.items():
@@ -122,7 +122,8 @@ class Parameters:
             hint = self._hints.get(name, Any)
             needed = parameter.default is inspect.Parameter.empty
             shown = _REQUIRED if needed else str(parameter.default)
-            rows.append((name, _type_name(hint), shown, meanings.get(name, "")))
+            kind = " ".join([_type_name(hint), " and ".join(_limits(self._rules.get(name)))]).rstrip()
+            rows.append((name, kind, shown, meanings.get(name, "")))
         return rows
 
     def values(self, settings: Sequence[str]) -> dict[str, Any]:

@@ -101,6 +101,7 @@ def test_parameters_are_listed_with_type_default_and_meaning(cli):
     for words in ("hours", "float", "Length of the run. [h]", "tuple[int, int]", "(2, 3)"):
         assert words in done.output
     assert "seed" not in done.output
+    assert "float ≥ 0 and < 24" in cli("run", "eixample", "--parameters").output
 
 
 @pytest.mark.parametrize(

@@ -65,7 +65,7 @@ def bestest_command(
     debug: Debug = False,
 ) -> None:
     """Loads and temperatures of the Standard 140 cases, with the range of the reference programs."""
-    from cosim.core.weather import read_epw
+    from cosim.core.weather_file import read_epw
     from cosim.scenarios.validation.bestest import Suite
     from cosim.scenarios.validation.bestest_file import METRICS
 

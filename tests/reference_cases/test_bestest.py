@@ -10,7 +10,8 @@ from typer.testing import CliRunner
 
 from cosim.core import CosimError, InputFileError
 from cosim.core.glazing import Glazing
-from cosim.core.weather import read_epw, synthetic_year
+from cosim.core.weather_file import read_epw
+from cosim.core.weather_normals import synthetic_year
 from cosim.scenarios.validation import app
 from cosim.scenarios.validation.bestest import LEAD_H, STEP_S, Suite
 from cosim.scenarios.validation.shading import Window, wall_share, window_share
