@@ -1,8 +1,8 @@
 """What was the weather, hour by hour, and what is its mean over any step of a run?
 
-A `WeatherYear` comes from an EnergyPlus weather file (`weather_file.read_epw`) or from published monthly
-normals (`weather_normals.synthetic_year`). Records follow the EPW convention [1]_: record ``i`` closes hour ``i`` of the year in
-local standard time; radiation is the mean over that hour, everything else the value at its end.
+A `WeatherYear` comes from an EnergyPlus weather file (`weather_file.read_epw`) or from published monthly normals
+(`weather_normals.synthetic_year`). Records follow the EPW convention [1]_: record ``i`` closes hour ``i`` of the year
+in local standard time; radiation is the mean over that hour, everything else the value at its end.
 
 References
 ----------
