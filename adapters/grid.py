@@ -12,8 +12,7 @@ References
 from __future__ import annotations
 
 import copy
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sized
+from collections.abc import Callable, Iterable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeAlias
@@ -24,26 +23,16 @@ import pandapower as pp
 
 from cosim.core import Adapter, CosimError, Input, Output, Placement, ScenarioError, Step
 from cosim.core.adapter import outputs
-from cosim.core.powerflow import carried
 
-from .grid_control import (
-    Control,
-    Fuse,
-    Fuses,
-    Inverter,
-    Inverters,
-    PowerCap,
-    Shedding,
-    Storages,
-    TapChangers,
-    TapControl,
-)
+from .grid_control import Control, Fuse, Fuses, Inverter, PowerCap, Shedding, Storages, TapChangers, TapControl
+from .grid_controlled import Controls
 from .grid_files import read_cgmes, read_matpower, read_net, read_simbench
 from .grid_input import NetElements, notes_on, problems_of, repair
 from .grid_reference import NewtonRaphson
+from .grid_response import OnDivergence, Response, own_load_w
 from .grid_solvers import Fast, Flow, NoBranchesError, Solver
 from .grid_states import GridStates
-from .grid_supply import free_power
+from .grid_supply import free_power, ratings_va
 
 __all__ = [
     "Fuse", "Grid", "Inverter", "PowerCap", "Shedding", "TapControl",
@@ -51,11 +40,7 @@ __all__ = [
 ]  # fmt: skip
 
 Vector: TypeAlias = npt.NDArray[np.float64]
-OnDivergence: TypeAlias = Literal["stop", "shed", "hold"]
 
-_SHED_ROUNDS = 60
-_SHED_TO = 0.95
-"""Share of the last demand that had a solution that is supplied after shedding: the edge itself is not stable."""
 _METHODS = {
     "tree": "radial: fixed point over a tree's LDU factors",
     "mesh": "meshed: fixed point with cached sparse LU factors",
@@ -176,7 +161,7 @@ class Grid(Adapter):
         self._buses, isolated = elements.reachable(self._switch_rows)
         self._notes += isolated
         self._points = elements.find_points(connection_points, set(self._buses), problems)
-        self._find_controls(list(controls), elements, problems)
+        self._controls = Controls(list(controls), self._points, elements, set(self._buses), problems)
         if problems:
             raise ScenarioError(problems)
         bounded = Storages.bounded(net.storage) & net.storage.bus.isin(self._buses).to_numpy(bool)
@@ -185,22 +170,16 @@ class Grid(Adapter):
         self._at = [*self._points.values(), *self._storage_table.bus]
         row = {bus: k for k, bus in enumerate(self._buses)}
         self._rows = np.array([row.get(bus, -1) for bus in self._at], np.int64)
-        self._cap_limit, self._cap_rating = np.full(len(self._at), np.inf), np.zeros(len(self._at))
-        self._cap_limit[self._cap_places] = [cap.loading for cap in self._caps]
-        self._cap_rating[self._cap_places] = [cap.rating_w for cap in self._caps]
-        self._shed_limit = np.full(len(self._at), np.inf)
-        self._shed_limit[list(self._sheds)] = [shed.loading for shed in self._sheds.values()]
         self._rated_lines = np.isfinite(net.line.max_i_ka.to_numpy(float))
-        rating = [net.trafo.sn_mva * net.trafo.parallel * net.trafo.df, net.trafo3w.sn_hv_mva]
-        self._rating_va = np.concatenate(rating, dtype=np.float64) * 1e6  # MVA -> VA
-        self._forget()
+        self._rating_va = ratings_va(net)
         self._declare(elements)
+        self._forget()
 
     def _declare(self, elements: NetElements) -> None:
         net, lost = self._net, self._on_divergence == "hold"
         lines = elements.names["line"]
         rated = [name for name, has in zip(lines, self._rated_lines) if has]
-        cuts = bool(len(self._switch_rows) or self._fuses)
+        cuts = bool(len(self._switch_rows) or self._controls.fuses)
         self.power = Input("W", self._points)
         self.reactive_power = Input("var", self._points, default=0.0)
         if len(self._switch_rows):
@@ -226,44 +205,15 @@ class Grid(Adapter):
         self.losses = Output("W", ["network"], kind="mean", may_be_missing=lost)
         self.grid_import = Output("W", elements.names["ext_grid"], kind="mean", may_be_missing=lost)
         self.reactive_import = Output("var", elements.names["ext_grid"], kind="mean", may_be_missing=lost)
-        if cuts or self._sheds or self._on_divergence == "shed":
+        if cuts or self._controls.sheds or self._on_divergence == "shed":
             self.unserved_power = Output("W", self._points, kind="mean", may_be_missing=lost)
-        if self._inverters is not None:
-            at = np.array(list(self._points))[self._inverters.at]
+        if self._controls.inverters is not None:
+            at = np.array(list(self._points))[self._controls.inverters.at]
             self.curtailed_power = Output("W", at, kind="mean", may_be_missing=lost)
-        if self._caps:
-            self.power_cap = Output("W", [cap.point for cap in self._caps], kind="end")
-        if self._tap_controls:
-            self.tap_position = Output("1", [control.transformer for control in self._tap_controls], kind="end")
-
-    def _find_controls(self, controls: list[Control], elements: NetElements, problems: list[str]) -> None:
-        places = {label: k for k, label in enumerate(self._points)}
-
-        def of(kind: type[Any], element: str, known: Mapping[str, int], what: str) -> tuple[list[Any], list[int]]:
-            some = [control for control in controls if isinstance(control, kind)]
-            named = [getattr(control, element) for control in some]
-            lost = [name for name in named if name not in known]
-            problems.extend(f"{kind.__name__} names {name!r}, which is no {what}" for name in lost)
-            twice = [name for name, count in Counter(named).items() if count > 1]
-            problems.extend(f"{kind.__name__} of {name!r} is given twice: give it once" for name in twice)
-            some = [control for control, name in zip(some, named) if name in known]
-            return some, [known[getattr(control, element)] for control in some]
-
-        known = (TapControl, Inverter, PowerCap, Shedding, Fuse)
-        problems += [f"{each!r} is no control: pass {', '.join(kind.__name__ for kind in known)}"
-                     for each in controls if not isinstance(each, known)]  # fmt: skip
-        trafos = {name: k for k, name in enumerate(elements.names["trafo"])}
-        self._tap_controls, self._tap_rows = of(TapControl, "transformer", trafos, "transformer of the net")
-        problems += elements.without_taps(self._tap_rows, set(self._buses))
-        inverters, at = of(Inverter, "point", places, "connection point")
-        self._inverters = Inverters(at, inverters) if at else None
-        self._caps, self._cap_places = of(PowerCap, "point", places, "connection point")
-        sheds, at = of(Shedding, "point", places, "connection point")
-        self._sheds = dict(zip(at, sheds))
-        fused = {name: -1 - k for k, name in enumerate(elements.names["trafo"])}
-        fused |= {name: k for k, name in enumerate(elements.names["line"])}
-        self._fuses, self._fused = of(Fuse, "element", fused, "line or two-winding transformer of the net")
-        problems += elements.without_limit([row for row in self._fused if row >= 0])
+        if self._controls.caps:
+            self.power_cap = Output("W", [cap.point for cap in self._controls.caps], kind="end")
+        if self._controls.taps:
+            self.tap_position = Output("1", [control.transformer for control in self._controls.taps], kind="end")
 
     @classmethod
     def from_json(cls, path: str | Path, **options: Any) -> Grid:
@@ -275,17 +225,18 @@ class Grid(Adapter):
     @property
     def own_load_w(self) -> float:
         """What the net's own loads in service draw at nominal voltage, besides the connection points. [W]"""
-        load = self._net.load[self._net.load.in_service.astype(bool)]
-        return float((load.p_mw * load.scaling).sum() * 1e6)
+        return own_load_w(self._net)
 
     def _forget(self) -> None:
-        self._states = GridStates(self._net, self._at, self._tap_rows, self._build)
+        self._states = GridStates(self._net, self._at, self._controls.tap_rows, self._build)
+        self._response = Response(self._states, self._controls, self._rows, self.power.labels, self.voltage.labels,
+                                  on_divergence=self._on_divergence, report=self.report)  # fmt: skip
         self._taps: TapChangers | None = None
         self._storages: Storages | None = None
         self._method = ""
         self._beyond: dict[str, npt.NDArray[np.bool_]] = {}
         self._closed = self._net.switch["closed"].to_numpy(bool, copy=True)
-        self._damage = Fuses(self._fuses)
+        self._damage = Fuses(self._controls.fuses)
 
     def _build(self, net: Any) -> Solver:
         """Return an engine for one state of the net."""
@@ -307,24 +258,23 @@ class Grid(Adapter):
         if len(self._storage_table):
             self._storages = Storages(self._storage_table)
             self.stored_energy.value = self._storages.energy_j
-        if self._tap_controls:
-            trafo = self._net.trafo.iloc[self._tap_rows]
+        if self._controls.taps:
+            trafo = self._net.trafo.iloc[self._controls.tap_rows]
             # A higher position adds turns at its side: at the high-voltage side the low voltage falls.
             raises = np.where(trafo.tap_side == "lv", 1.0, -1.0) * np.sign(trafo.tap_step_percent.to_numpy(float))
             low, high, now = (trafo[name].to_numpy(float) for name in ("tap_min", "tap_max", "tap_pos"))
-            self._taps = TapChangers(self._tap_controls, low, high, now, raises)
+            self._taps = TapChangers(self._controls.taps, low, high, now, raises)
             self._tap_bus_rows = np.array([self._buses.index(bus) for bus in trafo.lv_bus], np.int64)
             self.tap_position.value = self._taps.position
         self._change("engine")
-        if self._caps:
+        if self._controls.caps:
             self.power_cap.value = 0.0
-        nothing = np.zeros(len(self._at))
         try:
-            flow = self._checked(self._states.solver.solve(nothing, nothing), nothing)
+            flow = self._response.idle()
         except ArithmeticError:  # full generation without demand may have none; the first step will tell
             self.report("no solution", "", "with nothing drawn at the connection points: no initial voltages")
         else:
-            self._publish_end(flow, nothing)
+            self._publish_end(flow)
 
     def close(self) -> None:
         """Forget the solver."""
@@ -363,12 +313,12 @@ class Grid(Adapter):
         return {"pandapower": pp.__version__, "nbklu": version("nbklu")}
 
     def __getstate__(self) -> dict[str, object]:
-        return self.__dict__ | {"_states": None, "_taps": None, "_storages": None}
+        return self.__dict__ | {"_states": None, "_response": None, "_taps": None, "_storages": None}
 
     def _change(self, kind: str = "") -> None:
         """Go over to the present switches, taps and blown fuses, and report how they are solved."""
         taps = None if self._taps is None else self._taps.position
-        fused = [row for row, blown in zip(self._fused, self._damage.blown) if blown]
+        fused = [row for row, blown in zip(self._controls.fused, self._damage.blown) if blown]
         self._states.change(self._closed, taps, fused)
         if kind:
             self._method = self._states.solver.method
@@ -385,21 +335,20 @@ class Grid(Adapter):
             power = np.concatenate([power, stored])
             table = self._storage_table
             reactive = np.concatenate([reactive, (table.q_mvar * table.scaling).to_numpy(float) * 1e6])
-        self._curtailed = np.zeros(len(power))
         try:
             flow = self._controlled(power, reactive, step)
         except ArithmeticError:
-            flow = self._divergent(power, reactive)
+            flow = self._response.without_solution(power, reactive)
         if flow.method not in (self._method, "none"):
             self._method = flow.method
             self.report("engine", flow.method, _METHODS.get(flow.method, ""))
         self._publish_mean(flow, power)
         if self._storages is not None:
-            self._storages.charge(np.nan_to_num(self._served[len(self._points) :]), step.length_s)
+            self._storages.charge(np.nan_to_num(self._response.served[len(self._points) :]), step.length_s)
             self.stored_energy.value = self._storages.energy_j
         if self._taps is not None:
             self.tap_position.value = self._taps.position
-        self._publish_end(flow, self._served)
+        self._publish_end(flow)
         self._watch(flow)
         self._melt(flow, step.length_s)
 
@@ -414,23 +363,17 @@ class Grid(Adapter):
         self.losses.value = flow.line_losses_w.sum() + flow.transformer_losses_w.sum()
         self.grid_import.value, self.reactive_import.value = flow.import_w, flow.import_var
         if "unserved_power" in self.__dict__:
-            self.unserved_power.value = (asked + self._curtailed - self._served)[: len(self._points)]
-        if self._inverters is not None:
-            self.curtailed_power.value = self._curtailed[self._inverters.at]
+            self.unserved_power.value = (asked + self._response.curtailed - self._response.served)[: len(self._points)]
+        if self._controls.inverters is not None:
+            self.curtailed_power.value = self._response.curtailed[self._controls.inverters.at]
 
-    def _publish_end(self, flow: Flow, served: Vector) -> None:
+    def _publish_end(self, flow: Flow) -> None:
         self.voltage.value = flow.voltage_pu
         if len(self._rating_va):
             free = free_power(np.abs(flow.transformer_w), flow.transformer_loading, self._rating_va, 1.0)
             self.transformer_headroom.value = free
-        if self._caps:
-            through = flow.transformer_w, flow.transformer_loading, self._rating_va
-            room = self._states.supply.room(*through, self._cap_limit)
-            drawn = self._states.supply.drawn(np.where(self._cap_rating > 0, np.maximum(served, 0.0), 0.0))
-            most = self._states.supply.least(np.maximum(room + drawn, 0.0), self._cap_rating)
-            # Where there is no voltage, or no solution that would tell the room, nobody draws.
-            cap = np.where(np.isnan(flow.voltage_pu[self._rows]), 0.0, np.minimum(most, self._cap_rating))
-            self.power_cap.value = cap[self._cap_places]
+        if self._controls.caps:
+            self.power_cap.value = self._response.caps(flow)
 
     def _watch(self, flow: Flow) -> None:
         """Report what begins and ends to be beyond its limits."""
@@ -452,10 +395,10 @@ class Grid(Adapter):
 
     def _melt(self, flow: Flow, seconds: float) -> None:
         """Let the step's currents act on fuses; one that opens does so for the next step."""
-        if not self._fuses:
+        if not self._controls.fuses:
             return
-        current = np.zeros(len(self._fuses))
-        for k, row in enumerate(self._fused):
+        current = np.zeros(len(self._controls.fuses))
+        for k, row in enumerate(self._controls.fused):
             if row >= 0:
                 line = self._net.line.iloc[row]
                 current[k] = flow.line_loading[row] * line.max_i_ka * line.df * line.parallel * 1e3
@@ -465,7 +408,7 @@ class Grid(Adapter):
                 current[k] = flow.transformer_loading[-1 - row] * full_a
         opens = self._damage.heat(np.nan_to_num(current), seconds)
         for k in np.flatnonzero(opens).tolist():
-            fuse = self._fuses[k]
+            fuse = self._controls.fuses[k]
             self.report("fuse opened", fuse.element, f"at {current[k]:.0f} A, rated {fuse.rated_a:g} A")
         if opens.any():
             self._change("topology")
@@ -485,7 +428,7 @@ class Grid(Adapter):
 
     def _controlled(self, power: Vector, reactive: Vector, step: Step) -> Flow:
         """Solve, shed what is to be shed, and let tap changers move as long as their time has come."""
-        flow, share = self._relieved(power, reactive)
+        flow, share = self._response.relieved(power, reactive)
         if self._taps is None:
             return flow
         self._taps.wait(flow.voltage_pu[self._tap_bus_rows], step.length_s)
@@ -493,102 +436,5 @@ class Grid(Adapter):
             for k in np.flatnonzero(moved):
                 self.report("tap moved", self.tap_position.labels[k], f"to {self._taps.position[k]:g}")
             self._change()
-            flow = self._answered(share * power, share * reactive)
-        return flow
-
-    def _relieved(self, power: Vector, reactive: Vector) -> tuple[Flow, Vector]:
-        """Solve, cutting the points under `Shedding` until their transformers are within limits or nothing is left."""
-        share = np.ones(len(power))
-        flow = self._answered(power, reactive)
-        if not self._sheds:
-            return flow, share
-        sheddable = np.isfinite(self._shed_limit) & (power > 0)
-        for _ in range(_SHED_ROUNDS):
-            through = flow.transformer_w, flow.transformer_loading, self._rating_va
-            room = self._states.supply.room(*through, self._shed_limit)
-            # A little more than is missing, or the last thousandth would take many rounds.
-            over = np.where(room < 0, 1.001 * room - 1.0, np.inf)
-            cut = -self._states.supply.least(over, np.where(sheddable, share * power, 0.0))
-            if not (cut > 0).any():
-                break
-            here = cut > 0
-            share[here] = np.maximum(share[here] - cut[here] / power[here], 0.0)
-            flow = self._answered(share * power, share * reactive)
-        for k in np.flatnonzero(share < 1):
-            self.report("shed", self.power.labels[k], f"supplied {share[k]:.1%} of its demand: a transformer is full")
-        return flow, share
-
-    def _answered(self, power: Vector, reactive: Vector) -> Flow:
-        """Solve for what the inverters make of their setpoints, which depends on the voltages that come out."""
-        solver = self._states.solver
-        if self._inverters is None:
-            return self._checked(solver.solve(power, reactive), power)
-        flow, used, left = self._inverters.settle(solver.solve, power, reactive, self._rows)
-        if left:
-            self.report("inverters", "", f"still {left:.2g} of a rating from their curves")
-        at = self._inverters.at
-        self._curtailed[at] = np.maximum(used[at] - power[at], 0.0)
-        return self._checked(flow, used)
-
-    def _divergent(self, power: Vector, reactive: Vector) -> Flow:
-        """Say what has no solution, and do what the modeller chose."""
-        shed = self._on_divergence == "shed"
-        cuttable = np.isfinite(self._shed_limit) if shed and self._sheds else np.ones(len(power), bool)
-
-        def supplied(share: float) -> tuple[Vector, Vector]:
-            part = np.where(cuttable, share, 1.0)
-            return part * power, part * reactive
-
-        solver = self._states.solver
-        share, weakest = carried(lambda share: solver.solve(*supplied(share)).voltage_pu)
-        apparent = np.hypot(power, reactive)
-        worst = int(np.argmax(apparent[: len(self._points)]))
-        bus = self.voltage.labels[weakest] if weakest >= 0 else ""
-        edge = (
-            f"{share:.1%} of it can be supplied, with the lowest voltage at bus {bus!r}"
-            if weakest >= 0
-            else "nor has it one with nothing drawn"
-        )
-        text = (
-            f"the grid's power flow has no solution: {power.sum() / 1e6:.6g} MW and {reactive.sum() / 1e6:.6g} Mvar "
-            f"are drawn beside its own {self.own_load_w / 1e6:.6g} MW, most of it at {self.power.labels[worst]!r} "
-            f"({apparent[worst] / 1e6:.6g} MVA); {edge}"
-        )
-        self.report("no solution", bus, text)
-        self._curtailed = np.zeros(len(power))
-        if self._on_divergence == "hold":
-            self._served = self._curtailed = np.full(len(power), np.nan)
-            return self._missing()
-        for cut in (_SHED_TO * share, 0.5 * share, 0.0) if shed and weakest >= 0 else ():
-            try:
-                flow = self._answered(*supplied(cut))
-            except ArithmeticError:
-                continue
-            self.report("shed", "", f"{cuttable.sum()} connection points were supplied {cut:.1%} of their demand")
-            return flow
-        raise CosimError(f"{text}: lower the demand, check its units, reinforce the grid, or pass on_divergence")
-
-    def _missing(self) -> Flow:
-        def nothing(like: Sized) -> Vector:
-            return np.full(len(like), np.nan)
-
-        trafos, lines, grids = nothing(self._rating_va), nothing(self._rated_lines), nothing(self._net.ext_grid.index)
-        return Flow(nothing(self._buses), lines, trafos, trafos, lines, trafos, grids, grids, np.zeros(0), "none")
-
-    def _checked(self, flow: Flow, power_w: Vector) -> Flow:
-        """Assert import = demand + own consumption − own generation + losses, to 1e-6 of what flows.
-
-        Both engines stop at some mismatch per bus, which is the floor of the check.
-        """
-        self._served = np.where(np.isnan(flow.voltage_pu[self._rows]), 0.0, power_w)
-        losses_w = flow.line_losses_w.sum() + flow.transformer_losses_w.sum()
-        residual_w = flow.import_w.sum() - self._served.sum() - flow.own_w.sum() - losses_w
-        floor_w = len(self._buses) * self._states.solver.mismatch_w
-        allowed_w = 1e-6 * (np.abs(self._served).sum() + np.abs(flow.own_w).sum()) + floor_w
-        if not abs(residual_w) <= allowed_w:
-            raise CosimError(
-                f"the grid's balance is broken: import {flow.import_w.sum():.9g} W − demand {self._served.sum():.9g} W "
-                f"− own net consumption {flow.own_w.sum():.9g} W − losses {losses_w:.9g} W leaves a residual of "
-                f"{residual_w:.6g} W, {allowed_w:.3g} W are allowed: the power flow's result is not to be used"
-            )
+            flow = self._response.answered(share * power, share * reactive)
         return flow

@@ -28,10 +28,15 @@ class GridStates:
         Rows of the transformers whose taps move.
     build
         Returns an engine for a net.
+
+    Attributes
+    ----------
+    net
+        The net as it was given.
     """
 
     def __init__(self, net: Any, at: Sequence[int], tap_rows: Sequence[int], build: Callable[[Any], Solver]) -> None:
-        self._net, self._at, self._tap_rows, self._build = net, at, tap_rows, build
+        self.net, self._at, self._tap_rows, self._build = net, at, tap_rows, build
         self._solvers: dict[tuple[bytes, ...], Solver] = {}
         self._supply: tuple[tuple[bytes, ...], Supply] | None = None
         self._key: tuple[bytes, ...] = ()
@@ -60,7 +65,7 @@ class GridStates:
     def _changed(self) -> Any:
         """Return a copy of the net in the present state."""
         closed, taps, out = self._present
-        net = copy.deepcopy(self._net)
+        net = copy.deepcopy(self.net)
         net.switch["closed"] = closed
         if taps is not None:
             net.trafo["tap_pos"] = net.trafo["tap_pos"].astype(float)

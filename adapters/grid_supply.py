@@ -100,6 +100,12 @@ class Supply:
         return least
 
 
+def ratings_va(net: Any) -> Vector:
+    """Return what every transformer may carry, the two-winding ones first, shape (n_transformers,). [VA]"""
+    rating = [net.trafo.sn_mva * net.trafo.parallel * net.trafo.df, net.trafo3w.sn_hv_mva]
+    return np.concatenate(rating, dtype=np.float64) * 1e6  # MVA -> VA
+
+
 def _transformers(net: Any) -> list[tuple[int | None, list[int]]]:
     """Return high-voltage bus and other buses of every transformer; None where a switch or itself is out."""
     found: list[tuple[int | None, list[int]]] = []

@@ -14,7 +14,9 @@ from cosim.core import Adapter, Clock, CosimError, InputFileError, Output, Step
 from cosim.core.photovoltaics import pv_yield
 from cosim.core.ports import Vector
 from cosim.core.solar import CLEAR_DOUBLE, SURFACES, irradiance
-from cosim.core.weather import HOURS, Course, WeatherYear, interpolated, read_epw, run_hours, synthetic_year
+from cosim.core.weather import HOURS, Course, WeatherYear, interpolated, run_hours
+from cosim.core.weather_file import read_epw
+from cosim.core.weather_normals import synthetic_year
 
 _YEAR_S = HOURS * 3600.0
 _AIR = ("dry_bulb", "wind_speed", "relative_humidity")

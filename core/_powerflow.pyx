@@ -24,22 +24,42 @@ cdef inline void _current(const double* s, const double* drop, const double* v, 
     i[1] = (p * v[1] - q * v[0]) / m2
 
 
-cdef inline double _moved(double* v, const double* rest, double x0, double x1) noexcept nogil:
-    """Put v at rest + x and return the square of the way."""
-    cdef double new0 = rest[0] + x0, new1 = rest[1] + x1
+cdef inline void _take(double* x, const double* factor, double b0, double b1) noexcept nogil:
+    """Take factor times b off x."""
+    x[0] -= factor[0] * b0 - factor[1] * b1
+    x[1] -= factor[0] * b1 + factor[1] * b0
+
+
+cdef inline void _scale(double* x, const double* factor) noexcept nogil:
+    """Multiply x by a factor."""
+    cdef double b0 = x[0], b1 = x[1]
+    x[0] = factor[0] * b0 - factor[1] * b1
+    x[1] = factor[0] * b1 + factor[1] * b0
+
+
+cdef inline void _move(double* v, const double* rest, const double* x, double* furthest) noexcept nogil:
+    """Put v at rest + x; ``furthest`` is the largest square of a way so far, and a NaN stays."""
+    cdef double new0 = rest[0] + x[0], new1 = rest[1] + x[1]
     cdef double d0 = new0 - v[0], d1 = new1 - v[1]
+    cdef double square = d0 * d0 + d1 * d1
     v[0] = new0
     v[1] = new1
-    return d0 * d0 + d1 * d1
+    if square > furthest[0] or square != square:
+        furthest[0] = square
 
 
-cdef inline bint _settled(double change, double before, double tolerance) noexcept nogil:
-    """Whether the rest of the way, a geometric series at the present rate, is within the tolerance."""
-    if change <= ROUNDING:
-        return True
-    if change >= before:
-        return False
-    return change <= 100.0 * tolerance and change * change <= tolerance * (before - change)
+cdef inline int _verdict(double furthest, double* change, double tolerance) noexcept nogil:
+    """Note the change, and tell whether the iteration has settled (1), is lost (-1) or goes on (0).
+
+    It has settled where the rest of the way, a geometric series at the present rate, is within the tolerance.
+    """
+    cdef double before = change[0], now = sqrt(furthest)
+    change[0] = now
+    if not now < LOST:
+        return -1
+    if now <= ROUNDING:
+        return 1
+    return now < before and now <= 100.0 * tolerance and now * now <= tolerance * (before - now)
 
 
 def tree(
@@ -59,19 +79,14 @@ def tree(
     Returns the number of iterations, negative if they do not settle.
     """
     cdef Py_ssize_t n = parent.shape[0], i, p
-    cdef int k = 0
+    cdef int k = 0, verdict = 0
     cdef bint varies = drop.shape[0] > 0
-    cdef double change = INFINITY, before, square, b0, b1, x0, x1
+    cdef double change = INFINITY, furthest
     cdef double current[2]
-    cdef const double* f
     with nogil:
-        for i in range(n):
-            voltage[i, 0] = rest[i, 0]
-            voltage[i, 1] = rest[i, 1]
+        voltage[:, :] = rest
         for k in range(1, max_iterations + 1):
-            for i in range(n):
-                work[i, 0] = 0.0
-                work[i, 1] = 0.0
+            work[:, :] = 0.0
             for i in range(n - 1, -1, -1):
                 if varies or power[i, 0] != 0.0 or power[i, 1] != 0.0:
                     _current(&power[i, 0], &drop[i, 0] if varies else NULL, &voltage[i, 0], current)
@@ -79,35 +94,18 @@ def tree(
                     work[i, 1] += current[1]
                 p = parent[i]
                 if p >= 0:
-                    f = &factors[i, 0]
-                    b0 = work[i, 0]
-                    b1 = work[i, 1]
-                    work[p, 0] -= f[0] * b0 - f[1] * b1
-                    work[p, 1] -= f[0] * b1 + f[1] * b0
-            before = change
-            change = 0.0
+                    _take(&work[p, 0], &factors[i, 0], work[i, 0], work[i, 1])
+            furthest = 0.0
             for i in range(n):
-                f = &factors[i, 0]
-                b0 = work[i, 0]
-                b1 = work[i, 1]
-                x0 = f[2] * b0 - f[3] * b1
-                x1 = f[2] * b1 + f[3] * b0
                 p = parent[i]
+                _scale(&work[i, 0], &factors[i, 2])
                 if p >= 0:
-                    x0 = x0 - (f[4] * work[p, 0] - f[5] * work[p, 1])
-                    x1 = x1 - (f[4] * work[p, 1] + f[5] * work[p, 0])
-                work[i, 0] = x0
-                work[i, 1] = x1
-                square = _moved(&voltage[i, 0], &rest[i, 0], x0, x1)
-                if square > change or square != square:  # a NaN stays
-                    change = square
-            change = sqrt(change)
-            if not change < LOST:
+                    _take(&work[i, 0], &factors[i, 4], work[p, 0], work[p, 1])
+                _move(&voltage[i, 0], &rest[i, 0], &work[i, 0], &furthest)
+            verdict = _verdict(furthest, &change, tolerance)
+            if verdict != 0:
                 break
-            if _settled(change, before, tolerance):
-                with gil:
-                    return k
-    return -k
+    return k if verdict > 0 else -k
 
 
 def mesh(
@@ -129,54 +127,34 @@ def mesh(
     Returns the number of iterations, negative if they do not settle.
     """
     cdef Py_ssize_t n = rest.shape[0], i, j, e
-    cdef int k = 0
+    cdef int k = 0, verdict = 0
     cdef bint varies = drop.shape[0] > 0
-    cdef double change = INFINITY, before, square, b0, b1, x0, x1
-    cdef double current[2]
+    cdef double change = INFINITY, furthest, x0, x1
     with nogil:
-        for i in range(n):
-            voltage[i, 0] = rest[i, 0]
-            voltage[i, 1] = rest[i, 1]
+        voltage[:, :] = rest
         for k in range(1, max_iterations + 1):
             for i in range(n):
-                _current(&power[i, 0], &drop[i, 0] if varies else NULL, &voltage[i, 0], current)
-                j = row_of[i]
-                work[j, 0] = current[0]
-                work[j, 1] = current[1]
+                _current(&power[i, 0], &drop[i, 0] if varies else NULL, &voltage[i, 0], &work[row_of[i], 0])
             for j in range(n):
                 x0 = work[j, 0]
                 x1 = work[j, 1]
                 if x0 == 0.0 and x1 == 0.0:
                     continue
                 for e in range(lower_start[j], lower_start[j + 1]):
-                    i = lower_row[e]
-                    work[i, 0] -= lower[e, 0] * x0 - lower[e, 1] * x1
-                    work[i, 1] -= lower[e, 0] * x1 + lower[e, 1] * x0
+                    _take(&work[lower_row[e], 0], &lower[e, 0], x0, x1)
             for j in range(n - 1, -1, -1):
-                b0 = work[j, 0]
-                b1 = work[j, 1]
-                x0 = inverse[j, 0] * b0 - inverse[j, 1] * b1
-                x1 = inverse[j, 0] * b1 + inverse[j, 1] * b0
-                work[j, 0] = x0
-                work[j, 1] = x1
+                _scale(&work[j, 0], &inverse[j, 0])
+                x0 = work[j, 0]
+                x1 = work[j, 1]
                 for e in range(upper_start[j], upper_start[j + 1]):
-                    i = upper_row[e]
-                    work[i, 0] -= upper[e, 0] * x0 - upper[e, 1] * x1
-                    work[i, 1] -= upper[e, 0] * x1 + upper[e, 1] * x0
-            before = change
-            change = 0.0
+                    _take(&work[upper_row[e], 0], &upper[e, 0], x0, x1)
+            furthest = 0.0
             for i in range(n):
-                j = column_of[i]
-                square = _moved(&voltage[i, 0], &rest[i, 0], work[j, 0], work[j, 1])
-                if square > change or square != square:  # a NaN stays
-                    change = square
-            change = sqrt(change)
-            if not change < LOST:
+                _move(&voltage[i, 0], &rest[i, 0], &work[column_of[i], 0], &furthest)
+            verdict = _verdict(furthest, &change, tolerance)
+            if verdict != 0:
                 break
-            if _settled(change, before, tolerance):
-                with gil:
-                    return k
-    return -k
+    return k if verdict > 0 else -k
 
 
 def rate(

@@ -8,7 +8,13 @@ from dataclasses import dataclass
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from . import units
+from .arguments import finite, require
 from .errors import CosimError, UnitError
+
+_SHORTEST_S = 0.001
+"""Times are recorded in whole milliseconds. [s]"""
+_YEARS = range(1678, 2262)
+"""Whole years that 64 bits of nanoseconds around 1970 reach, in which results are read."""
 
 
 def duration_s(length: float | str) -> float:
@@ -39,14 +45,17 @@ def duration_s(length: float | str) -> float:
 
 
 def _moment(value: str | dt.datetime | dt.date, zone: dt.tzinfo, what: str) -> dt.datetime:
+    form = "write a date such as '2025-01-15' or '2025-01-15T08:00'"
+    require(value, (str, dt.date), f"{what} of the clock", form)
     try:
         if isinstance(value, str):
             value = dt.datetime.fromisoformat(value)
         elif not isinstance(value, dt.datetime):
             value = dt.datetime.combine(value, dt.time())
     except ValueError as error:
-        raise CosimError(f"{what} of the clock is {value!r}: write a date such as '2025-01-15' or "
-                         "'2025-01-15T08:00'") from error  # fmt: skip
+        raise CosimError(f"{what} of the clock is {value!r}: {form}") from error
+    if value.year not in _YEARS:
+        raise CosimError(f"{what} of the clock is {value.isoformat()}: the year must be {_YEARS[0]} to {_YEARS[-1]}")
     if value.tzinfo is not None:
         return value.astimezone(zone)
     there = value.replace(tzinfo=zone)
@@ -76,7 +85,8 @@ class Clock:
     Raises
     ------
     CosimError
-        If a date or the zone is unknown, the step is not positive, or the run is not a positive whole number of steps.
+        If a date or the zone is unknown, a year lies outside 1678 to 2261, the step is shorter than 1 ms, or the run is
+        not a positive whole number of steps.
 
     Examples
     --------
@@ -95,10 +105,10 @@ class Clock:
     def __post_init__(self) -> None:
         try:
             zone = ZoneInfo(self.zone)
-        except (ZoneInfoNotFoundError, ValueError) as error:
+        except (ZoneInfoNotFoundError, ValueError, TypeError, OSError) as error:
             raise CosimError(f"time zone {self.zone!r} is unknown: write one as 'Europe/Madrid'") from error
-        if not (self.step_s > 0):
-            raise CosimError(f"the exchange step is {self.step_s} s: it must be positive")
+        if finite(self.step_s, "the exchange step") < _SHORTEST_S:
+            raise CosimError(f"the exchange step is {self.step_s:g} s: it must be positive, {_SHORTEST_S} s or longer")
         if self.hours is not None and self.end is not None:
             raise CosimError("the clock has both hours and end: give one of them")
         start = _moment(self.start, zone, "start").astimezone(dt.UTC)
@@ -106,10 +116,12 @@ class Clock:
         if self.end is not None:
             length_s = (_moment(self.end, zone, "end").astimezone(dt.UTC) - start).total_seconds()
         elif self.hours is not None:
-            length_s = self.hours * 3600.0
+            length_s = finite(self.hours, "hours of the clock") * 3600.0
         n_steps = None
         if length_s is not None:
-            n_steps = round(length_s / self.step_s) if math.isfinite(length_s / self.step_s) else 0
+            if length_s > (dt.datetime(_YEARS.stop, 1, 1, tzinfo=dt.UTC) - start).total_seconds():
+                raise CosimError(f"the run lasts {length_s:g} s: it must end by the year {_YEARS[-1]}")
+            n_steps = round(length_s / self.step_s)
             if n_steps < 1 or abs(n_steps * self.step_s - length_s) > 1e-6:
                 raise CosimError(
                     f"the run lasts {length_s:g} s: it must be a positive whole number of exchange steps "

@@ -38,7 +38,7 @@ def pv_yield(
 
     Examples
     --------
-    >>> from cosim.core.weather import synthetic_year
+    >>> from cosim.core.weather_normals import synthetic_year
     >>> noon = dt.datetime(2025, 6, 21, 12, tzinfo=dt.UTC)
     >>> power = pv_yield(synthetic_year("barcelona"), {"roof": (30, 180)}, noon, 3600)
     >>> bool(0.4 < power.mean(0.0, 3600.0)[0, 0] < 0.8)

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import units
+from .arguments import shown
 from .errors import PortError
 
 if TYPE_CHECKING:
@@ -43,8 +44,8 @@ class Port:
     def __init__(self, unit: str, labels: Iterable[object]) -> None:
         units.parse(unit)
         self.unit = unit
-        if isinstance(labels, str):
-            raise PortError(f"labels is the text {labels!r}: pass a sequence of labels, one per element")
+        if isinstance(labels, str) or not isinstance(labels, Iterable):
+            raise PortError(f"labels is {shown(labels)}: pass a sequence of labels, one per element")
         self.labels: tuple[str, ...] = tuple(str(label) for label in labels)
         self.name = "port"
         """``adapter.port`` inside a scenario, else the attribute's name."""
@@ -58,8 +59,11 @@ class Port:
         return len(self.labels)
 
     def _checked(self, value: ArrayLike, *, may_be_missing: bool) -> Vector:
-        array = np.array(value, dtype=np.float64)  # a copy: whoever changes theirs later cannot change what was sent
         shape = (len(self.labels),)
+        try:
+            array = np.array(value, dtype=np.float64)  # a copy: who changes theirs later cannot change what was sent
+        except (TypeError, ValueError) as error:
+            raise PortError(f"{self.name} expects numbers, shape {shape}, got {shown(value)}") from error
         if array.shape == ():
             array = np.full(shape, array)
         if array.shape != shape:

@@ -237,7 +237,7 @@ def surface_irradiance(
 
     Examples
     --------
-    >>> from cosim.core.weather import synthetic_year
+    >>> from cosim.core.weather_normals import synthetic_year
     >>> noon = dt.datetime(2025, 6, 21, 12, tzinfo=dt.UTC)
     >>> sun = surface_irradiance(synthetic_year("barcelona"), {"roof": (0, 0), "south": (90, 180)}, noon, 900, 4)
     >>> sun.shape, bool((sun[:, 0] > sun[:, 1]).all())

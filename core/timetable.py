@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from .adapter import Adapter, Step
+from .arguments import require
 from .clock import Clock
 from .errors import CosimError
 from .ports import Input, Output, Vector
@@ -58,6 +59,7 @@ class Timetable(Adapter):
     ) -> None:
         if port.default is None:
             raise CosimError("the input has no default")
+        require(changes, Mapping, "changes", "write values by moment, as {'08:00': 1.0}")
         self.value = Output(port.unit, port.labels, "mean")
         position = {label: i for i, label in enumerate(port.labels)}
         days = _OPEN_RUN_DAYS if clock.n_steps is None else int(clock.n_steps * clock.step_s // 86400) + 2

@@ -338,7 +338,7 @@ class Run:
             raise RunError("recording", self.when(time), str(error)) from error
         if self._on_progress is not None:
             done = min(b.step_ticks + self.progress.done[name] - 1 for name, b in self.bridges.items())
-            self._on_progress(min(done, self.until - 1) * self.tick_s)
+            self._on_progress(min(max(done, self.begin), self.until - 1) * self.tick_s)
 
     async def pass_checkpoint(self, begin: int) -> None:
         """Before a step that begins at or after the next checkpoint: wait for everybody there, and save it."""

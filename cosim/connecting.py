@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from collections.abc import Mapping as MappingABC
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from cosim.core import units
+from cosim.core.arguments import is_finite, shown
 from cosim.core.errors import CosimError, PortError, UnitError
 from cosim.core.ports import Input, Output, Vector, frozen
 
@@ -52,8 +52,15 @@ def make_mapping(output: Output, target: Input, via: Any, *, partial: bool, exte
             raise CosimError(f"{name}: labels differ, {'; '.join(parts)}: pass via=, a matrix (targets × sources)")
         position = {label: i for i, label in enumerate(output.labels)}
         return Mapping(None, np.array([position[label] for label in target.labels]), factor, None)
-    matrix = sp.csr_array(via, dtype=np.float64)
     shape = (len(target), len(output))
+    if hasattr(via, "columns"):
+        raise CosimError(f"{name}: via is a {type(via).__name__}, whose labels nobody would look at: bring it into the "
+                         "order of the ports' labels and pass its to_numpy()")  # fmt: skip
+    try:
+        matrix = sp.csr_array(via, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise CosimError(f"{name}: via is {shown(via)}: pass a matrix of numbers, shape {shape} (targets × sources)"
+                         ) from error  # fmt: skip
     if matrix.shape != shape:
         raise CosimError(f"{name}: via has shape {matrix.shape}, expected {shape} (targets × sources)")
     if not np.isfinite(matrix.data).all():
@@ -94,10 +101,8 @@ def make_connection(
     name = f"{output.name} → {target_port.name}"
     if isinstance(delay, bool) or not isinstance(delay, int | np.integer) or delay < 0:
         raise CosimError(f"{name}: delay is {delay!r}: it counts exchange steps, 0, 1, 2, …")
-    if if_missing not in ("stop", "hold") and not (
-        isinstance(if_missing, int | float) and not isinstance(if_missing, bool) and math.isfinite(if_missing)
-    ):
-        raise CosimError(f"{name}: if_missing is {if_missing!r}: write 'stop', 'hold' or a finite number")
+    if not (is_finite(if_missing) or (isinstance(if_missing, str) and if_missing in ("stop", "hold"))):
+        raise CosimError(f"{name}: if_missing is {shown(if_missing)}: write 'stop', 'hold' or a finite number")
     h_source, h_target = steps[source_name], steps[target_name]
     if output.kind == "mean" and h_target % h_source and delay < h_source:
         raise CosimError(
@@ -107,11 +112,16 @@ def make_connection(
         )
     if delay and initial is None:
         raise CosimError(f"{name} is delayed: pass initial=, what is heard before anything was said, in {output.unit}")
+    if initial is not None and not delay and output.kind == "mean":
+        raise CosimError(f"{name} is not delayed, so initial= would never be heard: pass delay=, or leave it out")
     extensive = units.is_extensive(output.unit)
     mapping = make_mapping(output, target_port, via, partial=partial, extensive=extensive and output.kind == "mean")
     first: Vector | None = None
     if initial is not None:
-        first = np.array(initial, dtype=np.float64)
+        try:
+            first = np.array(initial, dtype=np.float64)
+        except (TypeError, ValueError) as error:
+            raise PortError(f"{name}: initial is {shown(initial)}: pass a number, or one per source element") from error
         if first.shape not in ((), (len(output),)):
             raise PortError(f"{name}: initial has shape {first.shape}, expected one number or {(len(output),)}")
         first = frozen(np.broadcast_to(first, (len(output),)).copy())

@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cosim.core.arguments import finite
 from cosim.core.clock import Clock
 from cosim.core.errors import ScenarioError
 
-from .running import Progress
+from .running import Progress, new_folder
 
 if TYPE_CHECKING:
     from .scenario import Scenario
@@ -100,12 +101,17 @@ class CouplingError:
 
 
 def coupling_error(
-    scenario: Scenario, folder: Path, hours: float | None, others: Sequence[Scenario], progress: Progress
+    scenario: Scenario, out: str | Path | None, hours: float | None, others: Sequence[Scenario], progress: Progress
 ) -> CouplingError:
     """See `Scenario.coupling_error`."""
     if scenario.indicators is None:
         raise ScenarioError("the scenario has no indicators to compare: pass indicators= to Scenario")
-    step_s = scenario.clock.step_s
+    clock, step_s = scenario.clock, scenario.clock.step_s
+    length_h = math.inf if clock.n_steps is None else clock.n_steps * step_s / 3600.0
+    if hours is not None and not 0 < finite(hours, "the window's length in hours") <= length_h:
+        raise ScenarioError(f"a window of {hours:g} h lies outside the run of {length_h:g} h: it must be positive and "
+                            "no longer than the run")  # fmt: skip
+    folder = new_folder(out, f"{scenario.name}-coupling")
     found: list[dict[str, tuple[float, str]]] = []
     runs = [(scenario, 1), (scenario, 2), (scenario, 4), *((other, 1) for other in others)]
     for k, (one, divisor) in enumerate(runs):

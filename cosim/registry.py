@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 _REQUIRED = "(required)"
 _NEXT_SETTING = re.compile(r",(?=\s*\w+\s*=)")
+_LIMITS = {"gt": ">", "ge": "≥", "lt": "<", "le": "≤"}
+_OUT_OF_RANGE = ("greater_than", "greater_than_equal", "less_than", "less_than_equal", "finite_number")
 
 
 def load_builder(target: str) -> Builder:
@@ -111,7 +113,7 @@ class Parameters:
         self._rules = _hints(annotated, include_extras=True)
 
     def rows(self) -> list[tuple[str, str, str, str]]:
-        """Return name, type, default and meaning of every parameter that can be set."""
+        """Return name, type with its limits, default and meaning of every parameter that can be set."""
         meanings = _meanings(inspect.getdoc(self._function) or "")
         rows = []
         for name, parameter in self.signature.parameters.items():
@@ -120,7 +122,8 @@ class Parameters:
             hint = self._hints.get(name, Any)
             needed = parameter.default is inspect.Parameter.empty
             shown = _REQUIRED if needed else str(parameter.default)
-            rows.append((name, _type_name(hint), shown, meanings.get(name, "")))
+            kind = " ".join([_type_name(hint), " and ".join(_limits(self._rules.get(name)))]).rstrip()
+            rows.append((name, kind, shown, meanings.get(name, "")))
         return rows
 
     def values(self, settings: Sequence[str]) -> dict[str, Any]:
@@ -129,7 +132,8 @@ class Parameters:
         Raises
         ------
         ScenarioError
-            Every setting that is unknown or not of its type, or the first one that is missing.
+            Every setting that is unknown, given twice, not of its type or out of range, or the first one that is
+            missing. A number is finite unless its parameter is annotated with ``pydantic.AllowInfNan(True)``.
         """
         known = {name: hint for name, hint, *_ in self.rows()}
         values: dict[str, Any] = {}
@@ -142,12 +146,15 @@ class Parameters:
                 problems.append(f"{self._option}{name} is given twice: give it once")
             elif name not in known:
                 problems.append(f"{self.name} has no parameter {name!r}: there are {', '.join(known) or 'none'}")
+            elif name in values:
+                problems.append(f"{self._option}{name} is given twice: give it once")
             else:
+                rule = self._rules.get(name, Any)
                 try:
-                    values[name] = _parse(text, self._rules.get(name, Any))
+                    values[name] = _parse(text, rule)
                 except pydantic.ValidationError as error:
-                    reason = error.errors()[0]["msg"]
-                    problems.append(f"{name}={text} is not {known[name]}: {reason[0].lower()}{reason[1:]}")
+                    values[name] = text
+                    problems.append(f"{self._option}{setting} {_fault(error, known[name], rule)}")
                 except pydantic.PydanticUserError:
                     problems.append(f"{name} is a {known[name]}, which no text can give: build it in a function")
         for name, _, default, _ in self.rows():
@@ -229,7 +236,7 @@ def _parse(text: str, hint: Any) -> Any:
             return ast.literal_eval(text)
         except (ValueError, SyntaxError):
             return text
-    adapter = pydantic.TypeAdapter(hint)
+    adapter: pydantic.TypeAdapter[Any] = pydantic.TypeAdapter(hint, config=pydantic.ConfigDict(allow_inf_nan=False))
     try:
         return adapter.validate_strings(text)
     except pydantic.ValidationError as error:
@@ -244,6 +251,26 @@ def _parse(text: str, hint: Any) -> Any:
         if not isinstance(content, list) or not (written_out or "," in text):
             raise
         return adapter.validate_python(content)
+
+
+def _fault(error: pydantic.ValidationError, type_name: str, rule: Any) -> str:
+    """Return in words what is wrong with a value."""
+    first = error.errors()[0]
+    if first["type"] not in _OUT_OF_RANGE:
+        return f"is not {type_name}: {first['msg'][0].lower()}{first['msg'][1:]}"
+    return f"is out of range: it must be {' and '.join(_limits(rule)) or 'a finite number'}"
+
+
+def _limits(rule: Any) -> list[str]:
+    """Return the limits in an annotation, as in ``≥ 0``."""
+    found = [
+        f"{sign} {getattr(limit, word):g}"
+        for field in getattr(rule, "__metadata__", ())
+        for limit in getattr(field, "metadata", [field])
+        for word, sign in _LIMITS.items()
+        if hasattr(limit, word)
+    ]
+    return found or [limit for part in get_args(rule) for limit in _limits(part)]
 
 
 def _type_name(hint: Any) -> str:

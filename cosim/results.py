@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from cosim.core.arguments import require, shown
 from cosim.core.errors import CosimError
 
 from .recorder import PART_STEPS
@@ -87,6 +89,7 @@ class Result:
         CosimError
             If there is no run in it.
         """
+        require(folder, (str, os.PathLike), "the folder of a run", "pass its path")
         folder = Path(folder)
         try:
             content = json.loads((folder / "run.json").read_text(encoding="utf-8"))
@@ -163,6 +166,8 @@ class Result:
         CosimError
             If the port was not recorded or has no such label.
         """
+        if labels is not None and (isinstance(labels, str) or not isinstance(labels, Iterable)):
+            raise CosimError(f"labels of {port} is {shown(labels)}: pass a sequence of labels")
         wanted = None if labels is None else [str(label) for label in labels]
         where, bound = ["true"], {}
         if wanted is not None:
@@ -170,7 +175,11 @@ class Result:
             bound["labels"] = wanted
         for name, moment, sign in (("start", start, ">="), ("end", end, "<=")):
             if moment is not None:
-                stamp = pd.Timestamp(moment)
+                try:
+                    stamp = pd.Timestamp(moment)
+                except (ValueError, TypeError) as error:
+                    raise CosimError(f"{name} of {port} is {shown(moment)}: write a time, as '2025-01-15T08:00'"
+                                     ) from error  # fmt: skip
                 where.append(f"time {sign} ${name}")
                 bound[name] = (stamp.tz_localize("UTC") if stamp.tzinfo is None else stamp).to_pydatetime()
         if not self._has_parts(port):
@@ -189,7 +198,8 @@ class Result:
         if wanted is not None:
             unknown = [label for label in wanted if label not in table.columns]
             if unknown:
-                raise CosimError(f"{port} has no label {unknown[0]!r}")
+                where_to = "" if start is None and end is None else " from start to end"
+                raise CosimError(f"{port} has no label {unknown[0]!r}{where_to}")
             table = table[wanted]
         return table
 

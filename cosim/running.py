@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import math
+import os
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import NoneType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from cosim.core.adapter import restored_by
+from cosim.core.arguments import is_finite, require, shown
 from cosim.core.clock import duration_s
 from cosim.core.errors import CosimError, ScenarioError
 
@@ -95,12 +98,15 @@ def _timeout_problems(scenario: Scenario, timeout_s: float | Mapping[str, float]
         if name in scenario.adapters and scenario.placement(name) != "process"
     ]
     values = limits.values() if isinstance(timeout_s, Mapping) else [timeout_s]
-    if any(limit is not None and not limit > 0 for limit in values):
-        problems.append(f"timeout_s is {timeout_s}: it must be positive")
+    problems += [
+        f"timeout_s is {shown(limit)}: it must be a positive number of seconds, or one for each adapter's name"
+        for limit in values
+        if limit is not None and not (is_finite(limit) and limit > 0)
+    ]
     return problems
 
 
-def options_of(scenario: Scenario, folder: Path, timeout_s: float | Mapping[str, float] | None) -> Options:
+def options_of(scenario: Scenario, folder: str | Path, timeout_s: float | Mapping[str, float] | None) -> Options:
     """Return the options of a run that is to be resumed.
 
     Raises
@@ -130,7 +136,8 @@ def new_folder(out: str | Path | None, name: str) -> Path:
     CosimError
         If it cannot be made, or holds something.
     """
-    first = folder = Path(out or Path("runs") / f"{name}-{dt.datetime.now():%Y%m%d-%H%M%S}")
+    require(out, (str, os.PathLike, NoneType), "out", "pass the path of a folder")
+    first = folder = Path("runs") / f"{name}-{dt.datetime.now():%Y%m%d-%H%M%S}" if out is None else Path(out)
     n = 1
     while out is None and folder.exists():
         n += 1

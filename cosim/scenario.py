@@ -5,11 +5,14 @@ from __future__ import annotations
 import datetime as dt
 import fnmatch
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import NoneType
 from typing import TYPE_CHECKING, Any
 
 from cosim.core.adapter import Adapter, Placement, inputs, outputs
+from cosim.core.arguments import require, shown
 from cosim.core.clock import Clock, duration_s
 from cosim.core.errors import CosimError, ScenarioError
 from cosim.core.ports import Input, Output, Port
@@ -42,7 +45,7 @@ class Scenario:
     indicators
         Called with the result of a finished run; returns its indicators by name.
     steps
-        Steps of adapters that differ from the exchange step. [s]
+        Steps of adapters that differ from the exchange step, in seconds or as in ``"5min"``.
     adapters
         The adapters by name.
 
@@ -67,9 +70,13 @@ class Scenario:
         clock: Clock,
         *,
         indicators: Indicators | None = None,
-        steps: Mapping[str, float] | None = None,
+        steps: Mapping[str, float | str] | None = None,
         **adapters: Adapter,
     ) -> None:
+        require(clock, Clock, "clock of the scenario", "write Clock('2025-01-15', hours=24)")
+        require(steps, (Mapping, NoneType), "steps of the scenario", "write seconds by adapter, as {'grid': 300}")
+        if not (indicators is None or callable(indicators)):
+            raise CosimError(f"indicators of the scenario is {shown(indicators)}: pass a function of a Result")
         self.clock, self.indicators = clock, indicators
         self.name, self.seed = "scenario", 0
         self.parameters: dict[str, Any] = {}
@@ -97,10 +104,15 @@ class Scenario:
         for name in set(steps or {}) - set(adapters):
             self._problems.append(f"steps names {name!r}: there is no such adapter")
 
-    def _ticks(self, name: str, step_s: float | None) -> int:
-        if step_s is None:
+    def _ticks(self, name: str, step: float | str | None) -> int:
+        if step is None:
             return 1
-        ticks = round(step_s / self.clock.step_s) if math.isfinite(step_s) else 0
+        try:
+            step_s = duration_s(step)
+        except CosimError as error:
+            self._problems.append(f"the step of {name}: {error}")
+            return 1
+        ticks = round(step_s / self.clock.step_s)
         if self.clock.n_steps is not None and ticks > self.clock.n_steps:
             self._problems.append(f"the step of {name} is {step_s:g} s: the run ends before it, nothing would happen")
         if ticks < 1 or abs(ticks * self.clock.step_s - step_s) > 1e-9:
@@ -156,7 +168,7 @@ class Scenario:
                 steps=self.steps, via=via, delay=delay, initial=initial, if_missing=if_missing, partial=partial,
                 because=because,
             )  # fmt: skip
-        except (CosimError, ValueError, TypeError) as error:
+        except CosimError as error:
             self._problems.append(str(error))
         else:
             if self.clock.n_steps is not None and delay >= self.clock.n_steps:
@@ -240,10 +252,13 @@ class Scenario:
             self._problems.append(f"record: {error}")
             return
         known = self.outputs()
-        for pattern in (p if isinstance(p, str) else p.name for p in patterns):
-            matching = [name for name in known if fnmatch.fnmatchcase(name, pattern)]
+        length_s = math.inf if self.clock.n_steps is None else self.clock.n_steps * self.clock.step_s
+        if every_s is not None and every_s > length_s:
+            self._problems.append(f"record: every {every_s:g} s is longer than the run: write at most {length_s:g} s")
+        for pattern in (p.name if isinstance(p, Output) else p for p in patterns):
+            matching = [name for name in known if isinstance(pattern, str) and fnmatch.fnmatchcase(name, pattern)]
             if not matching:
-                self._problems.append(f"nothing to record is called {pattern!r}: there are {', '.join(known)}")
+                self._problems.append(f"nothing to record is called {shown(pattern)}: there are {', '.join(known)}")
             for name in matching if every_s is not None else ():
                 step_s = self.steps[name.partition(".")[0]] * self.clock.step_s
                 count = round(every_s / step_s)  # type: ignore[operator]
@@ -288,6 +303,12 @@ class Scenario:
             f"{c.target}.{c.input} is scheduled and connected: do one of the two"
             for c in self.connections
             if isinstance(self.adapters[c.source], Timetable) and sources.count((c.target, c.input)) > 1
+        ]
+        plain = Counter(c.name for c in self.connections if c.mapping.matrix is None)
+        problems += [
+            f"{name} is connected {count} times and would count as often: connect it once, or scale it with via="
+            for name, count in plain.items()
+            if count > 1
         ]
         loop = find_loop(self.connections, self.steps)
         if loop:
@@ -364,7 +385,7 @@ class Scenario:
             If the folder holds no run, one without checkpoints, or one that has finished.
         """
         self.check()
-        options = options_of(self, Path(folder), timeout_s)
+        options = options_of(self, folder, timeout_s)
         return execute(self, Path(folder).resolve(), options, progress, resume=True)
 
     def coupling_error(
@@ -392,11 +413,11 @@ class Scenario:
         Raises
         ------
         ScenarioError
-            If the scenario has no indicators, or is not sound.
+            If the scenario has no indicators, or is not sound; or the window is longer than the run.
         """
         from .coupling import coupling_error
 
-        return coupling_error(self, new_folder(out, f"{self.name}-coupling"), hours, others, progress)
+        return coupling_error(self, out, hours, others, progress)
 
     def outputs(self) -> dict[str, Output]:
         """Return all outputs by ``adapter.port``."""
@@ -421,7 +442,7 @@ class Scenario:
         found = known.get(wanted) if isinstance(wanted, str) else next(
             (entry for entry in known.values() if entry[2] is wanted), None)  # fmt: skip
         if found is None:
-            name = repr(wanted) if isinstance(wanted, str) else f"{wanted.name!r} ({wanted!r})"
+            name = f"{wanted.name!r} ({wanted!r})" if isinstance(wanted, Port) else shown(wanted)
             self._problems.append(f"there is no {side} {name}: there are {', '.join(known) or 'none'}")
         return found
 

@@ -48,6 +48,14 @@ def test_source_may_be_one_step_ahead_of_its_target(tmp_path):
     scenario.run(tmp_path / "run")
 
 
+def test_progress_is_told_from_the_start_to_the_end(tmp_path):
+    told = []
+    scenario = Scenario(Clock("2025-01-15", hours=1), one=Source(), two=Source())
+    scenario.run(tmp_path / "run", progress=lambda done, total: told.append((done, total)))
+    assert told == sorted(told)
+    assert (told[0], told[-1]) == ((0, 3600), (3600, 3600))
+
+
 @pytest.mark.parametrize(("source_step", "target_step"), [(1, 30), (30, 1), (2, 3)])
 def test_fast_source_and_slow_target_keep_a_bounded_number_of_arrays(source_step, target_step, tmp_path, monkeypatch):
     most = 0

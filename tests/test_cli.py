@@ -101,6 +101,7 @@ def test_parameters_are_listed_with_type_default_and_meaning(cli):
     for words in ("hours", "float", "Length of the run. [h]", "tuple[int, int]", "(2, 3)"):
         assert words in done.output
     assert "seed" not in done.output
+    assert "float ≥ 0 and < 24" in cli("run", "eixample", "--parameters").output
 
 
 @pytest.mark.parametrize(
@@ -111,8 +112,14 @@ def test_parameters_are_listed_with_type_default_and_meaning(cli):
         (["run", "toy.py", "--set", "size=4"], "size=4 is not tuple[int, int]"),
         (["run", "toy.py", "--set", "hours"], "--set hours: write NAME=VALUE"),
         (["run", "toy.py", "--set", "hours=0"], "must be a positive whole number of exchange steps"),
-        (["run", "eixample", "--set", "hours=nan"], "hours=nan is not float"),
-        (["run", "eixample", "--set", "ev_share=2"], "ev_share=2 is not float: input should be less than or equal"),
+        (["run", "eixample", "--set", "hours=nan"], "--set hours=nan is out of range: it must be > 0 and ≤ 24"),
+        (["run", "eixample", "--set", "street_chargers_per_block=inf"], "it must be ≥ 0"),
+        (["run", "toy.py", "--set", "hours=inf"], "--set hours=inf is out of range: it must be a finite number"),
+        (["run", "toy.py", "--set", "hours=1", "--set", "hours=2"], "--set hours is given twice: give it once"),
+        (["run", "eixample", "--policy", "EvShare:share=0,share=1"], "--policy EvShare:share is given twice"),
+        (["run", "eixample", "--policy", "EvShare:share=2"], "EvShare:share=2 is out of range: it must be ≥ 0 and ≤ 1"),
+        (["run", "eixample", "--set", "day=1600-01-01"], "the year must be 1678 to 2261"),
+        (["run", "eixample", "--set", "ev_share=2"], "ev_share=2 is out of range: it must be ≥ 0 and ≤ 1"),
         (["run", "unexpected.py"], "error: KeyError: 'x'; this is unexpected, run again with --debug"),
         (["run", "nowhere"], "there is no scenario 'nowhere': there are bologna, eixample, or name a file.py"),
         (["run", "nowhere.py"], "there is no file nowhere.py"),

@@ -123,9 +123,19 @@ def test_clock_counts_through_daylight_saving():
         ({"start": "15/01/2025"}, "write a date such as"),
         ({"start": "2025-01-15", "zone": "Mars/Olympus"}, "time zone 'Mars/Olympus' is unknown"),
         ({"start": "2025-01-15", "hours": 1, "step_s": 0}, "must be positive"),
-        ({"start": "2025-01-15", "hours": 1, "step_s": float("nan")}, "must be positive"),
+        ({"start": "2025-01-15", "hours": 1, "step_s": float("nan")}, "step is nan: it must be a finite number"),
+        ({"start": "2025-01-15", "hours": 1, "step_s": "60"}, "step is '60': it must be a finite number"),
+        ({"start": "2025-01-15", "hours": 1, "step_s": 1e-9}, "0.001 s or longer"),
         ({"start": "2025-01-15", "hours": 1, "step_s": 7}, "whole number of exchange steps"),
-        ({"start": "2025-01-15", "hours": float("nan")}, "positive whole number"),
+        ({"start": "2025-01-15", "hours": float("nan")}, "hours of the clock is nan: it must be a finite number"),
+        ({"start": "2025-01-15", "hours": "1"}, "hours of the clock is '1': it must be a finite number"),
+        ({"start": "2025-01-15", "hours": True}, "hours of the clock is True: it must be a finite number"),
+        ({"start": "2025-01-15", "hours": 1e12}, "it must end by the year 2261"),
+        ({"start": None}, "start of the clock is None: write a date such as"),
+        ({"start": "1600-01-01"}, "start of the clock is 1600-01-01T00:00:00: the year must be 1678 to 2261"),
+        ({"start": "2025-01-15", "end": "9999-12-31"}, "end of the clock is 9999-12-31T00:00:00: the year must be"),
+        ({"start": "2025-01-15", "zone": None}, "time zone None is unknown"),
+        ({"start": "2025-01-15", "zone": "Europe"}, "time zone 'Europe' is unknown"),
         ({"start": "2025-01-15", "end": "2025-01-14"}, "positive whole number"),
         ({"start": "2025-01-15", "hours": 1, "end": "2025-01-16"}, "give one of them"),
     ],
@@ -133,6 +143,20 @@ def test_clock_counts_through_daylight_saving():
 def test_clock_refuses_what_makes_no_run(arguments, words):
     with pytest.raises(CosimError, match=words):
         Clock(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("build", "words"),
+    [
+        (lambda: Input("W", None), "labels is None: pass a sequence of labels, one per element"),
+        (lambda: Input("W", "bus"), "labels is 'bus': pass a sequence of labels, one per element"),
+        (lambda: Input("W", ["a"], default="x"), r"expects numbers, shape \(1,\), got 'x'"),
+        (lambda: Input("W", ["a"], default={"a": 1.0}), r"expects numbers, shape \(1,\), got {'a': 1.0}"),
+    ],
+)
+def test_port_says_what_it_was_given_and_takes(build, words):
+    with pytest.raises(CosimError, match=words):
+        build()
 
 
 def test_chance_of_one_element_does_not_depend_on_the_others():

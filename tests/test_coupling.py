@@ -91,6 +91,13 @@ def test_no_order_is_read_from_what_does_not_converge(values):
     assert row.verdict == "no order seen"
 
 
+@pytest.mark.parametrize("hours", [3, 0, -1])
+def test_window_outside_the_run_is_refused_before_anything_is_written(hours, tmp_path):
+    with pytest.raises(ScenarioError, match=f"a window of {hours} h lies outside the run of 2 h"):
+        vessels().coupling_error(tmp_path / "coupling", hours=hours)
+    assert not (tmp_path / "coupling").exists()
+
+
 def test_scenario_without_indicators_is_refused(tmp_path):
     with pytest.raises(ScenarioError, match="no indicators to compare"):
         Scenario(Clock("2025-01-15", hours=1), source=Source()).coupling_error(tmp_path / "coupling")

@@ -69,6 +69,26 @@ def test_folder_holds_what_the_layout_says(tmp_path):
     assert about["wall_s"].keys() == {"source", "echo"}
 
 
+@pytest.mark.parametrize(
+    ("window", "words"),
+    [
+        ({"labels": "ab"}, "labels of source.power is 'ab': pass a sequence of labels"),
+        ({"labels": ["z"]}, "source.power has no label 'z'"),
+        ({"labels": ["b"], "end": "2000-01-01"}, "source.power has no label 'b' from start to end"),
+        ({"start": "noon"}, "start of source.power is 'noon': write a time, as"),
+    ],
+)
+def test_window_that_cannot_be_read_is_refused(window, words, tmp_path):
+    with pytest.raises(CosimError, match=words):
+        toy().run(tmp_path / "run").series("source.power", **window)
+
+
+@pytest.mark.parametrize("folder", [None, 3])
+def test_folder_that_is_no_path_is_refused(folder):
+    with pytest.raises(CosimError, match=f"the folder of a run is {folder}: pass its path"):
+        Result.open(folder)
+
+
 def test_rows_of_a_part_are_sorted_by_label_then_time(tmp_path):
     import pyarrow.parquet as pq
 
@@ -189,6 +209,7 @@ def test_calls_of_record_add_up_and_the_last_decides(tmp_path):
     ("how", "words"),
     [
         ({"every": "90 s"}, "is to be recorded every 90 s: that must be a whole multiple of its step, 60 s"),
+        ({"every": "6h"}, "record: every 21600 s is longer than the run: write at most"),
         ({"every": "soon"}, "no length of time"),
         ({"keep": "median"}, "write 'mean', 'last', 'min' or 'max'"),
     ],

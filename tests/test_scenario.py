@@ -1,6 +1,7 @@
 """Is everything that is wrong with a scenario said before anything runs?"""
 
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.sparse as sp
 
@@ -94,8 +95,8 @@ def test_labels_are_matched_by_name_not_by_order(tmp_path):
 
 def test_several_connections_into_one_input_add_up_also_from_one_adapter(tmp_path):
     scenario = Scenario(HOUR, one=Source(seed=1), two=Source(seed=2), echo=Echo())
-    for output in ("one.power", "two.power", "one.power"):
-        scenario.connect(output, "echo.load")
+    for output, via in (("one.power", None), ("two.power", None), ("one.power", np.eye(2))):
+        scenario.connect(output, "echo.load", via=via)
     result = scenario.run(tmp_path / "run", double=True)
     total = 2 * result.series("one.power") + result.series("two.power")
     np.testing.assert_allclose(result.series("echo.heard"), total, rtol=1e-12, atol=1e-9)
@@ -276,6 +277,55 @@ def test_one_adapter_under_two_names_is_refused():
 @pytest.mark.parametrize("name", ["a.b", "../x", ""])
 def test_adapters_need_names_that_files_and_ports_can_bear(name):
     assert f"an adapter is called {name!r}" in problems(Scenario(HOUR, **{name: Source()}, other=Source()))[0]
+
+
+def feed(scenario, **how):
+    scenario.connect("source.power", "echo.load", **how)
+
+
+@pytest.mark.parametrize(
+    ("act", "words"),
+    [
+        (lambda s: s.connect(None, "echo.load"), "there is no output None: there are source.power, source.count"),
+        (lambda s: s.connect("source.power", 3), "there is no input 3: there are source.feedback, echo.load"),
+        (lambda s: feed(s, via="x"), "via is 'x': pass a matrix of numbers, shape (2, 2)"),
+        (lambda s: feed(s, via=pd.DataFrame(np.eye(2))), "via is a DataFrame, whose labels"),
+        (lambda s: feed(s, delay=1, initial="x"), "initial is 'x': pass a number, or one"),
+        (lambda s: feed(s, initial=3.0), "not delayed, so initial= would never be heard"),
+        (lambda s: feed(s, if_missing=np.zeros(2)), "if_missing is array([0., 0.]): write"),
+        (lambda s: s.schedule(None, {}), "there is no input None"),
+        (lambda s: s.record(3), "nothing to record is called 3: there are source.power"),
+        (lambda s: s.record(["source.power"]), "nothing to record is called ['source.power']"),
+        (lambda s: feed(s), "source.power → echo.load is connected 2 times and would count"),
+    ],
+)  # fmt: skip
+def test_argument_of_the_wrong_kind_is_one_clear_problem(act, words):
+    scenario = Scenario(HOUR, source=Source(), echo=Echo())
+    feed(scenario)
+    act(scenario)
+    (text,) = problems(scenario)
+    assert words in text
+
+
+@pytest.mark.parametrize(
+    ("build", "words"),
+    [
+        (lambda: Scenario(3, echo=Echo()), "clock of the scenario is 3: write Clock('2025-01-15', hours=24)"),
+        (lambda: Scenario(HOUR, indicators=3, echo=Echo()), "indicators of the scenario is 3: pass a function"),
+        (lambda: Scenario(HOUR, steps=60, echo=Echo()), "steps of the scenario is 60: write seconds by adapter"),
+        (lambda: Scenario(HOUR, steps={"echo": "x"}, echo=Echo()).check(), "the step of echo: 'x' is no length"),
+        (lambda: Scenario(HOUR, source=Source()).run(3), "out is 3: pass the path of a folder"),
+        (lambda: Scenario(HOUR, source=Source()).run(timeout_s="x"), "timeout_s is 'x': it must be a positive"),
+    ],
+)
+def test_scenario_that_cannot_be_made_of_its_arguments_is_refused(build, words):
+    with pytest.raises(CosimError) as raised:
+        build()
+    assert words in str(raised.value)
+
+
+def test_steps_may_be_written_with_their_unit():
+    assert Scenario(HOUR, steps={"echo": "5min"}, echo=Echo()).steps == {"echo": 5}
 
 
 def test_what_could_never_happen_in_the_run_is_refused():

@@ -16,7 +16,9 @@ from cosim.core.solar import (
     radiation_from_sunshine,
     surface_irradiance,
 )
-from cosim.core.weather import HOURS, MONTH, _normals, read_epw, synthetic_year
+from cosim.core.weather import HOURS, MONTH
+from cosim.core.weather_file import read_epw
+from cosim.core.weather_normals import _normals, synthetic_year
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 NEW_YEAR = dt.datetime(2001, 1, 1, tzinfo=dt.timezone(dt.timedelta(hours=1)))

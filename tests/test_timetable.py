@@ -58,6 +58,8 @@ def test_dates_are_taken_once(tmp_path):
         ({"25:00": 1.0}, "'25:00' is no time of day"),
         ({"2030-01-01T08:00": 1.0}, "is after the run's end, so it would change nothing"),
         ({"tomorrow": 1.0}, "write a date such as"),
+        ({3: 1.0}, "a moment of the clock is 3: write a date such as"),
+        (None, "changes is None: write values by moment"),
         ({"08:00": {"z": 1.0}}, "there is no element 'z'"),
         ({"08:00": float("nan")}, "must be a finite number"),
         ({"08:00": {"a": "closed"}}, "must be a finite number"),

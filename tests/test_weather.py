@@ -11,7 +11,9 @@ from cosim.adapters.weather import Weather, ground_wave, load
 from cosim.core import Clock, CosimError, InputFileError, Step
 from cosim.core.adapter import outputs, take_events
 from cosim.core.solar import SURFACES
-from cosim.core.weather import HOURS, MONTH, Course, _normals, interpolated, read_epw, run_hours, synthetic_year
+from cosim.core.weather import HOURS, MONTH, Course, interpolated, run_hours
+from cosim.core.weather_file import read_epw
+from cosim.core.weather_normals import _normals, synthetic_year
 
 DATA = Path(__file__).parents[2] / "shared" / "data" / "weather"
 DAYS = (31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)

@@ -150,12 +150,26 @@ def read_yaml(path: Path) -> Any:
     Raises
     ------
     InputFileError
-        If it is missing or no YAML.
+        If it is missing, no YAML, or gives a key twice.
     """
     with needs("pyyaml", str(path)):
         import yaml
+
+    class Loader(yaml.SafeLoader):
+        """Refuses a key that is given twice, of which YAML would silently take the last."""
+
+        def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+            node = super().compose_mapping_node(anchor)
+            names: set[str] = set()
+            for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
+                if key.value in names:
+                    raise InputFileError(f"{path}, line {key.start_mark.line + 1}: {key.value!r} is given twice: give "
+                                         "it once")  # fmt: skip
+                names.add(key.value)
+            return node
+
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
+        return yaml.load(path.read_text(encoding="utf-8"), Loader)
     except OSError as error:
         raise InputFileError(f"cannot read {path}: {error.strerror}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:

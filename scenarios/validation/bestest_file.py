@@ -129,8 +129,10 @@ def read_reference(path: Path) -> dict[tuple[str, str], tuple[float, float]]:
     """Read the lowest and highest figure of the reference programs by case and metric."""
     try:
         rows = list(csv.DictReader(path.read_text(encoding="utf-8-sig").splitlines()))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputFileError(f"cannot read {path}: {error}") from error
+    except OSError as error:
+        raise InputFileError(f"{path} cannot be read ({error.strerror}): give the folder of the cases") from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputFileError(f"{path} is not a table of values with commas: {error}") from error
     found = {}
     for k, row in enumerate(rows, start=2):
         case, metric = row.get("case"), row.get("metric")

@@ -89,5 +89,7 @@ def read_json(path: Path) -> Entry:
         if path.stat().st_size > _LARGEST:
             raise InputFileError(f"{path} is larger than {_LARGEST} bytes: no file of cases is")
         return Entry(json.loads(path.read_text(encoding="utf-8-sig")), str(path))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
-        raise InputFileError(f"cannot read {path}: {error}") from error
+    except OSError as error:
+        raise InputFileError(f"{path} cannot be read ({error.strerror}): give the folder of the cases") from error
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        raise InputFileError(f"{path} is not JSON: {error}") from error

@@ -17,7 +17,10 @@ app = typer.Typer(
     help="Compare the building kernel with published test cases.",
 )  # fmt: skip
 
-Cases = Annotated[Path, typer.Option("--cases", metavar="DIR", help="Folder of the published cases.")]
+Cases = Annotated[
+    Path,
+    typer.Option("--cases", metavar="DIR", exists=True, file_okay=False, help="Folder of the published cases."),
+]
 Json = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write every figure to a JSON file.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]
 
@@ -54,12 +57,15 @@ def vdi6007_command(cases: Cases, json_file: Json = None, debug: Debug = False) 
 @app.command("bestest")
 def bestest_command(
     cases: Cases,
-    weather: Annotated[Path, typer.Option("--weather", metavar="EPW", help="The weather file of the cases.")],
+    weather: Annotated[
+        Path,
+        typer.Option("--weather", metavar="EPW", exists=True, dir_okay=False, help="The weather file of the cases."),
+    ],
     json_file: Json = None,
     debug: Debug = False,
 ) -> None:
     """Loads and temperatures of the Standard 140 cases, with the range of the reference programs."""
-    from cosim.core.weather import read_epw
+    from cosim.core.weather_file import read_epw
     from cosim.scenarios.validation.bestest import Suite
     from cosim.scenarios.validation.bestest_file import METRICS
 

@@ -7,7 +7,7 @@ from importlib import resources
 from pathlib import Path
 
 from cosim.core import CosimError
-from cosim.core.weather import read_epw
+from cosim.core.weather_file import read_epw
 from cosim.scenarios.validation import bestest, vdi6007
 from cosim.scenarios.validation.bestest_file import METRICS
 

@@ -80,7 +80,7 @@ def test_timeouts_that_nobody_could_keep_are_refused(tmp_path):
         "timeout_s of fault: it is placed 'thread', and only a worker can be ended; call "
         "scenario.place(fault='process')",
     ]
-    with pytest.raises(ScenarioError, match="timeout_s is 0: it must be positive"):
+    with pytest.raises(ScenarioError, match="timeout_s is 0: it must be a positive number"):
         failing("hang", "process").run(tmp_path / "run", timeout_s=0)
 
 

@@ -13,7 +13,7 @@ from cosim.core.households import APPLIANCES, BASE_POWER, Households
 from cosim.core.photovoltaics import pv_yield
 from cosim.core.storage import WATER, Batteries, Tanks
 from cosim.core.thermostat import Thermostats
-from cosim.core.weather import synthetic_year
+from cosim.core.weather_normals import synthetic_year
 from cosim.core.zones import ZoneParameters, Zones
 
 HPLIB = Path(__file__).parents[3] / "shared/data/heatpump/hplib_database.csv"

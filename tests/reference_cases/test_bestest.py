@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from cosim.core import CosimError
+from cosim.core import CosimError, InputFileError
 from cosim.core.glazing import Glazing
-from cosim.core.weather import read_epw
+from cosim.core.weather_file import read_epw
+from cosim.core.weather_normals import synthetic_year
 from cosim.scenarios.validation import app
 from cosim.scenarios.validation.bestest import LEAD_H, STEP_S, Suite
 from cosim.scenarios.validation.shading import Window, wall_share, window_share
@@ -177,3 +178,15 @@ def test_an_overhang_shades_the_wall_around_the_window_from_the_roof_down():
     height = np.radians([0.0, 45.0, 60.0])
     expected = np.clip(1 - np.tan(height) / 2.7, 0, 1)
     np.testing.assert_allclose(wall_share([blind], 1000.0, 2.7, height, np.zeros(3)), expected, atol=0.026)
+
+
+@pytest.mark.parametrize("command", [["bestest", "--weather", __file__], ["vdi6007"]])
+def test_folder_of_cases_that_is_not_there_is_named_at_once(command):
+    done = CliRunner().invoke(app, [*command, "--cases", "nosuch"])
+    assert done.exit_code == 2
+    assert "Invalid value for '--cases': dir 'nosuch' does not exist" in " ".join(done.output.split())
+
+
+def test_folder_without_the_cases_is_named(tmp_path):
+    with pytest.raises(InputFileError, match=r"case_definitions.json cannot be read \(No such file"):
+        Suite(tmp_path, synthetic_year("barcelona"))

@@ -31,7 +31,7 @@ def test_every_case_is_within_its_threshold_at_every_step(tmp_path):
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [("{", "cannot read"), ("[]", "must be a table"), ('{"tables": {}}', "has no 'zone'")],
+    [("{", "is not JSON"), ("[]", "must be a table"), ('{"tables": {}}', "has no 'zone'")],
 )
 def test_a_malformed_case_is_one_line_that_names_the_file(tmp_path, content, message):
     (tmp_path / "case01.json").write_text(content)

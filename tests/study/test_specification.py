@@ -41,6 +41,8 @@ def test_a_study_file_says_all_that_python_can(tmp_path):
     ("text", "words"),
     [
         ("builder: [", "is no YAML"),
+        ("builder: eixample\nseeds: 3\nseeds: 4", "study.yaml, line 3: 'seeds' is given twice: give it once"),
+        ("builder: eixample\nfactors: {ev_share: 0.1, ev_share: 0.2}", "line 2: 'ev_share' is given twice"),
         ("- 1", "holds a list: a study is a mapping"),
         ("seeds: 3", "builder: field required"),
         ("builder: eixample\nsedes: 3", "sedes: there is no such word"),
