@@ -1,4 +1,7 @@
-"""Write docs/policies.md from the docstrings of the policy library: ``python docs/policies.py``."""
+"""Write docs/policies.md from the docstrings of the policy library: ``python docs/policies.py``.
+
+What the policies do in Bologna stands in ``policies_bologna.md.in``, whose figures a benchmark prints.
+"""
 
 import inspect
 from pathlib import Path
@@ -30,26 +33,7 @@ change. A policy of one's own is a subclass of `cosim.scenarios.policy.Policy`, 
 This page is generated from the docstrings by `python docs/policies.py`.
 """
 
-
-TAIL = """## Beside what was observed
-
-`python tests/benchmarks/bologna_policies.py` simulates 30 km/h and one superblock in DLR's scenarios of Bologna's
-morning peak, the superblock being the group of four blocks on whose streets the least is driven. One seed:
-
-| | acosta, half an hour | joined, one hour | published |
-|---|---|---|---|
-| 30 km/h: mean speed | 23.3 → 15.5 km/h | 17.2 → 11.4 km/h | |
-| 30 km/h: vehicle-kilometres | −7 % | −8 % | Bologna Città 30: flow −9 % |
-| superblock: traffic inside | −95 % | −55 % | Sant Antoni: −82 % |
-| superblock: traffic along its border | +12 % | −4 % | up to +17 % on neighbouring streets |
-| superblock: CO2 per kilometre | +4 % | +3 % | city-wide NOx: hardly any change |
-
-What deviates, and why: the flow falls because the peak is not over when the window ends, not because trips are given
-up, so that its agreement with Bologna's count is no validation. In acosta next to nobody begins or ends inside, so that
-less is left than in Barcelona. Joined runs at capacity and is made of main streets: what a superblock keeps out queues
-farther away instead of passing along its border, and a cell of five blocks that holds through roads brings the network
-to a standstill. Emission classes are those of the scenario (HBEFA 2).
-"""
+TAIL = PAGE.with_name("policies_bologna.md.in").read_text(encoding="utf-8")
 
 
 def page() -> str:

@@ -24,13 +24,15 @@ class Trip:
     """A vehicle, trip or flow of a route file.
 
     ``emission_class`` is empty where its type mixes or names none, ``way`` are the edges of its route, the first and
-    the last one alone where it has none yet.
+    the last one alone where it has none yet; ``doors`` tells whether it begins, and ends, at a place along its edge
+    and not at the edge's end.
     """
 
     id: str
     emission_class: str
     vehicle_class: str
     way: tuple[str, ...]
+    doors: tuple[bool, bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +105,12 @@ def _trips(files: Mapping[Path, Element]) -> Iterator[tuple[Element, Trip]]:
         for vehicle in root.iter():
             if vehicle.tag in _VEHICLES:
                 emission, vehicle_class = types.get(vehicle.get("type", DEFAULT_TYPE), ("", "passenger"))
-                yield vehicle, Trip(vehicle.get("id", ""), emission, vehicle_class, _way(vehicle, routes))
+                doors = (_is_along(vehicle.get("departPos", "")), _is_along(vehicle.get("arrivalPos", "")))
+                yield vehicle, Trip(vehicle.get("id", ""), emission, vehicle_class, _way(vehicle, routes), doors)
+
+
+def _is_along(position: str) -> bool:
+    return position == "stop" or bool(re.fullmatch(r"\d+([.]\d*)?", position) and float(position) > 0)
 
 
 def types_of(files: Mapping[Path, Element]) -> dict[str, tuple[str, str]]:

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from cosim import CosimError
+from cosim.adapters.sumo_files import root_of
 from cosim.scenarios import bologna
 from cosim.scenarios.car_fleet import car_fleet, euro_standard
-from cosim.scenarios.policies import BusElectrification, CarFleet, EvShare, LowEmissionZone
+from cosim.scenarios.policies import BusElectrification, CarFleet, DistancePrice, EvShare, LowEmissionZone
 from cosim.scenarios.policies.buses import joined
 from cosim.scenarios.policies.trips import trips_of
 from tests.policy_runs import run_traffic
@@ -86,6 +87,20 @@ def test_zone_in_bologna_renews_what_it_bans(plain, tmp_path):
     )
     # Old diesels emit most of the oxides of nitrogen.
     assert float(after.integral("traffic.nox").sum()) < 0.7 * float(before.integral("traffic.nox").sum())
+
+
+@needs_data
+def test_price_by_distance_shortens_the_ways(plain, tmp_path):
+    ways = [
+        {trip.get("id"): float(trip.get("routeLength"))
+         for trip in root_of(result.folder / "adapters" / "traffic" / "tripinfos.xml").iter("tripinfo")}
+        for result in (run_traffic(city, tmp_path / name, hours=0.2)
+                       for name, city in (("free", plain), ("priced", DistancePrice(1.0).change_city(plain))))
+    ]  # fmt: skip
+    both = ways[0].keys() & ways[1].keys()
+    free, priced = (sum(way[trip] for trip in both) / len(both) for way in ways)
+    assert len(both) > 300
+    assert priced < 0.99 * free
 
 
 @needs_data

