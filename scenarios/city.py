@@ -222,6 +222,7 @@ def couple(
         names = dict(zip(city.grid.net.bus.index, city.grid.net.bus["name"], strict=True))
         behind, _ = transformers(city.grid.net, city.grid.bus_of, city.stock.ids)
         connect_fleet(scenario, fleet, city.grid.bus_of, names, transformer_of=behind)
+        scenario.connect("weather.temperature", "fleet.outdoor_temperature")
     scenario.connect("weather.temperature", "buildings.outdoor_temperature")
     scenario.connect("weather.irradiance", "buildings.irradiance")
     scenario.connect("weather.window_irradiance", "buildings.window_irradiance")
