@@ -245,6 +245,22 @@ def test_a_district_charges_about_three_times_a_week_from_more_than_half_full():
     assert plan.zone_ids[plan.zone[plan.home[0]]] == plan.vehicle_ids[0].rsplit(".p", 1)[0]
 
 
+def test_peak_over_energy_of_plain_charging_is_that_of_the_electric_nation_trial():
+    # Mean of 1,200 cars that charge on a weekday, 7.36 kW: 2.16 kW at 21.6 kWh (source in benchmarks/fleet_coincidence).
+    measured, standard_error = 2.16 / 21.6, np.sqrt(7.36 / 2.16 - 1) / np.sqrt(1_200)
+    habits = Habits(
+        trips_per_person=3.1, modes={"car": 0.43, "others": 0.57}, cars_per_person=0.56, inside_share=0.0,
+        outside_km=(20.5, 0.7),
+    )  # fmt: skip
+    plan = district_fleet(building_sites(4, 4).assign(persons=6.0), 0, habits, days=6)
+    model = FleetModel(plan, notice_s=600.0)
+    power, _ = run(model, 24 * 6, 600.0)
+    days = power[2 * 144 + 72 : -72].T.reshape(-1, 144)  # from noon to noon, without the first two days
+    mean = days[days.any(axis=1)].mean(axis=0)
+    assert plan.n_vehicles > 1_200
+    assert mean.max() / (mean.sum() / 6) == pytest.approx(measured, rel=2 * standard_error)
+
+
 @pytest.fixture
 def line(tmp_path):
     """A line of 6 km with a bus every 20 minutes from six to ten in the evening."""
