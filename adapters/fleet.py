@@ -9,6 +9,7 @@ import numpy as np
 
 from cosim.core import Adapter, Clock, CosimError, Input, Output, Placement, Step
 from cosim.core.fleet import PATIENCE_S, FleetModel
+from cosim.core.fleet_climate import MILD_C
 from cosim.core.fleet_plan import UNLIMITED_W, FleetPlan
 from cosim.core.fleet_state import FAILURES, LEDGER, Signals
 from cosim.core.fleet_strategies import Plain, Strategy
@@ -44,8 +45,8 @@ class Fleet(Adapter):
     -----
     Inputs: `trip_energy`, cumulative, and `trip_state` (0 not departed, 1 driving, 2 arrived, 3 removed or never
     inserted, 4 standing at the charger of `via`; -1, the default, lets the trip go as planned) per trip; `price`;
-    `pv_surplus` (of one transformer they are shared), `power_cap`, `available` (0 or 1)
-    and `voltage` per station; `transformer_headroom`.
+    `pv_surplus` (those of one transformer are shared), `power_cap`, `available` (0 or 1) and `voltage` per station;
+    `transformer_headroom`; `outdoor_temperature`, in which a car takes more than the traffic says.
 
     Outputs: `charging_power` per station; `plugged` vehicles per station; `state_of_charge` per vehicle; per trip
     `may_depart`, 0 while it is put off and -1 once it has failed, and `via`, the number of the station by way of which
@@ -86,6 +87,7 @@ class Fleet(Adapter):
         self.power_cap = Input("W", stations, default=UNLIMITED_W)
         self.available = Input("1", stations, default=1.0)
         self.voltage = Input("pu", stations, default=1.0)
+        self.outdoor_temperature = Input("degC", ["outdoor"], default=MILD_C)
         self.charging_power = Output("W", stations, "mean")
         self.plugged = Output("vehicle", stations, "end")
         self.state_of_charge = Output("1", plan.vehicle_ids, "end")
@@ -132,7 +134,7 @@ class Fleet(Adapter):
         spare = headroom.value + self._measured_w if known else self.plan.rating_w
         signals = Signals(
             float(self.price.value[0]), self.pv_surplus.value, self.plan.rating_w - spare, spare, self.power_cap.value,
-            self.available.value > 0.5, self.voltage.value,
+            self.available.value > 0.5, self.voltage.value, float(self.outdoor_temperature.value[0]),
         )  # fmt: skip
         self._model.advance(step.start_s, step.length_s, signals, self.trip_energy.value, self.trip_state.value)
         if (residual := self._model.residual) > MOST_RESIDUAL:

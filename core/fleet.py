@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from . import _fleet
 from .errors import CosimError
+from .fleet_climate import climate_share
 from .fleet_detours import DETOUR_M_PER_S, choose, station_xy, way_m
 from .fleet_plan import Array, FleetPlan, Index
 from .fleet_state import DELAYS, DETOURS, FAILURES, LEDGER, FleetState, Signals, Where
@@ -96,10 +97,10 @@ class FleetModel:
         self._points = points
         self.state = FleetState(
             charge_j=plan.vehicles["soc"] * capacity, where=np.zeros(n, np.int8), place=plan.home.copy(),
-            trip=first.astype(np.int32), driven_trip=np.full(n, -1, np.int32), trip_j=np.zeros(n),
-            station=np.full(n, -1, np.int32), aim=np.full(n, -1, np.int32), wants=np.zeros(n, bool),
-            since_s=np.zeros(n), left_s=np.zeros(n), leg_s=np.ones(n), leg_j=np.zeros(n), begun_j=np.zeros(n),
-            rest_s=np.zeros(n), rest_j=np.zeros(n), ratio=np.ones(n),
+            trip=first.astype(np.int32), driven_trip=np.full(n, -1, np.int32), trip_j=np.zeros(n), seen_j=np.zeros(n),
+            climate_j=np.zeros(n), station=np.full(n, -1, np.int32), aim=np.full(n, -1, np.int32),
+            wants=np.zeros(n, bool), since_s=np.zeros(n), left_s=np.zeros(n), leg_s=np.ones(n), leg_j=np.zeros(n),
+            begun_j=np.zeros(n), rest_s=np.zeros(n), rest_j=np.zeros(n), ratio=np.ones(n),
             may_depart=np.ones(len(plan.trip_ids)), stopped=np.zeros(plan.n_stations, bool),
             failures=np.zeros(len(FAILURES)), delays=np.zeros(len(DELAYS)), detours=np.zeros(len(DETOURS)),
             ledger=np.zeros(len(LEDGER)),
@@ -108,7 +109,7 @@ class FleetModel:
         self.station_w = np.zeros(plan.n_stations)
         self.failed: list[tuple[int, str]] = []
         """Trips that failed in the last step, and why."""
-        self._works = np.ones(plan.n_stations, bool)
+        self._works, self._climate = np.ones(plan.n_stations, bool), 0.0
         plugged = plan.vehicles["plugged"] > 0.5
         self.state.wants[:] = self._lacks(np.arange(n)) | plugged
         self.state.since_s[plugged] = -1.0
@@ -156,6 +157,7 @@ class FleetModel:
         self.failed = []
         self._serve(signals)
         self._charge(time_s, step_s, signals)
+        self._climate = climate_share(signals.outdoor)
         self._drive(end_s, trip_energy_j, trip_state)
         self._leave_chargers(end_s)
         self._decide(end_s)
@@ -285,8 +287,10 @@ class FleetModel:
         planned = told < 0
         seen = trip_energy_j[trip]
         entered = (told > 0) & ((told != 3) | (seen > 0))
-        seen = seen + np.where(entered, plan.approach_j[trip], 0.0) + np.where(told == 2, plan.outside_j[trip], 0.0)
-        used = np.where(planned, s.begun_j[v] + done * s.leg_j[v], seen)
+        s.climate_j[v] += self._climate * np.maximum(seen - s.seen_j[v], 0.0)
+        s.seen_j[v] = seen
+        beyond = np.where(entered, plan.approach_j[trip], 0.0) + np.where(told == 2, plan.outside_j[trip], 0.0)
+        used = np.where(planned, s.begun_j[v] + done * s.leg_j[v], seen + s.climate_j[v] + beyond)
         told = np.where(planned, np.where(done < 1.0, 1, np.where(s.aim[v] >= 0, 4, 2)), told)
         before = s.charge_j[v]
         after = before - (used - s.trip_j[v])
@@ -352,6 +356,8 @@ class FleetModel:
         plan, n = self.plan, len(vehicles)
         by, there_m, on_m = np.full(n, -1, np.int32), np.zeros(n), np.zeros(n)
         k = np.flatnonzero(lacking & (plan.vehicles["detours"][vehicles] > 0.5))
+        if not len(k):
+            return by, there_m, on_m
         reach_j = self.state.charge_j[vehicles[k]] - plan.approach_j[trip[k]]
         by[k], there_m[k], on_m[k] = self._choose(
             vehicles[k], plan.place_xy[plan.origin[trip[k]]], plan.place_xy[plan.destination[trip[k]]], reach_j
@@ -384,11 +390,14 @@ class FleetModel:
         s.rest_s[v] = np.where(detour, np.maximum(whole_s - first_s, 1.0), 0.0)
         s.rest_j[v] = np.where(detour, np.maximum(whole_j - first_j, 0.0), 0.0)
         s.where[v], s.driven_trip[v], s.trip_j[v], s.begun_j[v] = Where.DRIVING, trip, 0.0, 0.0
+        s.seen_j[v], s.climate_j[v] = 0.0, 0.0
         s.station[v], s.aim[v], s.wants[v] = -1, by, False
 
     def _leave_chargers(self, end_s: float) -> None:
         """Free the points of those who have what they need at a fast charger; who is on the way drives on."""
         s, plan = self.state, self.plan
+        if not self._fast.any():
+            return
         plugged = np.flatnonzero((s.station >= 0) & (s.where == Where.PARKED))
         plugged = plugged[self._fast[s.station[plugged]]]
         full = plugged[s.charge_j[plugged] >= self._enough(plugged, self._next_needs(plugged, plan.ahead_j))]

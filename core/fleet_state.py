@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .errors import CosimError
+from .fleet_climate import MILD_C
 from .fleet_plan import UNLIMITED_W, Array, FleetPlan, Index
 
 LEDGER = ("drawn", "returned", "losses", "driven", "without charge", "spilled", "stored")
@@ -55,6 +56,8 @@ class Signals:
     """Whether each station is in service, shape (n_stations,)."""
     voltage: Array
     """At each station, shape (n_stations,). [pu]"""
+    outdoor: float = MILD_C
+    """Outdoor temperature. [°C]"""
 
     @classmethod
     def calm(cls, plan: FleetPlan) -> Signals:
@@ -78,6 +81,10 @@ class FleetState:
     """The trip that it drives, or -1."""
     trip_j: Array
     """What that trip has used so far. [J]"""
+    seen_j: Array
+    """What of that the traffic has told. [J]"""
+    climate_j: Array
+    """What of that heating and cooling have taken beside what the traffic told. [J]"""
     station: Index
     """The station that it is plugged in at, or -1."""
     aim: Index

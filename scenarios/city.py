@@ -224,6 +224,7 @@ def couple(
         names = dict(zip(city.grid.net.bus.index, city.grid.net.bus["name"], strict=True))
         behind, _ = transformers(city.grid.net, city.grid.bus_of, city.stock.ids)
         connect_fleet(scenario, fleet, city.grid.bus_of, names, transformer_of=behind)
+        scenario.connect("weather.temperature", "fleet.outdoor_temperature")
     connect_weather(scenario)
     home = {site: site for site in city.stock.ids}
     at_grid = link(city.stock.ids, city.grid.bus_of, home)

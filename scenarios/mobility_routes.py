@@ -1,14 +1,14 @@
 """Which cars of an existing SUMO scenario are electric, where do they park after their trip, and where do they charge?
 
-Route files are taken as they are: every vehicle makes its one trip. A car that ends within the network parks at the
-building nearest to its last edge and may charge there; one that ends at the border is gone.
+Route files are taken as they are: every vehicle or trip makes its one way. A car that ends within the network parks at
+the building nearest to its last edge and may charge there; one that ends at the border is gone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from xml.etree.ElementTree import ParseError
 
 import defusedxml.ElementTree
@@ -17,6 +17,7 @@ import pandas as pd
 from defusedxml import DefusedXmlException
 
 from cosim.core import CosimError, InputFileError
+from cosim.core.fleet_detours import way_m
 from cosim.core.fleet_plan import FleetPlan
 from cosim.core.random import uniform
 from cosim.scenarios.demand_cars import ELECTRIC, vehicle_types
@@ -48,7 +49,7 @@ def routes_fleet(
     Parameters
     ----------
     routes
-        Route files of SUMO whose vehicles have routes.
+        Route files of SUMO with vehicles or trips.
     net, sites, chargers, seed, transformer_of, ratings, cars
         See `mobility.fleet_plan`.
     ev_share
@@ -61,27 +62,30 @@ def routes_fleet(
     InputFileError
         If a file is missing, malformed or not to be trusted.
     CosimError
-        If the share is out of range.
+        If the share is out of range, or a file holds flows, whose vehicles have no names to choose from.
     """
     if not 0 <= ev_share <= 1:
         raise CosimError(f"ev_share is {ev_share}: it must lie between 0 and 1")
-    rows = [row for path in routes for row in _trips(path)]
-    rows = [row for row, u in zip(rows, uniform(seed, "electric car", [r[0] for r in rows])) if u < ev_share]
-    rows = [row for row in rows if row[1] >= begin_s]
+    if not ev_share:
+        return None
+    known: dict[str, list[str]] = {}
+    rows = [row for path in routes for row in _ways(path, known)]
+    rows = [row for row, u in zip(rows, uniform(seed, "electric car", [row.name for row in rows])) if u < ev_share]
+    rows = [row for row in rows if row.depart_s >= begin_s]
     if not rows:
         return None
     edges = {edge.getID(): edge for edge in net.getEdges(withInternal=False)}
     entries, exits = gates(net)
-    labels = [row[0] for row in rows]
-    metres = np.array([sum(edges[e].getLength() for e in way if e in edges) for _, _, way in rows])
+    labels = [row.name for row in rows]
+    metres = np.array([_length_m(row, edges) for row in rows])
     trips = pd.DataFrame(
         {
             "vehicle": labels,
-            "depart_s": [depart - begin_s for _, depart, _ in rows],
+            "depart_s": [row.depart_s - begin_s for row in rows],
             "duration_s": np.maximum(metres / MPS, 60.0),
             "energy_j": metres * J_PER_M,
-            "origin": _nearest([way[0] for *_, way in rows], edges, entries, sites),
-            "destination": _nearest([way[-1] for *_, way in rows], edges, exits, sites),
+            "origin": _nearest([row.edges[0] for row in rows], edges, entries, sites),
+            "destination": _nearest([row.edges[-1] for row in rows], edges, exits, sites),
         },
         index=labels,
     )
@@ -101,20 +105,46 @@ def routes_fleet(
     return FleetPlan.from_tables(vehicles, trips, parking_places(sites, chargers), stations, ratings)
 
 
-def _trips(path: Path) -> list[tuple[str, float, list[str]]]:
-    """Read name, departure and edges of the vehicles without stops."""
+class _Way(NamedTuple):
+    name: str
+    depart_s: float
+    edges: list[str]
+    routed: bool
+    """Whether these are all edges of the way, or those that it leads over."""
+
+
+def _ways(path: Path, known: dict[str, list[str]]) -> list[_Way]:
+    """Read the vehicles and trips without stops; ``known`` are the routes read so far, by name."""
     found = []
     try:
         for _, element in defusedxml.ElementTree.iterparse(path):
-            if element.tag != "vehicle":
+            name, depart = str(element.get("id")), element.get("depart", "nan")
+            if element.tag == "flow":
+                raise CosimError(
+                    f"{path} holds the flow {name!r}, whose vehicles have no names before they depart: write them as "
+                    "vehicles, e.g. with the option --vehroute-output of a run of sumo, or leave ev_share at 0"
+                )
+            if element.tag == "route" and "id" in element.attrib:
+                known[name] = str(element.get("edges", "")).split()
+            if element.tag not in ("vehicle", "trip") or element.find("stop") is not None:
                 continue
             route = element.find("route")
-            edges = [] if route is None else str(route.get("edges", "")).split()
-            if edges and element.find("stop") is None:
-                found.append((str(element.get("id")), float(element.get("depart", "nan")), edges))
+            edges = known.get(element.get("route", ""), []) if route is None else str(route.get("edges", "")).split()
+            ends = [element.get("from", ""), *element.get("via", "").split(), element.get("to", "")]
+            if edges or all(ends):
+                found.append(_Way(name, float(depart), edges or ends, bool(edges)))
     except (OSError, ParseError, DefusedXmlException, ValueError) as error:
         raise InputFileError(f"{path} cannot be read as routes: {error!r}") from error
     return found
+
+
+def _length_m(way: _Way, edges: Mapping[str, Any]) -> float:
+    """Return the length of a way, as expected where SUMO is to find it. [m]"""
+    there = [edges[edge] for edge in way.edges if edge in edges]
+    if way.routed:
+        return float(sum(edge.getLength() for edge in there))
+    middles = np.array([np.mean([point[:2] for point in edge.getShape()], axis=0) for edge in there])
+    return float(way_m(middles[:-1], middles[1:]).sum()) if len(middles) > 1 else 0.0
 
 
 def _nearest(ends: list[str], edges: Mapping[str, Any], border: Mapping[str, Any], sites: pd.DataFrame) -> list[str]:

@@ -62,7 +62,9 @@ _GAP_H = 0.25  # least time at home between two tours
 _MIDNIGHT_H = 23.9  # by when everybody is back
 # What a way takes within the city, and the speed beyond its border. Assumptions.
 _WAY_H, _WAY_KMH = 0.25, 40.0
-_ATTEMPTS = 30
+_ATTEMPTS = 60
+# Who finds no time for a tour after some attempts stays shorter, at each further one by a tenth. Assumption.
+_PATIENT_ATTEMPTS, _SHORTER = 15, 0.9
 # Who works finds less time for other tours: their mean number over that of the others. Assumption.
 _WORKERS_OTHER = 0.3
 
@@ -264,7 +266,7 @@ def _choose_modes(tours: list[_Tour], people: list[str], seed: int, habits: Habi
 
 
 def _choose_times(tours: list[_Tour], seed: int) -> None:
-    """Give tours for other purposes a time at which their person is at home; those that find none stay without."""
+    """Give tours for other purposes a time at which their person is at home; the few that find none stay without."""
     busy: dict[str, list[tuple[float, float]]] = {}
     keys = [tour.key for tour in tours]
     stay_h = STAYS[0] * np.exp(_normal(seed, "stays", keys, 0.0, STAYS[1]).clip(-1.5, 1.5))
@@ -289,6 +291,7 @@ def _choose_times(tours: list[_Tour], seed: int) -> None:
                 mine.append((tour.leaves_h, tour.ends_h))
             else:
                 tour.leaves_h = np.nan
+                tour.stay_h *= _SHORTER if attempt >= _PATIENT_ATTEMPTS else 1.0
                 left.append(tour)
         waiting = left
 

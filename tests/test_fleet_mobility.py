@@ -17,7 +17,7 @@ from cosim.scenarios.chargers import place_chargers
 from cosim.scenarios.city import electrify, settle, shares_by_year
 from cosim.scenarios.demand import eixample_demand
 from cosim.scenarios.demand_city import OUTSIDE, city_demand
-from cosim.scenarios.mobility import WALK_M, combine, connect_fleet, district_fleet, fleet_plan, transformers
+from cosim.scenarios.mobility import J_PER_M, WALK_M, combine, connect_fleet, district_fleet, fleet_plan, transformers
 from cosim.scenarios.mobility_buses import DEPOT, bus_tables
 from cosim.scenarios.mobility_routes import routes_fleet
 from cosim.scenarios.population import Habits
@@ -206,6 +206,27 @@ def test_a_demand_without_places_is_refused(city, tmp_path):
         fleet_plan(city[-1], net, sites, chargers, transformer_of={}, ratings={})
 
 
+def test_who_is_only_about_to_leave_when_the_run_begins_is_still_at_home(city):
+    net, sites, chargers, _, demand = city
+    departs = demand.vehicles.loc[demand.vehicles["electric"], "depart_s"]
+    begin_s = float(departs[departs > 30_000].min()) - 120.0
+    plan = fleet_plan(demand, net, sites, chargers, 1, begin_s=begin_s)
+    first = plan.first_trip[:-1][np.diff(plan.first_trip) > 0]
+    cars = np.flatnonzero(np.diff(plan.first_trip) > 0)
+    soon = plan.depart_s[first] < 240.0
+    assert soon.sum() > 0
+    np.testing.assert_array_equal(plan.home[cars[soon]], plan.origin[first[soon]])
+
+
+def test_a_habit_of_plugging_in_lies_between_the_states_of_charge_asked_for():
+    habits = Habits(trips_per_person=3.1, modes={"car": 0.43, "others": 0.57}, cars_per_person=0.56)
+    plan = district_fleet(building_sites(2, 2).assign(persons=3.0), 1, habits, plug_in_soc=(0.3, 0.4))
+    below = plan.vehicles["plug_in_soc"]
+    assert 0.3 <= below.min() < 0.32 < 0.38 < below.max() <= 0.4
+    with pytest.raises(CosimError, match=r"plug_in_soc is \(0.9, 0.2\)"):
+        district_fleet(building_sites(2, 2).assign(persons=3.0), 1, habits, plug_in_soc=(0.9, 0.2))
+
+
 def test_a_district_charges_about_three_times_a_week_from_more_than_half_full():
     sites = building_sites(2, 2).assign(persons=10.0)
     habits = Habits(trips_per_person=3.1, modes={"car": 0.43, "others": 0.57}, cars_per_person=0.56, inside_share=0.0)
@@ -223,6 +244,22 @@ def test_a_district_charges_about_three_times_a_week_from_more_than_half_full():
     assert sessions / plan.n_vehicles / 5 * 7 == pytest.approx(3.0, abs=0.5)
     assert np.concatenate(levels).mean() > 0.5
     assert plan.zone_ids[plan.zone[plan.home[0]]] == plan.vehicle_ids[0].rsplit(".p", 1)[0]
+
+
+def test_peak_over_energy_of_plain_charging_is_that_of_the_electric_nation_trial():
+    # Mean of 1,200 cars that charge on a weekday, 7.36 kW: 2.16 kW at 21.6 kWh (source in benchmarks/fleet_coincidence).
+    measured, standard_error = 2.16 / 21.6, np.sqrt(7.36 / 2.16 - 1) / np.sqrt(1_200)
+    habits = Habits(
+        trips_per_person=3.1, modes={"car": 0.43, "others": 0.57}, cars_per_person=0.56, inside_share=0.0,
+        outside_km=(20.5, 0.7),
+    )  # fmt: skip
+    plan = district_fleet(building_sites(4, 4).assign(persons=6.0), 0, habits, days=6)
+    model = FleetModel(plan, notice_s=600.0)
+    power, _ = run(model, 24 * 6, 600.0)
+    days = power[2 * 144 + 72 : -72].T.reshape(-1, 144)  # from noon to noon, without the first two days
+    mean = days[days.any(axis=1)].mean(axis=0)
+    assert plan.n_vehicles > 1_200
+    assert mean.max() / (mean.sum() / 6) == pytest.approx(measured, rel=2 * standard_error)
 
 
 @pytest.fixture
@@ -337,6 +374,30 @@ def test_cars_of_an_existing_scenario_park_and_charge_where_their_trip_ends():
     assert power.sum() > 0
     assert model.residual < 1e-12
     assert routes_fleet(routes, net, sites, chargers, 1, ev_share=0.0) is None
+
+
+def test_trips_and_named_routes_of_route_files_become_electric_and_flows_are_refused(city, tmp_path):
+    net, sites, chargers, *_ = city
+    edges = [edge.getID() for edge in net.getEdges(withInternal=False) if edge.allows("passenger")]
+    first = net.getEdge(edges[0])
+    next_one = next(iter(first.getOutgoing())).getID()
+    path = tmp_path / "mixed.rou.xml"
+    path.write_text(
+        f'<routes><route id="r" edges="{edges[0]} {next_one}"/><vehicle id="named" depart="5" route="r"/>'
+        f'<vehicle id="own" depart="6"><route edges="{edges[0]} {next_one}"/></vehicle>'
+        f'<trip id="free" depart="7" from="{edges[0]}" to="{edges[-1]}"/></routes>'
+    )
+    plan = routes_fleet([path], net, sites, chargers, ev_share=1.0)
+    assert sorted(plan.trip_ids) == ["free", "named", "own"]
+    energy = dict(zip(plan.trip_ids, plan.energy_j))
+    assert energy["named"] == energy["own"] == pytest.approx(
+        (first.getLength() + net.getEdge(next_one).getLength()) * J_PER_M
+    )
+    assert energy["free"] > 0
+    path.write_text(f'<routes><flow id="f" begin="0" end="9" period="3" from="{edges[0]}" to="{edges[-1]}"/></routes>')
+    with pytest.raises(CosimError, match=r"holds the flow 'f', whose vehicles have no names .* --vehroute-output"):
+        routes_fleet([path], net, sites, chargers, ev_share=0.5)
+    assert routes_fleet([path], net, sites, chargers, ev_share=0.0) is None
 
 
 @pytest.mark.parametrize("text", ["<routes><vehicle", '<!DOCTYPE r [<!ENTITY b "c">]><routes>&b;</routes>'])

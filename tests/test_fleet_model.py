@@ -7,6 +7,7 @@ import pytest
 from cosim import CosimError, ScenarioError
 from cosim.core import _fleet, fleet_reference
 from cosim.core.fleet import FleetModel
+from cosim.core.fleet_climate import climate_share
 from cosim.core.fleet_plan import FleetPlan
 from cosim.core.fleet_state import FAILURES, LEDGER, Where
 from cosim.core.fleet_strategies import V2G, GridLimited, Plain, PriceFollowing, ValleyFilling
@@ -304,6 +305,26 @@ def test_a_trip_by_way_of_a_charger_is_reconciled_with_what_the_traffic_says():
     assert model.soc[0] == pytest.approx(0.8 - (12.0 - 1.5) / 50, abs=0.02)
     # What a detour takes tells nothing of the next trip.
     assert model.state.ratio[0] == 1.0
+
+
+def test_a_cold_day_takes_more_than_the_traffic_says_and_the_next_trips_are_expected_to():
+    model = model_of(one_car(soc=0.8, plug_in_soc=0.1))
+    for k in range(9 * 60):
+        driving, used = k >= 480, 2.0 if k < 500 else 1.9  # at last it recuperates
+        energy = np.array([used * KWH * driving, 0.0])
+        state = np.array([float(driving) + (k > 510), 0.0])
+        model.advance(k * 60.0, 60.0, calm(model.plan, outdoor=-10.0), energy, state)
+    share = climate_share(-10.0)
+    assert share == pytest.approx(0.4, abs=0.01)
+    assert term(model, "driven") == pytest.approx(1.9 + share * 2.0)
+    assert model.state.ratio[0] == pytest.approx(0.7 + 0.3 * (1.9 + share * 2.0) / 4.0)
+    assert model.residual < 1e-12
+
+
+def test_what_is_planned_does_not_depend_on_the_weather():
+    model = model_of(one_car(soc=0.8, plug_in_soc=0.1))
+    run(model, 20, signals=calm(model.plan, outdoor=-10.0))
+    assert term(model, "driven") == pytest.approx(8.0)
 
 
 def test_a_fast_charger_out_of_reach_is_not_driven_to():

@@ -23,8 +23,10 @@ def test_every_resident_has_a_home():
 
 
 def test_number_of_trips_is_the_published_one(day):
-    # Tours that find no time in which their person is at home are dropped: up to 5 % of the trips.
-    assert len(day) / 4000 == pytest.approx(4.11, rel=0.05)
+    # Less than 1 % is lost with tours that find no time at all; twice the standard error of 4,000 persons is 2 %.
+    assert len(day) / 4000 == pytest.approx(4.11, rel=0.025)
+    rates = [len(activity_chains(SITES, seed)) / 4000 for seed in range(4)]
+    assert np.mean(rates) == pytest.approx(4.11, rel=0.015)
     few = activity_chains(SITES, 3, Habits(trips_per_person=3.1))
     assert len(few) / 4000 == pytest.approx(3.1, rel=0.03)
 
