@@ -223,16 +223,23 @@ class Result:
         """Return the sum over all labels at each time, in double precision."""
         return self._aggregate(port, "time", "sum(value::double)")
 
-    def spread(self, port: str) -> pd.DataFrame:
+    def spread(self, port: str, columns: Iterable[str] = ("sum", "mean", "low", "high")) -> pd.DataFrame:
         """Return sum, mean, lowest and highest over the labels that are not missing at each time.
+
+        Parameters
+        ----------
+        port
+            As in ``"grid.voltage"``.
+        columns
+            Which of them; each takes a pass over the series.
 
         Returns
         -------
-        Columns ``sum``, ``mean``, ``low`` and ``high``, in double precision; shape (n_times, 4).
+        The columns, in double precision; shape (n_times, n_columns).
         """
         known = "filter (not isnan(value))"
         what = {"sum": "sum(value::double)", "mean": "avg(value::double)", "low": "min(value)", "high": "max(value)"}
-        return pd.DataFrame({name: self._aggregate(port, "time", f"{call} {known}") for name, call in what.items()})
+        return pd.DataFrame({name: self._aggregate(port, "time", f"{what[name]} {known}") for name in columns})
 
     def row(self, port: str, k: int) -> pd.Series[float]:
         """Return the values recorded for one step by label, by reading its part alone.

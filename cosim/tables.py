@@ -116,7 +116,7 @@ def percent(share: float) -> str:
     """Return a share in per cent with its sign; a small one keeps a digit.
 
     >>> percent(0.1771), percent(-0.000052)
-    ('+17.7 %', '−0.005 %')
+    ('+17.7\xa0%', '−0.005\xa0%')
     """
     text = f"{100 * share:+.1f}" if abs(share) >= 0.0005 else f"{100 * share:+.1g}"
-    return f"{text} %".replace("-", "−")
+    return f"{text}\N{NO-BREAK SPACE}%".replace("-", "−")

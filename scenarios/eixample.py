@@ -161,8 +161,7 @@ def build(
         behind, ratings = transformers(grid.net, grid.bus_of, chargers.index)
         strategy, expected = STRATEGIES[charging](), None
         if isinstance(strategy, ValleyFilling):
-            homes, _ = transformers(grid.net, grid.bus_of, sites.index)
-            expected = expected_load(stock, year, str(moment.date()), ZONE, seed, homes, list(ratings))
+            expected = expected_load(stock, year, str(moment.date()), ZONE, seed, grid, list(ratings))
             strategy = ValleyFilling(expected)
         plan = fleet_plan(
             demand, net, sites, chargers, seed, begin_s=begin_hour * 3600, transformer_of=behind, ratings=ratings,

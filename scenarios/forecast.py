@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -13,6 +13,8 @@ from cosim.adapters.weather import Weather
 from cosim.core.fleet_plan import Array
 from cosim.core.weather import WeatherYear
 
+from .grid_synthesis import SynthesizedGrid
+from .mobility import transformers
 from .stock import Stock
 
 SLOT_S = 1800.0
@@ -28,35 +30,36 @@ def connect_weather(scenario: Scenario) -> None:
 
 
 def expected_load(
-    stock: Stock,
-    weather: WeatherYear,
-    day: str,
-    zone: str,
-    seed: int,
-    transformer_of: Mapping[str, str],
-    transformers: Sequence[str],
+    stock: Stock, weather: WeatherYear, day: str, zone: str, seed: int, grid: SynthesizedGrid, stations: Sequence[str]
 ) -> Array:
-    """Return what buildings will draw through each transformer over a day, shape (n_transformers, n_slots). [W]
+    """Return what each transformer will carry over a day without cars, shape (n_stations, n_slots). [VA]
 
-    The buildings' own day in slots of half an hour: an operator who knows the weather and the households' habits.
-    Policies that change the city later are not in it; charging learns from what it sees.
+    The buildings' own day in slots of half an hour, and what transformers draw at no load: an operator who knows the
+    weather and the households' habits. Losses in cables, and policies that change the city later, are not in it;
+    charging learns from what it sees.
 
     Parameters
     ----------
-    stock, weather, seed
+    stock, weather, seed, grid
         Of the city.
     day, zone
         The date, and the time zone in which it begins.
-    transformer_of
-        Building → transformer.
-    transformers
-        The order of the rows; others are left out.
+    stations
+        Transformers, in the order of the rows.
     """
     clock = Clock(day, hours=24, step_s=SLOT_S, zone=zone)
     scenario = Scenario(clock, weather=Weather(clock, weather), buildings=Buildings(stock, clock, seed=seed))
     connect_weather(scenario)
-    scenario.record("buildings.electric_power")
+    ports = ("buildings.electric_power", "buildings.reactive_power")
+    scenario.record(*ports)
+    behind, _ = transformers(grid.net, grid.bus_of, stock.ids)
+    units = grid.net.trafo.set_index("name").loc[list(stations)]
+    idle = (units["pfe_kw"] * 1e3, units["i0_percent"] / 100 * units["sn_mva"] * units["parallel"] * 1e6)
     with tempfile.TemporaryDirectory(prefix="cosim-forecast-") as folder:
-        power = scenario.run(folder).series("buildings.electric_power")
-    load = power.T.groupby(power.columns.map(transformer_of)).sum()
-    return np.asarray(load.reindex(list(transformers), fill_value=0.0), dtype=np.float64)
+        result = scenario.run(folder)
+        parts = [
+            result.series(port).T.groupby(behind).sum().reindex(list(stations), fill_value=0.0).add(more, axis=0)
+            for port, more in zip(ports, idle)
+        ]
+    carried: Array = np.hypot(*(part.to_numpy(dtype=np.float64) for part in parts))
+    return carried

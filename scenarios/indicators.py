@@ -112,9 +112,15 @@ def charging_indicators(result: Result) -> dict[str, Indicator]:
     power = sum(powers[1:], start=powers[0]) if powers else pd.Series([0.0])
     kwh = sum(float(result.integral(name).sum()) for name in names) / J_PER_KWH
     found = {
-        "charging energy": Indicator(kwh, "kWh", None, "drawn from the grid"),
-        "charging peak": Indicator(float(power.max()) / 1000, "kW", "lower", "highest mean over an exchange step"),
+        "charging energy": Indicator(kwh, "kWh", None, "drawn from the grid within the run"),
+        "charging peak": Indicator(
+            float(power.max()) / 1000, "kW", None, "highest mean over an exchange step, whatever else is drawn then"
+        ),
     }
+    if "fleet.energy" in result.ports:
+        stored = result.series("fleet.energy", ["stored"]).iloc[[0, -1], 0].diff().iloc[-1] / _J_PER_KWH
+        about = "energy in the cars' batteries at the end less at the beginning; what is missing is charged later"
+        found["charge of batteries"] = Indicator(float(stored), "kWh", None, about)
     if "fleet.failed_trips" in result.ports:
         failed = float(result.series("fleet.failed_trips", ["no charge", "ran empty"]).iloc[-1].sum())
         found["failed trips"] = Indicator(failed, "vehicles", "lower", "electric trips that lacked charge")

@@ -43,7 +43,9 @@ def household_indicators(result: Result, city: City) -> dict[str, Indicator]:
     mean = float((cost * dwellings).sum() / dwellings.sum())
     low, high = np.quantile(cost, [0.1, 0.9])
     return {
-        "household cost": Indicator(mean, "EUR", "lower", "energy bill over the run, mean over dwellings"),
+        "household cost": Indicator(
+            mean, "EUR", "lower", "energy bill over the run without charging of cars, mean over dwellings"
+        ),
         "– lowest tenth": Indicator(float(low), "EUR", "lower", f"10 % quantile over buildings: {about}"),
         "– highest tenth": Indicator(float(high), "EUR", "lower", f"90 % quantile over buildings: {about}"),
         "inequality of cost": Indicator(gini(cost.to_numpy()), "1", "lower", "Gini coefficient of cost over buildings"),

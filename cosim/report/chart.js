@@ -16,11 +16,15 @@ function figure(value) {
   return text.replace("-", "−");
 }
 
-// Ticks at round values: steps of 1, 2 or 5 times a power of ten.
+// Ticks at round values: steps of 1, 2 or 5 times a power of ten; each with as many digits as tell it from the next.
 function ticks(low, high, count) {
   const rough = (high - low) / count, power = 10 ** Math.floor(Math.log10(rough)), step = [1, 2, 5, 10].map(s => s * power).find(s => s >= rough);
   const found = [];
-  for (let v = Math.ceil(low / step - 1e-9) * step; v <= high + step * 1e-9; v += step) found.push(Math.abs(v) < step * 1e-9 ? 0 : v);
+  const digits = Math.max(0, -Math.floor(Math.log10(step) + 1e-9));
+  for (let v = Math.ceil(low / step - 1e-9) * step; v <= high + step * 1e-9; v += step) {
+    const at = Math.abs(v) < step * 1e-9 ? 0 : v;
+    found.push({at, text: step < 1 && digits < 7 ? at.toFixed(digits).replace("-", "−") : figure(at)});
+  }
   return found;
 }
 
@@ -36,9 +40,9 @@ function curves(host, {title, about, unit, series, length, clock, height = 150, 
   if (flat) { const half = Math.abs(high) * 0.05 || 1; low -= low === 0 ? 0 : half; high += half; }
   const X = s => left + (width - left - right) * s / length, Y = v => height - bottom - (height - top - bottom) * (v - low) / (high - low);
   const drawing = svg("svg", {viewBox: `0 0 ${width} ${height}`, height, role: "img", "aria-label": `${title}, ${about}`});
-  for (const v of ticks(low, high, 4)) drawing.append(
-    svg("line", {x1: left, x2: width - right, y1: Y(v), y2: Y(v), stroke: "#e3e7ed"}),
-    svg("text", {x: left - 6, y: Y(v) + 4, "text-anchor": "end"}, figure(v)));
+  for (const {at, text} of ticks(low, high, 4)) drawing.append(
+    svg("line", {x1: left, x2: width - right, y1: Y(at), y2: Y(at), stroke: "#e3e7ed"}),
+    svg("text", {x: left - 6, y: Y(at) + 4, "text-anchor": "end"}, text));
   for (const {s, label} of clock.ticks(width < 420 ? 4 : 8)) drawing.append(svg("text", {x: X(s), y: height - 5, "text-anchor": s <= 0 ? "start" : s >= length ? "end" : "middle"}, label));
   const line = (values, every) => {
     let path = "", open = false;

@@ -51,7 +51,9 @@ def coupled_quantities(scene: Scene) -> list[dict[str, Any]]:
             continue
         adds_up = units.is_extensive(about["unit"])
         column = "sum" if adds_up else "mean"
-        series = [_mean([run.spread(port)[column] for run in runs if port in run.ports]) for runs in scene.groups]
+        series = [
+            _mean([run.spread(port, [column])[column] for run in runs if port in run.ports]) for runs in scene.groups
+        ]
         known = [s.abs().max() for s in series if s is not None and s.notna().any()]
         view = titles.get(port)
         factor, unit = (

@@ -208,9 +208,7 @@ def _direction(change: Change) -> str:
     return "better" if change.verdict == change.better else "worse"
 
 
-def _layer(
-    scene: Scene, k: int, window: float, shapes: Sequence[int], blocks: dict[str, int]
-) -> dict[str, Any]:
+def _layer(scene: Scene, k: int, window: float, shapes: Sequence[int], blocks: dict[str, int]) -> dict[str, Any]:
     """Return what the page says of a layer; its packed values are put to the blocks, the same ones only once."""
     view = scene.views[k]
     frames = [scene.means(view, run, window) if there else None for run, there in enumerate(view.present)]
@@ -227,9 +225,7 @@ def _layer(
     return entry
 
 
-def layer_entry(
-    scene: Scene, k: int, shapes: int | str, scale: tuple[float, float], change: float
-) -> dict[str, Any]:
+def layer_entry(scene: Scene, k: int, shapes: int | str, scale: tuple[float, float], change: float) -> dict[str, Any]:
     """Return what the page says of a layer, without its runs; ``shapes`` is where the page finds them."""
     view = scene.views[k]
     return {

@@ -35,7 +35,7 @@ def study_command(
     seeds: Annotated[int | None, typer.Option("--seeds", min=1, help="Take only the first so many seeds.")] = None,
     report: Annotated[
         str | None,
-        typer.Option("--report", metavar="FACTOR", help="Keep all series, and report its levels beside the first.")
+        typer.Option("--report", metavar="FACTOR", help="Keep all series, and report its levels beside the first."),
     ] = None,
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
 ) -> None:

@@ -44,7 +44,7 @@ def test_tutorial_runs_and_its_claims_hold(tmp_path, monkeypatch, capsys):
     (tmp_path / "evening.py").write_text(file)
     for line in (line for block in blocks("sh") for line in block.splitlines()):
         words = shlex.split(line.split("#")[0])[1:]
-        if words[0] == "view":
+        if words[0] in ("view", "study"):  # waits for a browser, takes long
             continue
         words = [word if word != "10" else "2" for word in words]
         done = CliRunner().invoke(app, words)
