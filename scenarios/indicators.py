@@ -118,7 +118,7 @@ def charging_indicators(result: Result) -> dict[str, Indicator]:
         ),
     }
     if "fleet.energy" in result.ports:
-        stored = result.series("fleet.energy", ["stored"]).iloc[[0, -1], 0].diff().iloc[-1] / _J_PER_KWH
+        stored = result.series("fleet.energy", ["stored"]).iloc[[0, -1], 0].diff().iloc[-1] / J_PER_KWH
         about = "energy in the cars' batteries at the end less at the beginning; what is missing is charged later"
         found["charge of batteries"] = Indicator(float(stored), "kWh", None, about)
     if "fleet.failed_trips" in result.ports:
