@@ -92,7 +92,7 @@ class Adapter:
 
     def report(self, kind: str, element: str = "", text: str = "") -> None:
         """Record an event at the end of the present step."""
-        self.__dict__.setdefault("_events", []).append(Event(kind, element, text))
+        self.__dict__.setdefault("_events", []).append(Event(str(kind), str(element), str(text)))
 
     def __setattr__(self, name: str, value: object) -> None:
         if isinstance(value, Port):

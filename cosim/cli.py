@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
-from importlib.metadata import entry_points
+from importlib.metadata import entry_points, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None,
-    help="Co-simulation of traffic, buildings and the electric grid.",
+    context_settings={"help_option_names": ["-h", "--help"]},
 )  # fmt: skip
 
 Target = Annotated[str, typer.Argument(metavar="NAME|FILE.py", help="A registered scenario, or a file with build().")]
@@ -40,7 +40,7 @@ Policies = Annotated[
     list[str] | None,
     typer.Option("--policy", metavar="NAME:PARAMETER=VALUE,…", help="A policy; may be given several times, in order."),
 ]
-Seed = Annotated[int, typer.Option("--seed", help="Seed of every draw.")]
+Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of every draw.")]
 Report = Annotated[bool, typer.Option("--report/--no-report", help="Write report.html into the folder.")]
 Timeout = Annotated[float | None, typer.Option("--timeout", help="Longest step of a worker process. [s]")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]
@@ -83,6 +83,21 @@ def interruptible() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        Console(highlight=False).print(f"cosim {version('cosim')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _whole(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and stop.")
+    ] = False,
+) -> None:
+    """Co-simulation of traffic, buildings and the electric grid."""
 
 
 @app.command("run")

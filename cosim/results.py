@@ -11,6 +11,7 @@ import json
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
+from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -58,12 +59,22 @@ class Indicator:
         Whether lower or higher is better; None where neither is.
     about
         Its definition, in a line.
+
+    Raises
+    ------
+    CosimError
+        If the value is no number, or ``better`` another word.
     """
 
     value: float
     unit: str
     better: Literal["lower", "higher"] | None = None
     about: str = ""
+
+    def __post_init__(self) -> None:
+        require(self.value, Real, "the value of an indicator", "it must be a number")
+        if self.better not in (None, "lower", "higher"):
+            raise CosimError(f"better of an indicator is {shown(self.better)}: write 'lower', 'higher' or None")
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON data; a value that is not a number becomes null."""

@@ -24,12 +24,13 @@ from .hosts import Host, ProcessHost, ThreadHost
 from .layers import write_layers
 from .provenance import changes, outcome, provenance
 from .recorder import Recorder, RecordingError, write_json
-from .results import Result
+from .results import Indicator, Result
 
 if TYPE_CHECKING:
     from .bridge import Run
     from .scenario import Scenario
 
+Indicators: TypeAlias = Callable[[Result], Mapping[str, Indicator]]
 Progress: TypeAlias = Callable[[float, float | None], None] | bool
 
 
@@ -223,9 +224,21 @@ def _judge(scenario: Scenario, folder: Path) -> Result:
     if broken:
         raise CosimError(f"the ledger of {broken[0]['connection']} does not close: {broken[0]}; please report this")
     if scenario.indicators is not None:
-        found = scenario.indicators(result)
+        found = _indicators(scenario.indicators, result)
         write_json(folder / "indicators.json", {name: value.to_json() for name, value in found.items()})
     return result
+
+
+def _indicators(function: Indicators, result: Result) -> Mapping[str, Indicator]:
+    where = f"{result.folder} holds the finished run, but its indicators"
+    try:
+        found = function(result)
+    except Exception as error:
+        cause = str(error) if isinstance(error, CosimError) else f"{type(error).__name__}: {error}"
+        raise CosimError(f"{where} fail: {cause}; mend the function that the scenario is given") from error
+    if not isinstance(found, Mapping) or not all(isinstance(value, Indicator) for value in found.values()):
+        raise CosimError(f"{where} are {shown(found)}: return {{name: Indicator(value, unit)}}")
+    return found
 
 
 def _hosts(

@@ -6,10 +6,10 @@ import datetime as dt
 import fnmatch
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import NoneType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from cosim.core.adapter import Adapter, Placement, inputs, outputs
 from cosim.core.arguments import require, shown
@@ -23,15 +23,16 @@ from .exchange import Connection, Substitute
 from .hosts import check_picklable
 from .layers import Layer
 from .recorder import Keep, Rule
-from .results import Indicator, Result
-from .running import Progress, checked_options, execute, new_folder, options_of
+from .results import Result
+from .running import Indicators, Progress, checked_options, execute, new_folder, options_of
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from .coupling import CouplingError
 
-Indicators = Callable[[Result], Mapping[str, Indicator]]
+_PLACEMENTS = get_args(Placement)
+_PLACE = "write 'inline', 'thread' or 'process'"
 _EVERYTHING: list[tuple[str, float | None, Keep | None]] = [("*", None, None)]
 
 
@@ -272,8 +273,8 @@ class Scenario:
         for name, placement in placements.items():
             if name not in self.adapters:
                 self._problems.append(f"place names {name!r}: there is no such adapter")
-            elif placement not in ("inline", "thread", "process"):
-                self._problems.append(f"{name} is placed {placement!r}: write 'inline', 'thread' or 'process'")
+            elif placement not in _PLACEMENTS:
+                self._problems.append(f"{name} is placed {placement!r}: {_PLACE}")
             else:
                 self._placements[name] = placement
 
@@ -319,6 +320,10 @@ class Scenario:
             if self.placement(name) == "process":
                 problem = check_picklable(name, adapter)
                 problems += [problem] if problem else []
+            elif self.placement(name) not in _PLACEMENTS:
+                problems.append(f"placement of {type(adapter).__name__} is {shown(self.placement(name))}: {_PLACE}")
+            lost = [path for path in adapter.files if not Path(path).is_file()]
+            problems += [f"{name} reads {path}: there is no such file" for path in lost]
         if problems:
             raise ScenarioError(problems)
 

@@ -121,6 +121,7 @@ def test_parameters_are_listed_with_type_default_and_meaning(cli):
         (["run", "eixample", "--set", "day=1600-01-01"], "the year must be 1678 to 2261"),
         (["run", "eixample", "--set", "ev_share=2"], "ev_share=2 is out of range: it must be ≥ 0 and ≤ 1"),
         (["run", "unexpected.py"], "error: KeyError: 'x'; this is unexpected, run again with --debug"),
+        (["run", "toy.py", "--coupling-check", "--hours", "5"], "a window of 5 h lies outside the run of 2 h"),
         (["run", "nowhere"], "there is no scenario 'nowhere': there are bologna, eixample, or name a file.py"),
         (["run", "nowhere.py"], "there is no file nowhere.py"),
         (["run", "plain.py"], "plain.py has no build(): move what makes the scenario into 'def build("),
@@ -149,6 +150,13 @@ def test_debug_shows_the_traceback(cli):
     assert done.exit_code != 0
     assert "division by zero in the model" in done.output
     assert "Traceback" in done.output
+
+
+def test_version_is_printed_and_a_negative_seed_refused(cli):
+    assert cli("--version").output.startswith("cosim ")
+    done = cli("run", "toy.py", "--seed", "-1")
+    assert done.exit_code == 2
+    assert "Invalid value for '--seed'" in done.output
 
 
 def test_required_parameter_is_named(cli):

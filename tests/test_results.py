@@ -113,6 +113,24 @@ def test_indicators_are_kept_and_read_back(tmp_path):
     assert again.better == "lower"
 
 
+@pytest.mark.parametrize(
+    ("indicators", "words"),
+    [
+        (lambda r: 1 / 0, "but its indicators fail: ZeroDivisionError: division by zero; mend the function"),
+        (lambda r: None, "but its indicators are None: return {name: Indicator"),
+        (lambda r: {"peak": 3.0}, "but its indicators are {'peak': 3.0}: return"),
+        (lambda r: {"peak": Indicator("3", "W")}, "the value of an indicator is '3': it must be a number"),
+        (lambda r: {"peak": Indicator(3.0, "W", "up")}, "better of an indicator is 'up': write 'lower', 'higher' or"),
+    ],
+)
+def test_indicators_that_fail_leave_the_finished_run_and_say_where(indicators, words, tmp_path):
+    with pytest.raises(CosimError) as raised:
+        toy(indicators=indicators).run(tmp_path / "run")
+    assert words in str(raised.value)
+    assert f"{tmp_path / 'run'} holds the finished run" in str(raised.value)
+    assert Result.open(tmp_path / "run").status == "finished"
+
+
 def test_unfinished_run_is_readable(tmp_path):
     scenario = Scenario(DAY, fault=Fault("raise", at_s=5400))
     with pytest.raises(CosimError):

@@ -6,6 +6,7 @@ import pytest
 import scipy.sparse as sp
 
 from cosim import Adapter, Clock, CosimError, Input, Output, Scenario, ScenarioError
+from cosim.core.adapter import Event, take_events
 from cosim.exchange import Channel
 from tests.toys import Echo, Ender, Keeper, Patchy, Source
 
@@ -322,6 +323,21 @@ def test_scenario_that_cannot_be_made_of_its_arguments_is_refused(build, words):
     with pytest.raises(CosimError) as raised:
         build()
     assert words in str(raised.value)
+
+
+def test_adapter_with_a_lost_file_or_an_unknown_placement_is_refused(tmp_path):
+    source = Source()
+    source.files, source.placement = [tmp_path / "net.json"], "gpu"
+    assert problems(Scenario(HOUR, source=source)) == [
+        "placement of Source is 'gpu': write 'inline', 'thread' or 'process'",
+        f"source reads {tmp_path / 'net.json'}: there is no such file",
+    ]
+
+
+def test_event_may_name_its_element_by_number():
+    source = Source()
+    source.report("overload", 3)
+    assert take_events(source) == [Event("overload", "3")]
 
 
 def test_steps_may_be_written_with_their_unit():
