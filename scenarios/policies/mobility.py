@@ -28,10 +28,7 @@ from .trips import Trip, Variant, retype, trips_of
 _NO_EXHAUST = re.compile("BEV|MMPEVEM|[Zz]ero|Energy")
 _ROUNDING_MPS = 0.05  # networks round their limits
 _CAR, _LOCAL, _BANNED = "passenger", "custom2", "custom1"
-_UNBOUND, _BUS_LANES = "ignoring", "private"
-_CARS = (_CAR, _UNBOUND, _BUS_LANES)
-"""The second heeds no permission; route files have it for cars that use bus lanes. The third may use them too, and is
-given to those that a measure has to bind."""
+_CARS = (_CAR, "ignoring")  # the second heeds no permission: route files have it for cars on bus lanes
 
 
 class Superblocks(Policy):
@@ -73,10 +70,11 @@ class Superblocks(Policy):
                 return None
             if trip.way[0] in inside or trip.way[-1] in inside:
                 return "local"
-            return "through" if trip.vehicle_class == _UNBOUND and not inside.isdisjoint(trip.way) else None
+            # Cars of a class that no permission binds, as Bologna's that use bus lanes, would drive through.
+            return "through" if trip.vehicle_class != _CAR and not inside.isdisjoint(trip.way) else None
 
-        variants = {"local": Variant({"vClass": _LOCAL}), "through": Variant({"vClass": _BUS_LANES})}
-        city, counts = retype(city, concerned, variants)
+        variants = {"local": Variant({"vClass": _LOCAL}), "through": Variant({"vClass": _CAR})}
+        city, _ = retype(city, concerned, variants)
         limit = dict(zip(network.labels, network.speed_limit))
         may = {f"{edge}|{_LOCAL}": always(1.0)
                for edge, car in zip(network.labels, network.permits(_CAR)) if car}  # fmt: skip
@@ -84,11 +82,6 @@ class Superblocks(Policy):
         slow = {edge: always(min(self.interior_kmh / 3.6, float(limit[edge]))) for edge in interior}
         measures = city.measures.for_classes(_CAR, _LOCAL, _BANNED)
         measures = measures.tell("traffic.permission", {**may, **barred}).tell("traffic.speed_limit", slow)
-        if counts["through"]:
-            road = network.permits(_CAR) | network.permits("bus")
-            through = {f"{edge}|{_BUS_LANES}": always(float(edge not in inside))
-                       for edge, any_lane in zip(network.labels, road) if any_lane}  # fmt: skip
-            measures = measures.for_classes(_BUS_LANES).tell("traffic.permission", through)
         return replace(city, measures=measures)
 
     def find(self, net: Net) -> list[Cell]:
