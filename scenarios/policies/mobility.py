@@ -135,6 +135,7 @@ class LowEmissionZone(Policy):
 
     Without a polygon the zone is the whole network. Trips of banned cars that begin in the zone are not made; those
     that would cross it drive round, as near as they can get. A banned car of a superblock's resident counts as banned.
+    Where classes name no Euro standard, put `CarFleet` before it.
 
     Evidence: Barcelona's zone, traffic −2 to −5 %, NOx −19 % (the city's estimate).
 
