@@ -247,7 +247,7 @@ def test_a_district_charges_about_three_times_a_week_from_more_than_half_full():
 
 
 def test_peak_over_energy_of_plain_charging_is_that_of_the_electric_nation_trial():
-    # Mean of 1,200 cars that charge on a weekday, 7.36 kW: 2.16 kW at 21.6 kWh (benchmarks/fleet_coincidence).
+    # Mean of 1,200 cars that charge on a weekday, 7.36 kW: 2.16 kW, 21.6 kWh (source: benchmarks/fleet_coincidence.py).
     measured, standard_error = 2.16 / 21.6, np.sqrt(7.36 / 2.16 - 1) / np.sqrt(1_200)
     habits = Habits(
         trips_per_person=3.1, modes={"car": 0.43, "others": 0.57}, cars_per_person=0.56, inside_share=0.0,

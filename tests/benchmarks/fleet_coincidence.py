@@ -40,7 +40,8 @@ HOUSEHOLD_W = 250 + 250 * np.exp(-(((HOUR - 8) / 1.5) ** 2)) + 650 * np.exp(-(((
 # Unmanaged weekday charging at home with 7.36 kW, per car that charges on that day: J. Zhu, W. Nacmanson and L. Ochoa,
 # University of Melbourne, "EV Demand Profiles" (github.com/Team-Nando/EV-Demand-Profiles, files "Weekday - Level 2"),
 # made from the records of the Electric Nation trial. Means of 1,200 cars by the minute, and by minute the third
-# quartile of 100 groups of 100. Three charges a week: Western Power Distribution and EA Technology, February 2019.
+# quartile of 100 groups of 100; the energy is summed here from half-hourly values of the former. Three charges a week:
+# Western Power Distribution and EA Technology, February 2019.
 MEASURED = {
     "peak_kw": 2.16, "hour_of_peak": 21.3, "kwh": 21.6, "peak_kw_per_kwh": 0.100,
     "peak_kw_of_third_quartile_of_100_cars": 2.43,
