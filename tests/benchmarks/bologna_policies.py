@@ -107,8 +107,9 @@ def main(name="joined", seeds=1, blocks=4):
         base = list(results("base"))
         before = [row(result, {}) for result in base]
         found = {"base": case(before, before)}
-        for limit, policy in (("30 km/h", SpeedLimit(30)), ("30 km/h, main roads 50", SpeedLimit(30, most_lanes=1))):
-            found[limit] = case(before, [row(result, {}) for result in results(limit[:8] + limit[-2:], policy)])
+        limits = {"30 km/h": SpeedLimit(30), "30 km/h, main roads 50": SpeedLimit(30, most_lanes=1)}
+        for number, (limit, policy) in enumerate(limits.items()):
+            found[limit] = case(before, [row(result, {}) for result in results(f"limit {number}", policy)])
         for number, (km, cell) in enumerate(cells):
             places = zones(net, cell)
             outline = tuple((float(x), float(y)) for x, y in shapely.get_coordinates(cell.area.exterior))
