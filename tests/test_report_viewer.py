@@ -124,14 +124,17 @@ def test_element_that_one_run_does_not_have_has_an_empty_course(runs, tmp_path):
     assert np.isnan(np.frombuffer(viewer.answer("/frame/0/0/0/3")[1], "<f4")[new])
 
 
-def test_command_says_where_to_look_and_ends_on_an_interrupt(runs):
+@pytest.mark.parametrize("ended_by", [signal.SIGINT, signal.SIGTERM])
+def test_command_says_where_to_look_and_ends_on_a_signal(runs, ended_by):
     process = subprocess.Popen(
         [sys.executable, "-u", "-c", "from cosim.cli import main; main()", "view", str(runs[0].folder), "--port", "0"],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ,
+        # as a shell starts a job in the background, which SIGTERM must end all the same
+        preexec_fn=None if ended_by == signal.SIGINT else lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),
     )  # fmt: skip
     try:
         assert process.stdout.readline().startswith("open http://127.0.0.1:")
-        process.send_signal(signal.SIGINT)
+        process.send_signal(ended_by)
         assert process.wait(timeout=60) in (0, 130)
         assert "Traceback" not in process.stderr.read()
     finally:

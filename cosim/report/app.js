@@ -187,18 +187,19 @@
   }
   // The same layer, view, moment and element in another case, as far as that has them.
   async function change(k) {
+    await working(load(content.cases[k].layers));
+    if (!$("cases").querySelectorAll("input")[k].checked) return; // the reader has moved on
     const before = {layer: layer().title, view: view().title, s: state.frame * now.every, label: state.picked >= 0 ? set().labels[state.picked] : null};
     const found = (all, title) => Math.max(0, all.findIndex(one => one.title === title));
     enter(k);
-    await working(load());
     Object.assign(state, {layer: found(layers, before.layer), view: found(views, before.view), frame: Math.min(now.n - 1, Math.floor(before.s / now.every + 1e-6))});
     state.picked = before.label === null ? -1 : set().labels.indexOf(before.label);
     controls();
     drawCharts();
     await choose({});
   }
-  async function load() {
-    for (const about of layers) {
+  async function load(wanted) {
+    for (const about of wanted) {
       if (sets.has(about.shapes)) continue;
       sets.set(about.shapes, await source.shapes(about));
       if (map) map.add(about.shapes, sets.get(about.shapes));
@@ -262,7 +263,7 @@
     drawCharts();
     if ($("cases")) chips($("cases"), "case", content.cases.map(c => c.name), 0, change);
     if (!layers.length) { $("stage").textContent = "Nothing that can be drawn on a map was recorded."; return; }
-    await load();
+    await load(layers);
     let box = [Infinity, Infinity, -Infinity, -Infinity];
     for (const {paths} of sets.values()) for (const path of paths) for (const [x, y] of path)
       box = [Math.min(box[0], x), Math.min(box[1], y), Math.max(box[2], x), Math.max(box[3], y)];

@@ -239,5 +239,6 @@ def call(build: Build, name: str, values: bytes, labels: Mapping[str, Any], seed
     if scenario.name == "scenario":
         scenario.name = name
     scenario.seed = seed
-    scenario.parameters = json.loads(json.dumps(scenario.parameters | {**labels, "seed": seed}, default=str))
+    # what the scenario itself says of a parameter, such as its policies, tells more than a label
+    scenario.parameters = json.loads(json.dumps({**labels, "seed": seed} | scenario.parameters, default=str))
     return scenario

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 _COLUMNS = 3
 _MOST_TICKS = 12
+_TICK_CHARS = 12
 _WIDTH_IN, _HEIGHT_IN = 3.6, 2.7
 
 
@@ -105,7 +107,7 @@ def _lines(panel: Axes, frame: pd.DataFrame, name: str, x: str, others: Sequence
         panel.errorbar(at, middle, yerr=[low, high], marker="o", markersize=3, capsize=3, linewidth=1,
                        label=_legend(others, levels))  # fmt: skip
     if not numeric or len(ticks) <= _MOST_TICKS:
-        panel.set_xticks(list(positions.values()), [str(label) for label in ticks])
+        panel.set_xticks(list(positions.values()), [textwrap.fill(str(label), _TICK_CHARS) for label in ticks])
     panel.tick_params(labelsize=8)
 
 

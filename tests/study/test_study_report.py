@@ -1,6 +1,7 @@
 """Does a study show what a factor's levels change, case by case, and do its pages lead to each other?"""
 
 import json
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -78,3 +79,24 @@ def test_study_of_which_runs_are_missing_is_not_compared(place):
     done = place.python("study = Study(build, x=[0.0, 1.0], seeds=2)\n"
                         "try:\n    study.report('x')\nexcept Exception as error:\n    print(error)")  # fmt: skip
     assert "4 of 4 runs are not done, so that pairs would be missing" in done.stdout, done.stderr
+
+
+def test_documented_study_is_sound(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    script = Path(__file__).parents[2] / "docs" / "superblocks_heat_pumps.py"
+    done = CliRunner().invoke(app, ["study", str(script), "--seeds", "3", "--status"])
+    assert done.stdout == "18 missing\n", done.output
+
+
+def test_run_of_a_study_says_its_policies_not_only_what_they_are_called(place):
+    script = """
+from cosim.scenarios import eixample
+from cosim.scenarios.policies import HeatPumps
+
+study = Study(eixample.build, policies={"none": (), "warm": (HeatPumps(0.5),)}, blocks=(2, 2), hours=0.05)
+study.run()
+for (k, _), key in study.runs.items():
+    print(Result.open(study.run_folder(key).result).provenance["parameters"]["policies"])
+"""
+    done = place.python("from cosim import Result\n" + script)
+    assert done.stdout.split("\n")[:2] == ["none", "['HeatPumps:share=0.5']"], done.stderr
