@@ -350,7 +350,8 @@ class Traffic(Adapter):
         api = session.api
         if not (self._watches or self._holding or self._controls.every_second):
             api.simulationStep(until_s)
-            return list(api.simulation.getDepartedIDList()) if self._electric or self.zones else []
+            needed = self._electric or self.zones or self._controls.barred
+            return list(api.simulation.getDepartedIDList()) if needed else []
         departed: list[str] = []
         while api.simulation.getTime() < until_s - 1e-6:
             api.simulationStep()
@@ -368,7 +369,8 @@ class Traffic(Adapter):
         """Count those who found no way to begin with among the trips that measures have cancelled."""
         if self._controls.barred:
             told = session.new_messages("Warning: (?:No route for v|V)ehicle '(.*)' (?:found|has no valid route)")
-            self._controls.cancelled |= {match[1] for match in told} - set(departed)
+            self._controls.cancelled |= {match[1] for match in told}
+            self._controls.cancelled -= set(departed)  # a later try may find a route
 
     def _count(self) -> None:
         """Assign the counts of the network."""
