@@ -38,7 +38,7 @@ _MOST_EVENTS = 200
 
 
 def write_report(
-    runs: Shown, path: Path | None = None, *, frames: int = FRAMES, links: Mapping[str, str] | None = None
+    runs: Shown, path: str | Path | None = None, *, frames: int = FRAMES, links: Mapping[str, str] | None = None
 ) -> Path:
     """Write a report into one HTML file that opens without a network.
 
@@ -68,6 +68,7 @@ def write_report(
     if path is None:
         first = next(iter(scenes.values())).runs
         path = first[0].folder / "report.html" if isinstance(runs, Result) else first[1].folder / "comparison.html"
+    path = Path(path)
     _check_place(path)
     n_values = sum(
         sum(view.present) * len(scene.shapes[view.shapes].labels) for scene in scenes.values() for view in scene.views
