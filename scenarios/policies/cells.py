@@ -37,8 +37,8 @@ def find_cells(
 
     The blocks are the faces of the street map. From every block, neighbours across local streets are added one by one,
     each time the one that keeps the group most compact. Of all groups about as compact as the best, those that do not
-    overlap are taken, from the middle of the network outwards or from its rim inwards, whichever gives more. A group
-    whose streets the rest of the traffic cannot do without is left out.
+    overlap are taken, from the middle of the network outwards, from its rim inwards, or the most compact from its rim
+    inwards, whichever gives more. A group whose streets the rest of the traffic cannot do without is left out.
 
     Parameters
     ----------
@@ -72,7 +72,8 @@ def find_cells(
         ((area, group) for area, group in areas if _spread(area) <= _COMPACT * best),
         key=lambda entry: (round(entry[0].centroid.distance(middle), 1), entry[1]),
     )
-    found = max((_disjoint(net, order, cells) for order in (ranked, ranked[::-1])), key=len)
+    tight = sorted(ranked[::-1], key=lambda entry: round(_spread(entry[0]), 1))
+    found = max((_disjoint(net, order, cells) for order in (ranked, ranked[::-1], tight)), key=len)
     if not found:
         raise CosimError(
             f"the network has no group of {blocks_per_cell} blocks round local streets that the other traffic could do "
