@@ -155,9 +155,9 @@ class ValleyFilling(Strategy):
     """Fills the valleys of each transformer's load up to one level, as vehicles' times of departure allow.
 
     At every step the level is found up to which the valleys of the day ahead must be filled now: the highest of those
-    at which the valleys until each time of departure hold the energy that is due by then. That is optimal for any
-    convex cost of load, as in [1]_, as far as the forecast holds and no vehicle's own power binds; what the present
-    valley takes is shared by need over time left.
+    at which the valleys until each slot hold the energy that is due by then, if every vehicle charges as late as its
+    own power lets it. That is optimal for any convex cost of load, as in [1]_, as far as the forecast holds and no
+    vehicle's own power binds; what the present valley takes is shared by need over time left.
 
     Parameters
     ----------
@@ -190,16 +190,29 @@ class ValleyFilling(Strategy):
     def wish(self, sessions: Sessions) -> Array:
         """Return the share of the present valley."""
         assert self._base is not None, "start() comes first"
-        base, slot_s = self._base.ahead(sessions.day_s), self._base.slot_s
-        n_groups, n_slots = base.shape
-        group = sessions.transformer
-        last = np.minimum(sessions.left_s // slot_s, n_slots - 1).astype(np.int64)
-        energy = sessions.need_j / (sessions.efficiency * slot_s)
-        due = np.bincount(group * n_slots + last, energy, n_groups * n_slots).reshape(base.shape).astype(np.float64)
-        level = np.empty(n_groups)
-        _fleet.fill_valleys(np.ascontiguousarray(base), due, level)
+        base = self._base.ahead(sessions.day_s)
+        level = np.empty(len(base))
+        _fleet.fill_valleys(np.ascontiguousarray(base), _due(sessions, base.shape, self._base.slot_s), level)
         weight = sessions.need_j / np.maximum(sessions.left_s, sessions.step_s)
-        return share_out(np.maximum(level - base[:, 0], 0.0), weight, sessions.full_w, group)
+        return share_out(np.maximum(level - base[:, 0], 0.0), weight, sessions.full_w, sessions.transformer)
+
+
+def _due(sessions: Sessions, shape: tuple[int, ...], slot_s: float) -> Array:
+    """Return what each slot brings if every vehicle charges as late as it can, shape (n_transformers, n_slots). [W]"""
+    n_slots = shape[1]
+    due = np.zeros(shape[0] * n_slots)
+    slot = np.minimum(sessions.left_s // slot_s, n_slots - 1).astype(np.int64)
+    first = sessions.transformer * n_slots
+    power, rate = sessions.need_j / (sessions.efficiency * slot_s), sessions.rate_w
+    room = rate * np.clip(sessions.left_s / slot_s - slot, 0.0, 1.0)
+    while len(power):
+        part = np.where(slot > 0, np.minimum(power, room), power)
+        due += np.bincount(first + slot, part, due.size)
+        power = power - part
+        more = power > 0
+        first, slot, power = first[more], slot[more] - 1, power[more]
+        room = rate = rate[more]
+    return due.reshape(shape)
 
 
 class PriceFollowing(Strategy):

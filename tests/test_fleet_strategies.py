@@ -19,6 +19,7 @@ from cosim.core.fleet_strategies import (
     Plain,
     PriceFollowing,
     PvFollowing,
+    Sessions,
     ValleyFilling,
     share_out,
     within,
@@ -64,6 +65,19 @@ def test_valley_filling_learns_the_load_it_was_not_told():
     load = base(len(valley))
     second_evening = slice(42 * 12, 66 * 12)
     assert (load + valley)[second_evening].max() <= load.max() * 1.02
+
+
+@pytest.mark.parametrize(("rate_w", "expected_w"), [(8_000.0, 0.0), (2_000.0, 1_000.0), (2_500.0, 250.0)])
+def test_valley_filling_knows_that_a_slow_point_needs_more_than_the_valley(rate_w, expected_w):
+    # Two hours at 9 kW, three at nothing: 8 kWh fit into the valley at 8 kW, at 2 kW 2 kWh must come before, evenly.
+    strategy = ValleyFilling(np.repeat([9e3, 0.0, 9e3], [4, 6, 38]))
+    strategy.start(1)
+    sessions = Sessions(
+        day_s=0.0, step_s=300.0, need_j=np.array([8 * KWH]), left_s=np.array([5 * HOUR]), least_w=np.zeros(1),
+        full_w=np.array([rate_w]), rate_w=np.array([rate_w]), efficiency=np.ones(1), station=np.zeros(1, np.int32),
+        transformer=np.zeros(1, np.int64), price=0.0, pv_surplus_w=np.zeros(1), base_w=np.zeros(1), spare_w=np.zeros(1),
+    )  # fmt: skip
+    assert strategy.power(sessions) == pytest.approx([expected_w])
 
 
 def test_delayed_charging_waits_for_its_window():
