@@ -72,8 +72,9 @@ def find_cells(
         ((area, group) for area, group in areas if _spread(area) <= _COMPACT * best),
         key=lambda entry: (round(entry[0].centroid.distance(middle), 1), entry[1]),
     )
-    tight = sorted(ranked[::-1], key=lambda entry: round(_spread(entry[0]), 1))
-    found = max((_disjoint(net, order, cells) for order in (ranked, ranked[::-1], tight)), key=len)
+    inwards = ranked[::-1]
+    tight = sorted(inwards, key=lambda entry: round(_spread(entry[0]), 1))
+    found = max((_disjoint(net, order, cells) for order in (ranked, inwards, tight)), key=len)
     if not found:
         raise CosimError(
             f"the network has no group of {blocks_per_cell} blocks round local streets that the other traffic could do "
