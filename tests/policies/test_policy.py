@@ -197,7 +197,7 @@ def test_command_line_runs_policies_and_records_how_to_build_them_again(tmp_path
     ("text", "reason"),
     [
         ("Trees", "there is no policy 'Trees'"),
-        ("EvShare:share=3", "share=3 is not float: input should be less than or equal to 1"),
+        ("EvShare:share=3", "EvShare:share=3 is out of range: it must be ≥ 0 and ≤ 1"),
         ("EvShare:part=0.3", "EvShare has no parameter 'part': there are share"),
         ("EvShare:0.3", "--policy EvShare:0.3: write NAME=VALUE"),
         ("GridReinforcement", "GridReinforcement needs run: pass --policy GridReinforcement:run=…"),
