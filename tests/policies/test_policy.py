@@ -250,7 +250,7 @@ def test_command_line_runs_policies_and_records_how_to_build_them_again(tmp_path
     ("text", "reason"),
     [
         ("Trees", "there is no policy 'Trees'"),
-        ("EvShare:share=3", "share=3 is not float: input should be less than or equal to 1"),
+        ("EvShare:share=3", "EvShare:share=3 is out of range: it must be ≥ 0 and ≤ 1"),
         ("EvShare:part=0.3", "EvShare has no parameter 'part': there are share"),
         ("EvShare:share=0.3,share=0.4", "share is given twice: give it once"),
         ("LowEmissionZone:polygon=[[0,0],[1,1]]", "an outline of 2 corners holds no area"),
