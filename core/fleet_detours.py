@@ -15,6 +15,11 @@ SESSION_S = 1_500.0
 """What a vehicle ahead in the queue is expected to take at a fast charger. [s] Assumption."""
 
 
+def is_on_the_way(plan: FleetPlan) -> npt.NDArray[np.bool_]:
+    """Return which stations drivers go by who lack charge: fast and open to the public, shape (n_stations,)."""
+    return (plan.stations["fast"] > 0.5) & (plan.stations["public"] > 0.5)
+
+
 def way_m(start_xy: Array, goal_xy: Array) -> Array:
     """Return expected ways along streets, shape (..., ) for places of shape (..., 2). [m]"""
     ways: Array = CIRCUITY * np.hypot(*np.moveaxis(goal_xy - start_xy, -1, 0))
@@ -55,7 +60,7 @@ def choose(
         The charger, -1 if none is in reach; the way there and that from there to the goal. [m]
     """
     n = len(start_xy)
-    fast = np.flatnonzero(works & (plan.stations["fast"] > 0.5))
+    fast = np.flatnonzero(works & is_on_the_way(plan))
     if not (n and len(fast)):
         return np.full(n, -1, np.int32), np.zeros(n), np.zeros(n)
     xy, points = station_xy(plan)[fast], plan.stations["points"][fast]

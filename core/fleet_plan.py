@@ -50,6 +50,7 @@ _RULES: dict[str, dict[str, tuple[float | None, float, float]]] = {
         "points": (1.0, 1.0, 1e6),
         "efficiency": (0.9, 0.01, 1.0),
         "fast": (0.0, 0.0, 1.0),
+        "public": (1.0, 0.0, 1.0),
         "least_voltage": (0.85, 0.0, 2.0),
         "x": (0.0, -np.inf, np.inf),
         "y": (0.0, -np.inf, np.inf),
@@ -129,7 +130,8 @@ class FleetPlan:
         stations
             Charging stations: ``power_w`` of each point, at the grid's side; optional ``points``, ``efficiency``
             (energy into the battery over energy from the grid), ``fast`` (direct current: a vehicle leaves the point
-            when it has what it needs), ``transformer``, ``least_voltage`` below which it stops [pu], ``x``, ``y``.
+            when it has what it needs), ``public`` (whoever lacks charge may drive by a fast one), ``transformer``,
+            ``least_voltage`` below which it stops [pu], ``x``, ``y``.
         transformers
             Rating of each transformer [W]; by default one that never binds.
 

@@ -12,7 +12,7 @@ import pandas as pd
 
 from cosim import CosimError, Scenario
 from cosim.core.fleet import FleetModel
-from cosim.core.fleet_detours import CIRCUITY
+from cosim.core.fleet_detours import CIRCUITY, is_on_the_way
 from cosim.core.fleet_plan import Array, FleetPlan, with_defaults
 from cosim.core.fleet_state import Signals
 from cosim.core.fleet_strategies import (
@@ -432,11 +432,13 @@ def charger_stops(plan: FleetPlan, chargers: pd.DataFrame) -> list[tuple[str, fl
     if not _has_detours(plan):
         return []
     places = chargers.reindex(plan.station_ids)
+    # A stop has the number of its station, so that those which nobody drives by need a place too.
+    places = places.fillna(places[is_on_the_way(plan)].iloc[0])
     return list(zip(places["lane"].astype(str), places["end_m"].astype(float)))
 
 
 def _has_detours(plan: FleetPlan) -> bool:
-    return bool((plan.stations["fast"] > 0.5).any() and (plan.vehicles["detours"] > 0.5).any())
+    return bool(is_on_the_way(plan).any() and (plan.vehicles["detours"] > 0.5).any())
 
 
 def combine(*tables: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:

@@ -99,7 +99,7 @@ def bus_tables(
     places = pd.DataFrame({"stations": [*offers, ("depot plugs",)]}, index=[*terminals, DEPOT])
     stations = pd.DataFrame(
         {"power_w": [*[OPPORTUNITY_W] * len(chargers), DEPOT_W], "points": [*[1] * len(chargers), len(buses)],
-         "fast": [*[1] * len(chargers), 0], "efficiency": 0.92},
+         "fast": [*[1] * len(chargers), 0], "public": 0, "efficiency": 0.92},
         index=[*chargers, "depot plugs"],
     )  # fmt: skip
     return {"vehicles": vehicles, "trips": trips, "places": places, "stations": stations}

@@ -20,6 +20,7 @@ from cosim.scenarios.streets import run_sumo_tool, without_dates
 
 PITCH_M = 133.3
 """Cerdà's grid: blocks of 113.3 m and streets of 20 m, axis to axis. [m]"""
+MOST_BLOCKS = 2_500
 STREET_M = 20.0
 CHAMFER_M = 15.0
 """What a chamfer takes off either side of a block's corner; its façade is then 21.2 m long. [m]"""
@@ -42,6 +43,8 @@ def _plan(u: float, v: float) -> tuple[float, float]:
 def _check(n: int, m: int, avenues: Sequence[str]) -> None:
     if n < 2 or m < 2:
         raise CosimError(f"the district has {n} × {m} blocks: it needs at least 2 × 2, or one-way streets cannot turn")
+    if n * m > MOST_BLOCKS:
+        raise CosimError(f"the district has {n} × {m} blocks: {MOST_BLOCKS} are the most, several times the Eixample's")
     lines = {f"x{i}" for i in range(n + 1)} | {f"y{j}" for j in range(m + 1)}
     if unknown := sorted(set(avenues) - lines):
         raise CosimError(f"the district has no street {unknown[0]!r}: avenues are among x0 to x{n} and y0 to y{m}")

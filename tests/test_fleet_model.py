@@ -264,6 +264,16 @@ def with_fast_charger(tables, **station):
     return tables
 
 
+def test_nobody_drives_by_a_fast_charger_that_is_not_public():
+    tables = with_fast_charger(one_car(soc=0.12, trip_kwh=10.0, power_w=0.0, drive_j_per_m=720.0))
+    tables["stations"]["public"] = 0
+    tables["trips"] = tables["trips"].iloc[:1]
+    model = model_of(tables)
+    run(model, 12)
+    assert model.state.detours[0] == 0
+    assert sum(failures(model).values()) == 1
+
+
 def test_a_car_that_lacks_charge_makes_its_trip_by_way_of_a_fast_charger():
     tables = with_fast_charger(one_car(soc=0.12, trip_kwh=10.0, power_w=0.0, drive_j_per_m=720.0), y=2_000.0)
     tables["trips"] = tables["trips"].iloc[:1]

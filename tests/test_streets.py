@@ -126,6 +126,8 @@ def test_same_arguments_give_the_same_bytes(tmp_path):
 
 
 def test_wrong_arguments_are_refused(tmp_path):
+    with pytest.raises(CosimError, match="1000000 × 2 blocks: 2500 are the most"):
+        eixample_streets(tmp_path, 1_000_000, 2)
     with pytest.raises(CosimError, match="at least 2 × 2"):
         eixample_streets(tmp_path, 1, 4)
     with pytest.raises(CosimError, match="no street 'x9'"):

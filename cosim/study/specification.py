@@ -179,7 +179,8 @@ def read_yaml(path: Path) -> Any:
 def _parsed(path: Path, model: type[StudyFile]) -> StudyFile:
     content = read_yaml(path)
     if not isinstance(content, Mapping):
-        raise InputFileError(f"{path} holds a {type(content).__name__}: a study is a mapping, 'builder: …' and so on")
+        held = "nothing" if content is None else f"a {type(content).__name__}"
+        raise InputFileError(f"{path} holds {held}: a study is a mapping, 'builder: …' and so on")
     try:
         return model.model_validate(content)
     except pydantic.ValidationError as error:

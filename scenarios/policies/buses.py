@@ -88,7 +88,7 @@ def joined(one: FleetPlan, other: FleetPlan) -> FleetPlan:
     for name in ("first_trip", "first_offer"):
         first, second = getattr(one, name), getattr(other, name)
         columns[name] = np.concatenate([first, second[1:] + first[-1]])
-    for name in ("depart_s", "duration_s", "energy_j", "outside_j", "ahead_j", "place_xy", "rating_w"):
+    for name in ("depart_s", "duration_s", "energy_j", "approach_j", "outside_j", "ahead_j", "place_xy", "rating_w"):
         columns[name] = np.concatenate([getattr(one, name), getattr(other, name)])
     for name in ("vehicles", "stations"):
         first, second = getattr(one, name), getattr(other, name)

@@ -44,6 +44,7 @@ def test_a_study_file_says_all_that_python_can(tmp_path):
         ("builder: eixample\nseeds: 3\nseeds: 4", "study.yaml, line 3: 'seeds' is given twice: give it once"),
         ("builder: eixample\nfactors: {ev_share: 0.1, ev_share: 0.2}", "line 2: 'ev_share' is given twice"),
         ("- 1", "holds a list: a study is a mapping"),
+        ("", "holds nothing: a study is a mapping"),
         ("seeds: 3", "builder: field required"),
         ("builder: eixample\nsedes: 3", "sedes: there is no such word"),
         ("builder: eixample\nrun: {worker: 2}", "run.worker: there is no such word"),
