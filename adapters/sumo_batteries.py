@@ -163,7 +163,10 @@ class ElectricTrips:
         return removed
 
     def lead(self, via: Vector, failures: tuple[type[Exception], ...]) -> None:
-        """Lead trips by way of a stop, where they wait, and on to their goal when they are told of none any more."""
+        """Lead trips by way of a stop, where they wait, and on to their goal when they are told of none any more.
+
+        Who may not drive to the stop is removed.
+        """
         changed = np.flatnonzero(via != self._via)
         loaded = set(self._api.vehicle.getLoadedIDList()) if len(changed) else set()
         vehicle = self._api.vehicle
@@ -175,7 +178,12 @@ class ElectricTrips:
             if via[at] >= 0:
                 lane, position_m = self._stops[int(via[at])]
                 edge, _, number = lane.rpartition("_")
-                vehicle.changeTarget(trip, edge)
+                try:
+                    vehicle.changeTarget(trip, edge)
+                except failures:  # the street is closed to it: without the charge it goes nowhere
+                    vehicle.remove(trip)
+                    self.state[at] = REMOVED
+                    continue
                 try:
                     vehicle.setStop(trip, edge, pos=position_m, laneIndex=int(number), duration=_FOR_EVER_S, flags=1)
                 except failures:  # it has passed the stop on the edge on which it is

@@ -133,6 +133,15 @@ def test_a_trip_is_driven_by_way_of_a_stop_and_waits_there_until_it_is_sent_on(v
     assert by["arrivalLane"].rpartition("_")[0] == usual[CHOSEN[4]]["arrivalLane"].rpartition("_")[0]
 
 
+def test_who_may_not_drive_to_the_stop_is_taken_off_the_road(variant, tmp_path):
+    adapter = Traffic(variant, electric=CHOSEN, stops=[("B1C1_0", 60.0)])
+    via, closed = np.full(len(CHOSEN), -1.0), np.array([float(edge == "B1C1") for edge in adapter.closed.labels])
+    via[4] = 0
+    run = Run(adapter, tmp_path, MINUTES, {0: {"closed": closed}, 1: {"via": via}})
+    assert run.error is None
+    assert run["trip_state"][-1].tolist() == [2, 2, 2, 2, 3, 2, 2, 2, 2, 2]
+
+
 def test_stops_that_cannot_be_are_refused(variant, tmp_path):
     with pytest.raises(CosimError, match="stops names lane 'nowhere_0'"):
         Traffic(variant, electric=CHOSEN, stops=[("nowhere_0", 5.0)])
