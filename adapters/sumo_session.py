@@ -21,7 +21,7 @@ Connection: TypeAlias = Literal["libsumo", "traci", "gui"]
 
 # glibc's allocator keeps small freed blocks at hand and asks for huge pages: the program spends an eighth of its time
 # in malloc and free. Other C libraries ignore the variable.
-_PROGRAM_ENVIRONMENT = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1:glibc.malloc.tcache_count=65535"}
+PROGRAM_ENVIRONMENT = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1:glibc.malloc.tcache_count=65535"}
 _PATIENCE_S = 300.0
 
 
@@ -84,7 +84,7 @@ class Session:
         name, options = ("sumo-gui", ["--start", "--quit-on-end"]) if self._connection == "gui" else ("sumo", [])
         home, library = sumo_home(), private_connection()
         command: list[str | Path] = [home / "bin" / name, "-c", staged, *options]
-        environment = _PROGRAM_ENVIRONMENT | os.environ | {"SUMO_HOME": str(home), "PROJ_DATA": str(home / "data/proj")}
+        environment = PROGRAM_ENVIRONMENT | os.environ | {"SUMO_HOME": str(home), "PROJ_DATA": str(home / "data/proj")}
         if library is None:
             self._connect_by_port(command, environment)
         else:

@@ -3,8 +3,9 @@
 The adapter runs in a process of its own with every output read each exchange: per-edge emissions summed over every
 second, junctions included, counts, and with ``--electric`` the energy and state of that share of the cars. The
 program runs the same configuration and seed with nothing but its trips. Both ways to run SUMO are measured, the
-adapter's own choice and libsumo, in alternating order, start and imports included; wall and processor time of the
-whole process tree, medians. The last line is JSON.
+adapter's own choice and libsumo, and the program with the allocator's setting that the adapter gives it, in
+alternating order, start and imports included; wall and processor time of the whole process tree, medians. The last
+line is JSON.
 """
 
 from __future__ import annotations
@@ -17,11 +18,12 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from cosim.adapters.sumo_demand import electric_variant
 from cosim.adapters.sumo_files import elements, read_configuration, stage
-from cosim.adapters.sumo_session import sumo_home
+from cosim.adapters.sumo_session import PROGRAM_ENVIRONMENT, sumo_home
 
 BOLOGNA = Path(__file__).parents[3] / "shared" / "data" / "bologna"
 ADAPTER = """
@@ -43,10 +45,10 @@ traffic.close()
 """
 
 
-def timed(command: list[str]) -> dict[str, float]:
+def timed(command: list[str], environment: Mapping[str, str]) -> dict[str, float]:
     """Return the wall and processor time of a command. [s]"""
     before, start = os.times(), time.perf_counter()
-    subprocess.run(command, check=True, capture_output=True)
+    subprocess.run(command, check=True, capture_output=True, env=os.environ | environment)
     wall, after = time.perf_counter() - start, os.times()
     return {"wall": wall, "cpu": after[2] + after[3] - before[2] - before[3]}
 
@@ -63,7 +65,7 @@ def main() -> None:
     if not sumocfg.is_file():
         sys.exit(f"{sumocfg} is absent")
     os.environ |= {"SUMO_HOME": str(sumo_home()), "PROJ_DATA": str(sumo_home() / "data" / "proj")}
-    times: dict[str, list[dict[str, float]]] = {"adapter": [], "libsumo": [], "sumo": []}
+    times: dict[str, list[dict[str, float]]] = {"adapter": [], "libsumo": [], "sumo": [], "tuned sumo": []}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         named = ""
@@ -80,13 +82,15 @@ def main() -> None:
         bare.mkdir()
         staged = stage(read_configuration(sumocfg, ("--seed", "1", *end)), bare)
         commands = {"sumo": [str(sumo_home() / "bin" / "sumo"), "-c", str(staged)]}
+        commands["tuned sumo"] = commands["sumo"]
         for which, connection in (("adapter", ""), ("libsumo", "libsumo")):
             commands[which] = [
                 sys.executable, "-c", ADAPTER, str(sumocfg), str(folder / which), connection, str(args.seconds), named,
             ]  # fmt: skip
         for k in range(args.rounds):
             for which in sorted(commands, reverse=bool(k % 2)):
-                times[which].append(timed(commands[which]))
+                setting = PROGRAM_ENVIRONMENT if which == "tuned sumo" else {}
+                times[which].append(timed(commands[which], setting))
                 print(which, times[which][-1], flush=True)
     wall, cpu = ({n: statistics.median(t[what] for t in runs) for n, runs in times.items()} for what in ("wall", "cpu"))
     span = f"{args.seconds} s" if args.seconds else "to the last vehicle"
@@ -95,6 +99,7 @@ def main() -> None:
         "adapter_s": round(wall["adapter"], 2), "bare_sumo_s": round(wall["sumo"], 2),
         "ratio_to_bare_sumo": round(wall["adapter"] / wall["sumo"], 3),
         "ratio_of_processor_time": round(cpu["adapter"] / cpu["sumo"], 3),
+        "tuned_sumo_ratio_of_processor_time": round(cpu["tuned sumo"] / cpu["sumo"], 3),
         "libsumo_ratio_to_bare_sumo": round(wall["libsumo"] / wall["sumo"], 3),
         "libsumo_ratio_of_processor_time": round(cpu["libsumo"] / cpu["sumo"], 3),
     }))  # fmt: skip
