@@ -85,7 +85,7 @@ def tree(
     cdef double current[2]
     with nogil:
         voltage[:, :] = rest
-        for k in range(1, max_iterations + 1):
+        for k in range(1, max_iterations + 1):  # no-cython-lint: returned
             work[:, :] = 0.0
             for i in range(n - 1, -1, -1):
                 if varies or power[i, 0] != 0.0 or power[i, 1] != 0.0:
@@ -132,7 +132,7 @@ def mesh(
     cdef double change = INFINITY, furthest, x0, x1
     with nogil:
         voltage[:, :] = rest
-        for k in range(1, max_iterations + 1):
+        for k in range(1, max_iterations + 1):  # no-cython-lint: returned
             for i in range(n):
                 _current(&power[i, 0], &drop[i, 0] if varies else NULL, &voltage[i, 0], &work[row_of[i], 0])
             for j in range(n):
