@@ -7,6 +7,7 @@ import math
 import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 from xml.etree.ElementTree import Element, ElementTree, SubElement
@@ -134,6 +135,18 @@ def departures(routes: Iterable[Path], trips: Sequence[str]) -> list[Departure]:
             "have no name before they depart"
         )
     return [depart for depart in found.values() if depart is not None]
+
+
+def last_departure_s(routes: Iterable[Path]) -> float:
+    """Return when the last trip or flow of some files is to begin; 0 if they have none with a time. [s]"""
+    latest = 0.0
+    for path in routes:
+        for _, element in elements(path, ("end",)):
+            if element.tag in (*_VEHICLES, "flow"):
+                with suppress(ValueError):  # triggered by somebody who waits
+                    latest = max(latest, seconds(element.get("depart") or element.get("begin") or ""))
+                element.clear()
+    return latest
 
 
 def electric_variant(

@@ -10,7 +10,7 @@ import numpy as np
 
 from cosim.adapters.sumo_batteries import J_PER_WH, ElectricTrips, StationCharging
 from cosim.adapters.sumo_controls import Controls, refuse
-from cosim.adapters.sumo_demand import departures, emission_classes, has_batteries
+from cosim.adapters.sumo_demand import departures, emission_classes, has_batteries, last_departure_s
 from cosim.adapters.sumo_files import input_files, read_configuration, stage
 from cosim.adapters.sumo_measures import EMISSION_DIGITS, EdgeMeasures, Exchange
 from cosim.adapters.sumo_network import charging_stations, network_edges, signal_programs
@@ -183,6 +183,7 @@ class Traffic(Adapter):
         self.collisions = Output("vehicle", network, "end")
         self._session: Session | None = None
         self._hears, self._may_bar, self._period_s = noise, False, 0.0
+        self._last_departure_s: float | None = None
 
     @property
     def _is_meso(self) -> bool:
@@ -276,9 +277,8 @@ class Traffic(Adapter):
             origins = self._origins(departed)
             if self._electric:
                 self._trips.look(departed, stop_s)
-            left = session.api.simulation.getMinExpectedNumber()
-            over = left == 0 and not self._trips.put_off
-            self.finished = over if end_s is None else until_s >= end_s
+            left = session.api.simulation.getMinExpectedNumber() + len(self._trips.put_off)
+            self.finished = self._is_empty(left, stop_s) if end_s is None else until_s >= end_s
         if partial:
             session.close()  # SUMO writes an unfinished period only now
         self._time_s = until_s
@@ -364,6 +364,12 @@ class Traffic(Adapter):
                 self._controls.second([v for v in api.simulation.getLoadedIDList() if v not in held],
                                       [v for v in now if v not in held])  # fmt: skip
         return departed
+
+    def _is_empty(self, left: int, now_s: float) -> bool:
+        """Tell whether nobody is left nor to come; SUMO counts whom it has read and not cancelled."""
+        if left == 0 and self._controls.barred and self._last_departure_s is None:
+            self._last_departure_s = last_departure_s((*self.configuration.routes, *self.configuration.additionals))
+        return left == 0 and now_s > (self._last_departure_s or 0.0)
 
     def _count_cancelled(self, session: Session, departed: Iterable[str]) -> None:
         """Count those who found no way to begin with among the trips that measures have cancelled."""

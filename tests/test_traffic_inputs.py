@@ -116,6 +116,15 @@ def test_a_closed_origin_cancels_trips_and_a_closed_end_is_approached(town, tmp_
     assert run["teleports"][-1] == run["cancelled"][-1] == 0
 
 
+def test_who_is_barred_far_ahead_is_cancelled_too(town, tmp_path):
+    late = "".join(f'<trip id="v{i}" depart="{7 * i}" from="A0A1" to="C1C2"/>' for i in (*range(40), 100))
+    (town / "late.rou.xml").write_text(f"<routes>{late}</routes>")
+    adapter = Traffic(write_configuration(town / "late.sumocfg", routes="late.rou.xml"))
+    run = Run(adapter, tmp_path, [60.0] * 14, {0: {"closed": one(adapter, "closed", A0A1=1.0)}})
+    assert run["cancelled"][-1] == 41  # SUMO reads 200 s ahead, and counts nobody while it has cancelled all it read
+    assert run.finished.index(True) == 11  # after the last would have departed
+
+
 def test_a_class_is_barred_from_an_edge_and_let_in_where_it_was_not(town, tmp_path):
     (town / "two.rou.xml").write_text(
         '<routes><vType id="car"/><vType id="taxi" vClass="taxi"/>'
