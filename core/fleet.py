@@ -10,7 +10,7 @@ batteries hold.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +18,7 @@ import numpy.typing as npt
 from . import _fleet
 from .errors import CosimError
 from .fleet_climate import climate_share
-from .fleet_detours import DETOUR_M_PER_S, choose, station_xy, way_m
+from .fleet_detours import DETOUR_M_PER_S, choose, leg, station_xy, way_m
 from .fleet_plan import Array, FleetPlan, Index
 from .fleet_state import DELAYS, DETOURS, FAILURES, LEDGER, FleetState, Signals, Where
 from .fleet_strategies import DAY_S, Plain, Sessions, Strategy
@@ -263,7 +263,7 @@ class FleetModel:
         else:
             power = every.full_w.copy()
             others = np.bincount(every.transformer[~managed], power[~managed], len(signals.limit_w))
-            power[managed] = self.strategy.power(_only(every, managed, signals.limit_w - others))
+            power[managed] = self.strategy.power(every.only(managed, signals.limit_w - others))
         n = self.plan.n_stations
         drawn = np.bincount(every.station, np.maximum(power, 0.0), n)
         cut = np.divide(signals.station_cap_w, drawn, out=np.ones(n), where=drawn > signals.station_cap_w)
@@ -385,7 +385,8 @@ class FleetModel:
         more_m = np.where(detour, np.maximum(there_m + on_m - direct_m, 0.0), 0.0)
         s.detours += np.array([np.count_nonzero(detour), more_m.sum(), (more_m * per_m).sum(), 0.0])
         whole_s, whole_j = plan.duration_s[trip] + more_m / DETOUR_M_PER_S, plan.energy_j[trip] + more_m * per_m
-        first_s, first_j = there_m / DETOUR_M_PER_S + 1.0, plan.approach_j[trip] + there_m * per_m
+        first_s, first_j = leg(there_m, per_m)
+        first_j = first_j + plan.approach_j[trip]
         s.leg_s[v], s.leg_j[v] = np.where(detour, first_s, whole_s), np.where(detour, first_j, whole_j)
         s.rest_s[v] = np.where(detour, np.maximum(whole_s - first_s, 1.0), 0.0)
         s.rest_j[v] = np.where(detour, np.maximum(whole_j - first_j, 0.0), 0.0)
@@ -417,7 +418,7 @@ class FleetModel:
         per_m = plan.vehicles["drive_j_per_m"][b]
         s.rest_s[b] = np.maximum(s.rest_s[b] + more_m / DETOUR_M_PER_S, 1.0)
         s.rest_j[b] = np.maximum(s.rest_j[b] + more_m * per_m, 0.0)
-        s.leg_s[b], s.leg_j[b], s.aim[b] = there_m / DETOUR_M_PER_S + 1.0, there_m * per_m, by
+        (s.leg_s[b], s.leg_j[b]), s.aim[b] = leg(there_m, per_m), by
         more_m = more_m + there_m
         left = np.concatenate([w, b])
         s.detours += np.array([len(b), more_m.sum(), (more_m * per_m).sum(), (end_s - s.since_s[left]).sum()])
@@ -457,11 +458,3 @@ class FleetModel:
         queue = queue[np.argsort(s.since_s[queue], kind="stable")]
         free = np.where(self._works, self._points - self.plugged().astype(np.int32), 0).astype(np.int32)
         _fleet.take_points(queue, s.aim, s.place, plan.first_offer, plan.offers, free, s.station)
-
-
-def _only(sessions: Sessions, chosen: npt.NDArray[np.bool_], spare_w: Array) -> Sessions:
-    """Return the chosen sessions, with what the others leave of the transformers."""
-    values = {item.name: getattr(sessions, item.name) for item in fields(sessions)}
-    for name in ("need_j", "left_s", "least_w", "full_w", "rate_w", "efficiency", "station", "transformer"):
-        values[name] = values[name][chosen]
-    return Sessions(**values | {"spare_w": spare_w})

@@ -26,6 +26,11 @@ def way_m(start_xy: Array, goal_xy: Array) -> Array:
     return ways
 
 
+def leg(there_m: Array, j_per_m: Array) -> tuple[Array, Array]:
+    """Return the time [s] and energy [J] expected of ways to a charger."""
+    return there_m / DETOUR_M_PER_S + 1.0, there_m * j_per_m
+
+
 def station_xy(plan: FleetPlan) -> Array:
     """Return where stations are, shape (n_stations, 2). [m]"""
     return np.stack([plan.stations["x"], plan.stations["y"]], axis=1)

@@ -8,7 +8,7 @@ leaves, to `Sessions.full_w`. Powers are at the grid's side, positive when drawn
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -48,6 +48,11 @@ class Sessions:
     """Load of each transformer without the fleet, shape (n_transformers,). [W]"""
     spare_w: Array
     """What each transformer has left for these sessions, shape (n_transformers,). [W]"""
+
+    def only(self, chosen: npt.NDArray[np.bool_], spare_w: Array) -> Sessions:
+        """Return some of them, with what the others leave of the transformers."""
+        names = ("need_j", "left_s", "least_w", "full_w", "rate_w", "efficiency", "station", "transformer")
+        return replace(self, spare_w=spare_w, **{name: getattr(self, name)[chosen] for name in names})
 
 
 class DayProfile:
