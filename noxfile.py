@@ -1,20 +1,24 @@
-"""The project's checks by name: ``nox -s tests types lint build bench``; ``--no-venv`` runs them where nox runs."""
+"""The project's checks: ``nox -s tests types lint docs build bench``; ``--no-venv`` runs them where nox runs."""
 
 import glob
 import os
+import shutil
+import sys
+import zipfile
+from pathlib import Path
 
 import nox
 
 nox.options.sessions = ["lint", "types", "tests"]
-LOCK = "requirements.lock"
-CODE = ["cosim", "cosim/core/", "cosim/adapters/", "cosim/scenarios/", "tests", "noxfile.py", "setup.py"]
+RUNNING, TOOLS = "requirements.lock", "requirements-dev.lock"
+CODE = ["cosim", "cosim/core/", "cosim/adapters/", "cosim/scenarios/", "tests", "docs", "noxfile.py", "setup.py"]
 
 
 def install(session: nox.Session) -> None:
     """Install the locked dependencies and the package, unless the session uses the environment it is run in."""
     if isinstance(session.virtualenv, nox.virtualenv.PassthroughEnv):
         return
-    session.install("--require-hashes", "-r", LOCK)
+    session.install("--require-hashes", "-r", TOOLS)
     session.install("--no-deps", "--no-build-isolation", "--editable", ".")
 
 
@@ -29,9 +33,17 @@ def tests(session: nox.Session) -> None:
 def newer(session: nox.Session) -> None:
     """Run the engine's tests on Python 3.12, for which the lock file holds mosaik 3.7."""
     install(session)
-    session.run("python", "-m", "pytest", "tests/test_exchange.py", "tests/test_bridge.py", "tests/test_scenario.py",
-                "tests/faults", "tests/test_mosaik_export.py", "tests/test_mosaik_sim.py", "tests/test_fmu.py",
-                "tests/test_results.py")  # fmt: skip
+    session.run(
+        "python",
+        "-m",
+        "pytest",
+        "tests/cosim/engine",
+        "tests/cosim/results",
+        "tests/faults",
+        "tests/cosim/test_mosaik_export.py",
+        "tests/adapters/mosaik_sim",
+        "tests/adapters/fmu",
+    )
 
 
 @nox.session
@@ -44,7 +56,7 @@ def foreign(session: nox.Session) -> None:
     # setuptools: mosaik-hdf5 for Python 3.11 needs simpy 3.0, which needs pkg_resources
     packages = ["mosaik-heatpump==1.0.2", "mosaik-hdf5==0.4", "setuptools<81"]
     session.run(python, "-m", "pip", "install", "--quiet", *packages, external=True)
-    session.run("python", "-m", "pytest", "tests/test_mosaik_sim.py", env={"COSIM_FOREIGN_PYTHON": python})
+    session.run("python", "-m", "pytest", "tests/adapters/mosaik_sim", env={"COSIM_FOREIGN_PYTHON": python})
 
 
 @nox.session
@@ -59,24 +71,57 @@ def lint(session: nox.Session) -> None:
     """Check style, import contracts and Cython."""
     install(session)
     session.run("ruff", "check", *CODE)
+    session.run("ruff", "format", "--check", *CODE)
     session.run("lint-imports")
-    session.run("cython-lint", *sorted(glob.glob("core/*.pyx")))
+    session.run("cython-lint", *sorted(glob.glob("core/*/*.pyx")))
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Build the documentation site into build/site, strictly; nothing is fetched."""
+    install(session)
+    session.run("mkdocs", "build", "--strict", env={"NO_MKDOCS_2_WARNING": "1"})
 
 
 @nox.session
 def build(session: nox.Session) -> None:
-    """Build sdist and wheel, install the wheel in a fresh environment and import it from another folder."""
+    """Build sdist and wheel as an index takes them; let the wheel alone run the main job from another folder."""
     install(session)
+    shutil.rmtree("dist", ignore_errors=True)
     session.run("python", "-m", "build", "--no-isolation", "--outdir", "dist")
-    wheel = os.path.abspath(max(glob.glob("dist/cosim-*.whl"), key=os.path.getmtime))
+    [wheel] = glob.glob("dist/cosim_city-*.whl")
+    if sys.platform == "linux":
+        session.run("auditwheel", "repair", "--wheel-dir", "dist", wheel)
+        os.remove(wheel)
+        [wheel] = glob.glob("dist/cosim_city-*manylinux*.whl")
+    session.run("twine", "check", "--strict", *glob.glob("dist/*"))
+    missing = sorted(packaged_files() - set(zipfile.ZipFile(wheel).namelist()))
+    if missing:
+        session.error(f"{wheel} lacks {', '.join(missing)}: name them in pyproject.toml, and in MANIFEST.in")
     folder = os.path.abspath(session.create_tmp())
-    session.run("python", "-m", "venv", os.path.join(folder, "fresh"))
-    python = os.path.join(folder, "fresh", "bin", "python")
-    session.run(python, "-m", "pip", "install", "--quiet", "--require-hashes", "-r", LOCK, external=True)
-    session.run(python, "-m", "pip", "install", "--quiet", "--no-deps", "--force-reinstall", wheel, external=True)
+    fresh = os.path.join(folder, "fresh")
+    session.run("python", "-m", "venv", "--clear", fresh)
+    pip = [os.path.join(fresh, "bin", "python"), "-m", "pip", "install", "--quiet"]
+    session.run(*pip, "--require-hashes", "-r", RUNNING, external=True)
+    session.run(*pip, "--no-deps", os.path.abspath(wheel), external=True)
+    cosim, out = os.path.join(fresh, "bin", "cosim"), os.path.join(folder, "out")
+    shutil.rmtree(out, ignore_errors=True)
+    alone: dict[str, str | None] = {"PYTHONPATH": None}
     with session.chdir(folder):
-        session.run(python, "-c", "import cosim.scenarios.eixample, cosim.core._zones", external=True)
-        session.run(os.path.join(folder, "fresh", "bin", "cosim"), "list", external=True)
+        session.run(cosim, "list", external=True, env=alone)
+        job = ["run", "eixample", "--set", "blocks=2,2", "--set", "hours=1", "--out", out]
+        session.run(cosim, *job, external=True, env=alone)
+
+
+def packaged_files() -> set[str]:
+    """Return what a wheel must hold of the tree: everything in the four folders but C sources and compiled files."""
+    return {
+        (path if path.parts[0] == "cosim" else "cosim" / path).as_posix()
+        for top in ("cosim", "core", "adapters", "scenarios")
+        for folder, _, names in os.walk(top)  # links are not followed: cosim/core is core
+        for path in (Path(folder, name) for name in names)
+        if "__pycache__" not in path.parts and path.suffix not in {".c", ".so", ".pyc"}
+    }
 
 
 @nox.session

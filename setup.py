@@ -1,5 +1,6 @@
-"""Compile the numerics of ``cosim.core`` and what keeps SUMO's port shut; everything else is in pyproject.toml."""
+"""Compiled numerics and entry points; everything else is in pyproject.toml."""
 
+import ast
 import sys
 from pathlib import Path
 
@@ -12,23 +13,56 @@ from setuptools import Extension, setup
 FLAGS = ["-O3", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", "-Wno-unreachable-code"]
 
 # no module to import but a library for the loader, which no other system has in this form
-PRELOADED = [Extension("cosim.adapters._sumo_socket", ["adapters/sumo_socket.c"], libraries=["dl"])]
+PRELOADED = [Extension("cosim.adapters.traffic._socket", ["adapters/traffic/socket.c"], libraries=["dl"])]
+
+
+def kernel(source: Path) -> Extension:
+    """Return the extension of one Cython source below ``core/``; headers stand beside their source."""
+    return Extension(
+        ".".join(["cosim", *source.with_suffix("").parts]),
+        [str(source)],
+        include_dirs=[np.get_include(), str(source.parent)],
+        depends=[str(header) for header in sorted(source.parent.glob("*.h"))],
+        define_macros=[("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION")],
+        extra_compile_args=FLAGS,
+    )
+
+
+def policies() -> list[str]:
+    """Return the entry points of the policies, which are named nowhere but in their modules."""
+    found = []
+    for source in sorted(Path("scenarios/policies").glob("*.py")):
+        for node in ast.parse(source.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.ClassDef) and any(getattr(base, "id", "") == "Policy" for base in node.bases):
+                found.append(f"{node.name} = cosim.scenarios.policies.{source.stem}:{node.name}")
+    return found
+
+
+ADAPTERS = {
+    "buildings": "Buildings",
+    "environment": "Environment",
+    "fleet": "Fleet",
+    "fmu": "Fmu",
+    "grid": "Grid",
+    "mosaik_sim": "MosaikSimulator",
+    "premises": "Premises",
+    "tariff": "Tariff",
+    "traffic": "Traffic",
+    "weather": "Weather",
+}
 
 setup(
-    ext_modules=(PRELOADED if sys.platform == "linux" else [])
-    + cythonize(
-        [
-            Extension(
-                f"cosim.core.{source.stem}",
-                [str(source)],
-                include_dirs=[np.get_include(), "core"],
-                depends=[str(header) for header in sorted(Path("core").glob("*.h"))],
-                define_macros=[("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION")],
-                extra_compile_args=FLAGS,
-            )
-            for source in sorted(Path("core").glob("*.pyx"))
+    entry_points={
+        "console_scripts": ["cosim = cosim.cli.app:main"],
+        "cosim.scenarios": [
+            "eixample = cosim.scenarios.eixample",
+            "bologna = cosim.scenarios.bologna",
+            "place = cosim.scenarios.places.twin",
         ],
-        language_level=3,
-        include_path=["core"],
-    )
+        "cosim.commands": ["city = cosim.scenarios.places:app", "validate = cosim.scenarios.validation:app"],
+        "cosim.adapters": [f"{name} = cosim.adapters.{name}:{kind}" for name, kind in ADAPTERS.items()],
+        "cosim.policies": policies(),
+    },
+    ext_modules=(PRELOADED if sys.platform == "linux" else [])
+    + cythonize([kernel(source) for source in sorted(Path("core").rglob("*.pyx"))], language_level=3),
 )

@@ -1,1 +1,1 @@
-"""One module per simulator behind the contract; adapters never import each other."""
+"""Adapters: one simulator behind the contract each, independent of one another."""

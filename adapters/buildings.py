@@ -1,49 +1,60 @@
-"""How much electricity and gas do the city's dwellings draw to be warm, cool, lit and washed?
+"""Buildings adapter: electricity and gas demand of dwellings.
 
-Each building is one zone of `cosim.core.zones` with its households, its heating (a heat pump with a resistance heater
-behind it and a hot-water tank, or a gas boiler), coolers, solar panels and a battery.
+Each building is one zone of `cosim.core.buildings.zones` with its households, its heating (a heat pump with a back-up
+resistance heater and a hot-water tank, or a gas boiler), coolers, solar panels and a battery.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import ClassVar, NamedTuple, Protocol
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from cosim.core import Adapter, Clock, CosimError, Input, InputFileError, Output, Placement, PortError, Step
-from cosim.core.heat_pump import CopCurve, HeatPumps, LiftCurve, sources
-from cosim.core.households import PERSON_GAIN, Households, HouseholdStep
+from cosim.core import Adapter, Clock, CosimError, Input, Output, Placement, PortError, Step
+from cosim.core.buildings.heat_pump import CopCurve, HeatPumpUnits, LiftCurve, sources
+from cosim.core.buildings.households import PERSON_GAIN, Households, HouseholdStep
+from cosim.core.buildings.state import BuildingsState
+from cosim.core.buildings.stock import StockLike, check_stock
+from cosim.core.buildings.storage import Batteries, Tanks
+from cosim.core.buildings.zones import Zones
+from cosim.core.quantities import DAY_S, HOUR_S, J_PER_KWH, Array
 from cosim.core.random import uniform
-from cosim.core.storage import Batteries, Tanks
-from cosim.core.zones import Array, ZoneParameters, Zones
 
 SURFACES = (
-    "horizontal", "north", "northeast", "east", "southeast", "south", "southwest", "west", "northwest",
-)  # fmt: skip
-"""Surfaces that the sun shines on: the horizontal, and façades by azimuth in steps of 45°."""
+    "horizontal",
+    "north",
+    "northeast",
+    "east",
+    "southeast",
+    "south",
+    "southwest",
+    "west",
+    "northwest",
+)
+"""Surfaces exposed to the sun: the horizontal, and façades by azimuth in steps of 45°."""
 
 HEATING_SETPOINT, COOLING_SETPOINT = 20.0, 26.0  # °C, EN 16798-1:2019, category II
 SETBACK = 17.0  # °C, assumption: from 23 to 7 h in civil time
 SETBACK_FROM, SETBACK_UNTIL = 23.0, 7.0
-# Assumption: windows are opened on air above 24 °C while it is 16 °C or more outdoors and at least 1 K cooler than
-# indoors, and add 4 air changes an hour of rooms 2.5 m high.
+# Assumption: windows are opened at indoor air above 24 °C while it is 16 °C or more outdoors and at least 1 K cooler
+# than indoors, and add 4 air changes per hour in rooms 2.5 m high.
 AIRING_ABOVE, AIRING_OUTDOOR, AIRING_GAP = 24.0, 16.0, 1.0  # °C, °C, K
 AIRING = 4 * 2.5 * 0.34  # W/(m² K) per floor area
-CONVECTIVE_GAIN = 0.5  # assumption: half of what persons and appliances give off warms the air directly
+CONVECTIVE_GAIN = 0.5  # assumption: half the heat of persons and appliances is convective
 CONVECTIVE_SUN = 0.09  # VDI 6007-1, test case 5
 
-WATER_TEMPERATURE = 42.0  # °C, assumption: what users mix hot water to
-TANK_CHARGE = 1500.0  # W of heat per dwelling, assumption: what a heat pump spares for the tank at once
-BOILER_EFFICIENCY = 0.86  # assumption, of gross calorific value: the least that Regulation (EU) 813/2013 admits
+WATER_TEMPERATURE = 42.0  # °C, assumption: temperature to which users mix hot water
+TANK_CHARGE = 1500.0  # W of heat per dwelling, assumption: maximum charging heat of the tank
+BOILER_EFFICIENCY = 0.86  # assumption, of gross calorific value: the minimum under Regulation (EU) 813/2013
 COOLING_EER = 3.2  # assumption, constant: lower bound of class A of split units, Directive 2002/31/EC
 BATTERY_HOURS = 2.0  # assumption: batteries charge or discharge fully in two hours
-PRICE_MEMORY_S = 86400.0  # of the mean price that the present one is compared with
-PRICE_SHIFT = 2.0  # K, assumption: the most that a price moves a setpoint
+PRICE_MEMORY_S = DAY_S  # averaging time of the mean price with which the current price is compared
+PRICE_SHIFT = 2.0  # K, assumption: the largest shift of a setpoint by the price
 
 # Assumptions: power factors of inverter-driven units and of household mixes; resistance heaters have none, and
 # inverters of panels and batteries run at unity.
@@ -54,66 +65,25 @@ STATE_FILE = "buildings.npz"
 TIMING_SPREAD_H = 1.5  # assumption: setbacks are up to this much earlier or later
 
 
-class StockLike(Protocol):
-    """What buildings must tell about themselves; `cosim.scenarios.stock.Stock` does."""
-
-    @property
-    def ids(self) -> Sequence[str]: ...
-    @property
-    def zones(self) -> ZoneParameters: ...
-    @property
-    def archetype(self) -> npt.NDArray[np.int32]: ...
-    @property
-    def floor_area(self) -> Array: ...
-    @property
-    def dwellings(self) -> Array: ...
-    @property
-    def window_area(self) -> Array: ...
-    @property
-    def solar_transmittance(self) -> Array: ...
-    @property
-    def sun_on_exterior(self) -> Array: ...
-    @property
-    def sky_depression(self) -> Array: ...
-    @property
-    def hot_water_need(self) -> Array: ...
-    @property
-    def heating(self) -> Sequence[str]: ...
-    @property
-    def heating_capacity(self) -> Array: ...
-    @property
-    def heat_pump_capacity(self) -> Array: ...
-    @property
-    def cooling_capacity(self) -> Array: ...
-    @property
-    def heat_pump_source(self) -> Sequence[str]: ...
-    @property
-    def tank_volume(self) -> Array: ...
-    @property
-    def pv_capacity(self) -> Array: ...
-    @property
-    def battery_capacity(self) -> Array: ...
-
-
 def radiator_temperature(outdoor: npt.ArrayLike) -> Array:
-    """Return the flow temperature of radiators by heating curve: 40 °C at 0 °C, 1 K more per K colder. [°C]
+    """Return the flow temperature of radiators by heating curve: 40 °C at 0 °C, rising 1 K per K colder. [°C]
 
-    An assumption in the manner of Ruhnau, Hirth and Praktiknjo (2019), Scientific Data 6, 189.
+    An assumption following Ruhnau, Hirth and Praktiknjo (2019), Scientific Data 6, 189.
     """
     return np.asarray(40.0 - np.asarray(outdoor, float))
 
 
 class _Supply(NamedTuple):
-    """What systems can give in a step, shape (n_buildings,) each. [W] unless said"""
+    """Available supply in a step, shape (n_buildings,) each. [W] unless stated otherwise."""
 
     water: Array
     """Electricity that charges the tanks."""
     warmth: Array
-    """Heat that the tanks lose to the rooms."""
+    """Heat loss of the tanks to the rooms."""
     cop: Array
-    """Of heating. [1]"""
+    """COP of heating. [1]"""
     by_pump: Array
-    """Most heat of the heat pumps for rooms."""
+    """Maximum heat of the heat pumps for rooms."""
     heating_capacity: Array
     cooling_capacity: Array
 
@@ -121,34 +91,36 @@ class _Supply(NamedTuple):
 class Buildings(Adapter):
     """Residential buildings: zones, households, heat pumps with tanks, boilers, coolers, panels and batteries.
 
-    Powers are positive when they are consumed or delivered; ``pv_power`` is generated, ``battery_power`` charges, and
-    ``electric_power`` is what the building takes from the grid, negative when it feeds in. ``heat_pump_power``
+    Powers are positive when consumed or delivered; ``pv_power`` is generation, ``battery_power`` is charging, and
+    ``electric_power`` is the power drawn from the grid, negative when fed in. ``heat_pump_power``
     includes the back-up heater. Hot water comes from a tank that the heat pump charges, or directly from the boiler.
-    Windows are opened on warm air while it is cooler outdoors. ``unmet_degree`` is the distance of the mean air
-    temperature from the comfort band that holds without shifts of the setpoints.
+    Windows are opened in warm rooms while it is cooler outdoors. ``unmet_degree`` is the deviation of the mean air
+    temperature from the comfort band without setpoint shifts.
 
-    A power cap holds back charging of the tank, heating and cooling, in this order, never households; the battery
-    acts behind it. Persons in ``occupancy`` come on top of the households' own (negative: are missing).
+    A power cap curtails tank charging, heating and cooling, in this order, but never households; the battery acts
+    behind it. Persons in ``occupancy`` are added to the households' own (negative: subtracted).
 
     Parameters
     ----------
     stock
         The buildings.
     clock
-        Gives the civil time that schedules follow.
+        Clock with the civil time that schedules follow.
     seed
-        Of all that is drawn by chance.
+        Seed of all random numbers.
     start_temperature
-        Initial temperature of all buildings. [°C]
+        Initial temperature of all buildings, with tanks and batteries half full. [°C]
+    initial
+        Returns the state in which the buildings begin instead, when the adapter opens.
     price_response
-        By how much setpoints give way per difference of the price to its mean over a day. [K/(EUR/kWh)]
+        Setpoint shift per deviation of the price from its mean over a day. [K/(EUR/kWh)]
     cop_curve
-        COP of all heat pumps, e.g. a measured model's by `heat_pump.read_hplib`; by default by lift and source.
+        COP of all heat pumps, e.g. of a measured model by `heat_pump.read_hplib`; by default from lift and source.
 
     Raises
     ------
     CosimError
-        If an array of the stock does not fit its ids, or a heating system is unknown.
+        If an array of the stock does not match its ids, or a heating system is unknown.
     """
 
     placement: ClassVar[Placement] = "thread"
@@ -160,11 +132,12 @@ class Buildings(Adapter):
         *,
         seed: int = 0,
         start_temperature: float = 20.0,
+        initial: Callable[[], BuildingsState] | None = None,
         price_response: float = 0.0,
         cop_curve: CopCurve | None = None,
     ) -> None:
         ids = tuple(stock.ids)
-        _check(stock, len(ids))
+        check_stock(stock, len(SURFACES))
         if not (np.isfinite(price_response) and price_response >= 0):
             raise CosimError(f"price_response is {price_response}: it must be finite and not negative")
         self.outdoor_temperature = Input("degC", ["outdoor"])
@@ -195,13 +168,13 @@ class Buildings(Adapter):
         self.battery_energy = Output("J", ids, "end")
 
         self._clock, self._ids, self._stock = clock, ids, stock
-        self._start_temperature, self._price_response = start_temperature, price_response
+        self._start_temperature, self._initial, self._price_response = start_temperature, initial, price_response
         self._has_heat_pump = np.array([system == "heat_pump" for system in stock.heating], dtype=bool)
         ground = sources(stock.heat_pump_source)
         capacity = np.where(self._has_heat_pump, stock.heat_pump_capacity, 0.0)
-        self._pumps = HeatPumps(capacity, cop_curve or LiftCurve(ground), ground)
+        self._pumps = HeatPumpUnits(capacity, cop_curve or LiftCurve(ground), ground)
         self._households = Households(ids, stock.dwellings, stock.hot_water_need, seed)
-        # Dwellings of one building even out: the spread of their mean falls with the square root of their number.
+        # The spread of the mean over a building's dwellings falls with the square root of their number.
         self._shift_h = TIMING_SPREAD_H / np.sqrt(stock.dwellings) * (2 * uniform(seed, "timing", ids) - 1)
         self._exterior_share = stock.zones.exterior_share[stock.archetype]
         self._solar_area = stock.window_area * stock.solar_transmittance[:, None]
@@ -215,11 +188,39 @@ class Buildings(Adapter):
             closed + aired, stock.archetype, stock.floor_area, self._start_temperature, labels=self._ids
         )
         self._tanks = Tanks(np.where(self._has_heat_pump, stock.tank_volume, 0.0), TANK_CHARGE * stock.dwellings)
-        self._batteries = Batteries(stock.battery_capacity, stock.battery_capacity / (3600 * BATTERY_HOURS))
+        self._batteries = Batteries(stock.battery_capacity, stock.battery_capacity / (HOUR_S * BATTERY_HOURS))
         self._mean_price: float | None = None
-        self._tell_state()
+        if self._initial is not None:
+            self._restore(self._initial())
+        self._publish_state()
 
-    def _tell_state(self) -> None:
+    @property
+    def state(self) -> BuildingsState:
+        """A copy of the present state.
+
+        Raises
+        ------
+        CosimError
+            If the adapter is not open.
+        """
+        if self._zones is None:
+            raise CosimError("buildings are not open: they have no state")
+        return BuildingsState(
+            zones=self._zones.state.copy(),
+            tank=self._tanks.temperature.copy(),
+            charging=self._tanks.charging.copy(),
+            battery=self._batteries.energy.copy(),
+            price=np.array(np.nan if self._mean_price is None else self._mean_price),
+        )
+
+    def _restore(self, state: BuildingsState) -> None:
+        assert self._zones is not None
+        self._zones.state[:] = state.zones
+        self._tanks.temperature, self._tanks.charging = state.tank.copy(), state.charging.copy()
+        self._batteries.energy = state.battery.copy()
+        self._mean_price = None if np.isnan(state.price) else float(state.price)
+
+    def _publish_state(self) -> None:
         assert self._zones is not None
         self.indoor_temperature.value = self._zones.state[0]
         self.tank_temperature.value = self._tanks.temperature
@@ -244,13 +245,13 @@ class Buildings(Adapter):
             heating_capacity=supply.heating_capacity,
             cooling_capacity=supply.cooling_capacity,
         )
-        self._tell(homes, supply, zone.power, step.length_s)
+        self._publish(homes, supply, zone.power, step.length_s)
         self.persons.value = persons
         self.unmet_degree.value = np.maximum(comfort - zone.air, 0) + np.maximum(zone.air - COOLING_SETPOINT, 0)
-        self._tell_state()
+        self._publish_state()
 
     def _supply(self, homes: HouseholdStep, outdoor: float, length_s: float) -> _Supply:
-        """Charge the tanks, and return what the power cap and the heat pumps leave for rooms."""
+        """Charge the tanks, and return the supply left for rooms by the power cap and the heat pumps."""
         stock, pumps = self._stock, self._pumps
         source = np.where(pumps.ground, self.ground_temperature.value[0], outdoor)
         water_cop = pumps.cop(self._tanks.setpoint, source, outdoor)
@@ -259,17 +260,21 @@ class Buildings(Adapter):
         charge, _, warmth = self._tanks.step(length_s, homes.hot_water, WATER_TEMPERATURE, spare * water_cop)
         water = charge / water_cop
         spare = np.maximum(spare - water, 0.0)
-        # While it charges the tank, that much less of the heat pump is there for the rooms.
+        # Heat that charges the tank is not available for the rooms.
         by_pump = np.minimum(pumps.heat(spare, cop), np.maximum(pumps.capacity - charge, 0.0))
         backup = np.maximum(spare - pumps.power(by_pump, cop), 0.0)
         warm = np.where(self._has_heat_pump, by_pump + backup, np.inf)
         return _Supply(
-            water, warmth, cop, by_pump, np.minimum(stock.heating_capacity, warm),
+            water,
+            warmth,
+            cop,
+            by_pump,
+            np.minimum(stock.heating_capacity, warm),
             np.minimum(stock.cooling_capacity, spare * COOLING_EER),
-        )  # fmt: skip
+        )
 
     def _gains(self, inner: Array, outdoor: float) -> dict[str, Array]:
-        """Return what heats the zones: the sun, and what is given off inside; windows are opened where it is warm."""
+        """Return the solar and internal gains of the zones, and open windows in warm rooms."""
         assert self._zones is not None
         stock, solar = self._stock, self._solar_area @ self.window_irradiance.value
         radiant = (1 - CONVECTIVE_GAIN) * inner + (1 - CONVECTIVE_SUN) * solar
@@ -283,8 +288,8 @@ class Buildings(Adapter):
             "gain_interior": (1 - self._exterior_share) * radiant,
         }
 
-    def _tell(self, homes: HouseholdStep, supply: _Supply, power: Array, length_s: float) -> None:
-        """Turn heat into electricity and gas, balance it with panels and batteries, and assign the outputs."""
+    def _publish(self, homes: HouseholdStep, supply: _Supply, power: Array, length_s: float) -> None:
+        """Convert heat into electricity and gas, balance it with panels and batteries, and assign the outputs."""
         heat, cooling = np.maximum(power, 0.0), np.maximum(-power, 0.0) / COOLING_EER
         by_pump = np.where(self._has_heat_pump, np.minimum(heat, supply.by_pump), 0.0)
         compressor = self._pumps.power(by_pump, supply.cop)
@@ -309,14 +314,14 @@ class Buildings(Adapter):
         self.gas_power.value = boiler / BOILER_EFFICIENCY
 
     def _weather(self) -> float:
-        """Return the outdoor temperature after a look at all weather. [°C]"""
+        """Check all weather inputs and return the outdoor temperature. [°C]"""
         outdoor = float(self.outdoor_temperature.value[0])
         for port in (self.irradiance, self.window_irradiance):
             if (port.value < 0).any():
                 first = int(np.argmax(port.value < 0))
                 raise PortError(f"{port.name}[{SURFACES[first]!r}] is {port.value[first]}: it cannot be negative")
         if not -90 <= outdoor <= 60:
-            raise PortError(f"{self.outdoor_temperature.name} is {outdoor} °C: no weather on Earth; is it in °C?")
+            raise PortError(f"{self.outdoor_temperature.name} is {outdoor} °C: it must be -90 to 60; is it in °C?")
         return outdoor
 
     def _check_controls(self) -> None:
@@ -328,8 +333,8 @@ class Buildings(Adapter):
                 raise PortError(f"{port.name}[{self._ids[first]!r}] is {port.value[first]:g}: {rule}")
 
     def _setpoints(self, civil: dt.datetime, length_s: float) -> tuple[Array, Array, Array]:
-        """Return the comfortable lower temperature, and what is heated and cooled to. [°C]"""
-        clock_h = civil.hour + civil.minute / 60 + (civil.second + civil.microsecond * 1e-6) / 3600
+        """Return the lower comfort limit, and the heating and cooling setpoints. [°C]"""
+        clock_h = civil.hour + civil.minute / 60 + (civil.second + civil.microsecond * 1e-6) / HOUR_S
         hour = (clock_h + self._shift_h + length_s / 7200) % 24
         comfort = np.where((hour >= SETBACK_FROM) | (hour < SETBACK_UNTIL), SETBACK, HEATING_SETPOINT)
         gives = self._price_shift(length_s)
@@ -338,14 +343,14 @@ class Buildings(Adapter):
         if (heat_to > cool_to).any():
             first = int(np.argmax(heat_to > cool_to))
             raise PortError(
-                f"{self.heating_shift.name}[{self._ids[first]!r}] heats to {heat_to[first]:g} °C, above the "
-                f"{cool_to[first]:g} °C that it cools to: keep the shifted setpoints apart"
+                f"{self.heating_shift.name}[{self._ids[first]!r}] sets heating to {heat_to[first]:g} °C, above "
+                f"cooling at {cool_to[first]:g} °C: keep the shifted setpoints apart"
             )
         return comfort, heat_to, cool_to
 
     def _price_shift(self, length_s: float) -> float:
-        """Return by how much setpoints give way to the price. [K]"""
-        price = float(self.price.value[0]) * 3.6e6  # EUR/J -> EUR/kWh
+        """Return the setpoint shift caused by the price. [K]"""
+        price = float(self.price.value[0]) * J_PER_KWH  # EUR/J -> EUR/kWh
         if self._mean_price is None:
             self._mean_price = price
         shift = float(np.clip(self._price_response * (price - self._mean_price), -PRICE_SHIFT, PRICE_SHIFT))
@@ -356,69 +361,21 @@ class Buildings(Adapter):
         self._zones = None
 
     def save(self, folder: Path) -> None:
-        """Write the state of zones, tanks and batteries, and the mean price; households have none."""
-        if self._zones is None:
-            raise CosimError("buildings are not open: there is no state to save")
-        np.savez(
-            folder / STATE_FILE,
-            zones=self._zones.state, tank=self._tanks.temperature, charging=self._tanks.charging,
-            battery=self._batteries.energy, price=np.nan if self._mean_price is None else self._mean_price,
-        )  # fmt: skip
+        """Write the state of zones, tanks and batteries, and the mean price; households have no state."""
+        self.state.save(folder / STATE_FILE)
 
     def load(self, folder: Path) -> None:
-        """Go on from a saved state.
+        """Restore a saved state.
 
         Raises
         ------
         InputFileError
-            If it is missing or of other buildings.
+            If it is missing or belongs to other buildings.
         """
         if self._zones is None:
             raise CosimError("buildings are not open: call open() before load(folder)")
-        places = {"zones": self._zones.state, "tank": self._tanks.temperature, "charging": self._tanks.charging,
-                  "battery": self._batteries.energy}  # fmt: skip
-        try:
-            with np.load(folder / STATE_FILE, allow_pickle=False) as saved:
-                for name, place in places.items():
-                    if saved[name].shape != place.shape:
-                        raise InputFileError(
-                            f"{folder / STATE_FILE}: {name} has shape {saved[name].shape}, "
-                            f"these buildings {place.shape}"
-                        )
-                    place[:] = saved[name]
-                price = float(saved["price"])
-        except (OSError, KeyError, ValueError) as error:
-            raise InputFileError(f"cannot read the buildings' state in {folder}: {error}") from error
-        self._mean_price = None if np.isnan(price) else price
-        self._tell_state()
+        self._restore(BuildingsState.load(folder / STATE_FILE, len(self._ids)))
+        self._publish_state()
 
 
 _TAN = {use: float(np.tan(np.arccos(factor))) for use, factor in POWER_FACTOR.items()}
-
-
-def _check(stock: StockLike, n: int) -> None:
-    shapes = {
-        name: (n, len(SURFACES)) if name in ("window_area", "sun_on_exterior") else (n,)
-        for name in (
-            "floor_area", "dwellings", "window_area", "solar_transmittance", "sun_on_exterior", "sky_depression",
-            "hot_water_need", "heating_capacity", "heat_pump_capacity", "cooling_capacity", "tank_volume",
-            "pv_capacity", "battery_capacity",
-        )
-    }  # fmt: skip
-    for name, shape in shapes.items():
-        array = np.asarray(getattr(stock, name))
-        if array.shape != shape:
-            raise CosimError(f"stock.{name} has shape {array.shape}: {n} buildings need {shape}")
-        if not (np.isfinite(array) & (array >= 0)).all():
-            raise CosimError(f"stock.{name} is negative or not finite somewhere: it must be neither")
-    if (np.asarray(stock.dwellings) < 1).any():
-        raise CosimError("stock.dwellings is below 1 somewhere: every building has a dwelling")
-    if len(stock.heat_pump_source) != n:
-        raise CosimError(
-            f"stock.heat_pump_source has {len(stock.heat_pump_source)} entries: {n} buildings need one each"
-        )
-    if len(stock.heating) != n or not set(stock.heating) <= {"heat_pump", "gas_boiler"}:
-        raise CosimError(
-            f"stock.heating has {len(stock.heating)} systems {sorted(set(stock.heating))}: give each of the "
-            f"{n} buildings 'heat_pump' or 'gas_boiler'"
-        )

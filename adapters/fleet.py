@@ -1,27 +1,35 @@
-"""What do the electric vehicles of a city draw from the grid, and which trips can they make?"""
+"""Fleet adapter: electric vehicles between traffic and grid."""
 
 from __future__ import annotations
 
+import datetime as dt
 from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 
 from cosim.core import Adapter, Clock, CosimError, Input, Output, Placement, Step
-from cosim.core.fleet import PATIENCE_S, FleetModel
-from cosim.core.fleet_climate import MILD_C
-from cosim.core.fleet_plan import UNLIMITED_W, FleetPlan
-from cosim.core.fleet_state import FAILURES, LEDGER, Signals
-from cosim.core.fleet_strategies import Plain, Strategy
+from cosim.core.fleet.climate import MILD_C
+from cosim.core.fleet.model import PATIENCE_S, FleetModel
+from cosim.core.fleet.plan import UNLIMITED_W, FleetPlan
+from cosim.core.fleet.state import FAILURES, LEDGER, REASONS, FleetSignals
+from cosim.core.fleet.strategies import Plain, Strategy
+from cosim.core.quantities import HOUR_S
+from cosim.core.trips import TripState
 
 MOST_RESIDUAL = 1e-9
-"""What the energy ledger may leave unexplained, over the sum of its magnitudes, before the run is refused."""
+"""Largest residual of the energy ledger relative to the sum of its magnitudes; above it the run stops."""
+
+
+def day_second(civil: dt.datetime) -> float:
+    """Return the second of the civil day. [s]"""
+    return civil.hour * HOUR_S + civil.minute * 60 + civil.second + civil.microsecond * 1e-6
 
 
 class Fleet(Adapter):
-    """Electric vehicles that drive in the traffic, park, charge by a strategy, and drive on with what they have.
+    """Electric vehicles that drive in the traffic, park, and charge by a strategy.
 
-    Charging draws positive power, giving back to the grid is negative. Without a connection to traffic every trip goes
+    Charging draws positive power, feeding back to the grid is negative. Without a connection to traffic every trip goes
     as planned; without one to the grid no transformer, voltage or outage binds.
 
     Parameters
@@ -31,12 +39,12 @@ class Fleet(Adapter):
     clock
         The clock of the run.
     strategy
-        Decides the charging power; with all it can from the moment it is plugged in by default.
+        Sets the charging power; by default full power from the moment a vehicle is plugged in.
     notice_s
-        How long before departure a vehicle is unplugged and its trip allowed or refused; one exchange step by
-        default, which is what a traffic that hears `may_depart` one exchange late needs. [s]
+        Time before departure at which a vehicle is unplugged and its trip allowed or refused; one exchange step by
+        default, as needed by traffic that receives `may_depart` one exchange late. [s]
     grid_step_s
-        Step of the grid that `transformer_headroom` comes from, heard one exchange late; the exchange step by
+        Step of the grid that publishes `transformer_headroom`, received one exchange late; the exchange step by
         default. [s]
     patience_s
         See `FleetModel`. [s]
@@ -45,15 +53,15 @@ class Fleet(Adapter):
     -----
     Inputs: `trip_energy`, cumulative, and `trip_state` (0 not departed, 1 driving, 2 arrived, 3 removed or never
     inserted, 4 standing at the charger of `via`; -1, the default, lets the trip go as planned) per trip; `price`;
-    `pv_surplus` (those of one transformer are shared), `power_cap`, `available` (0 or 1) and `voltage` per station;
-    `transformer_headroom`; `outdoor_temperature`, in which a car takes more than the traffic says.
+    `pv_surplus` (shared among the stations of a transformer), `power_cap`, `available` (0 or 1) and `voltage` per
+    station; `transformer_headroom`; `outdoor_temperature`, which adds to the energy reported by the traffic.
 
     Outputs: `charging_power` per station; `plugged` vehicles per station; `state_of_charge` per vehicle; per trip
-    `may_depart`, 0 while it is put off and -1 once it has failed, and `via`, the number of the station by way of which
-    it is to be driven and where it waits, -1 for none; `present`, the persons of parked vehicles per zone, and
-    `visitors`, those of them who are not where the run found them. Since the start: `failed_trips` by reason;
-    `delayed_trips` that departed late, and by how much together, `delay`; `detours` by way of fast chargers, the
-    expected `detour_distance` and `detour_energy` beyond the straight way, and `detour_time` spent at the chargers;
+    `may_depart`, 0 while it is postponed and -1 once it has failed, and `via`, the number of the station via which
+    it is routed and where it waits, -1 for none; `present`, the persons of parked vehicles per zone, and
+    `visitors`, those of them away from the vehicle's home. Since the start: `failed_trips` by reason;
+    `delayed_trips` that departed late, and their total `delay`; `detours` via fast chargers, the expected
+    `detour_distance` and `detour_energy` in addition to the direct way, and `detour_time` spent at the chargers;
     `energy`, the terms of the ledger.
     """
 
@@ -69,18 +77,20 @@ class Fleet(Adapter):
         grid_step_s: float | None = None,
         patience_s: float = PATIENCE_S,
     ) -> None:
-        begin = clock.civil(0)
-        self.plan = plan
+        self.plan, self._clock = plan, clock
         self._model = FleetModel(
-            plan, Plain() if strategy is None else strategy, clock.step_s if notice_s is None else notice_s,
-            begin_s=begin.hour * 3600.0 + begin.minute * 60 + begin.second, patience_s=patience_s,
-        )  # fmt: skip
+            plan,
+            Plain() if strategy is None else strategy,
+            clock.step_s if notice_s is None else notice_s,
+            begin_s=day_second(clock.civil(0)),
+            patience_s=patience_s,
+        )
         self._grid_step_s = clock.step_s if grid_step_s is None else grid_step_s
         if not self._grid_step_s > 0:
             raise CosimError(f"grid_step_s is {self._grid_step_s}: it must be positive")
         trips, stations = plan.trip_ids, plan.station_ids
         self.trip_energy = Input("J", trips, default=0.0)
-        self.trip_state = Input("1", trips, default=-1.0)
+        self.trip_state = Input("1", trips, default=float(TripState.AS_PLANNED))
         self.price = Input("EUR/J", ["market"], default=0.0)
         self.pv_surplus = Input("W", stations, default=0.0)
         self.transformer_headroom = Input("W", plan.transformer_ids, default=UNLIMITED_W)
@@ -106,40 +116,49 @@ class Fleet(Adapter):
 
     @property
     def strategy(self) -> Strategy:
-        """What decides the charging power."""
+        """The strategy that sets the charging power."""
         return self._model.strategy
 
     def open(self) -> None:
-        """Put every vehicle at home and decide on the first departures."""
+        """Place every vehicle at home and decide on the first departures."""
         self._model.restart()
         n = len(self.plan.transformer_ids)
-        # The fleet's own part of what the headroom was measured with: its mean over the grid's last whole step.
+        # The fleet's own power contained in the headroom: its mean over the grid's last whole step.
         self._measured_w, self._running_j = np.zeros(n), np.zeros(n)
         self._publish()
         self._report()
 
     def advance(self, step: Step) -> None:
-        """Charge, drive, arrive, leave and plug in over one step.
+        """Charge, drive, arrive, depart and plug in over one step.
 
         Raises
         ------
         CosimError
-            If the step is longer than the notice, an input makes no sense, or the energy ledger does not close.
+            If the step is longer than the notice, an input is out of range, or the energy ledger does not close.
         """
-        if ((self.trip_state.value < -1) | (self.trip_state.value > 4)).any():
-            raise CosimError("trip_state says something else than -1, 0 to 4: connect traffic.trip_state to it")
+        if ((self.trip_state.value < min(TripState)) | (self.trip_state.value > max(TripState))).any():
+            raise CosimError("trip_state must be -1 or 0 to 4: connect traffic.trip_state to it")
         headroom = self.transformer_headroom
-        # Each transformer carries nothing but the fleet without a grid, and as long as that has told no load yet.
+        # Without a grid, and until it has published a load, each transformer carries only the fleet.
         known = headroom.value is not headroom.default and step.start_s > self._grid_step_s - 1e-9
         spare = headroom.value + self._measured_w if known else self.plan.rating_w
-        signals = Signals(
-            float(self.price.value[0]), self.pv_surplus.value, self.plan.rating_w - spare, spare, self.power_cap.value,
-            self.available.value > 0.5, self.voltage.value, float(self.outdoor_temperature.value[0]),
-        )  # fmt: skip
+        signals = FleetSignals(
+            price=float(self.price.value[0]),
+            pv_surplus_w=self.pv_surplus.value,
+            base_w=self.plan.rating_w - spare,
+            limit_w=spare,
+            station_cap_w=self.power_cap.value,
+            works=self.available.value > 0.5,
+            voltage=self.voltage.value,
+            outdoor=float(self.outdoor_temperature.value[0]),
+            day_s=day_second(self._clock.civil(step.start_s)),
+        )
         self._model.advance(step.start_s, step.length_s, signals, self.trip_energy.value, self.trip_state.value)
         if (residual := self._model.residual) > MOST_RESIDUAL:
-            raise CosimError(f"the fleet's energy ledger leaves {residual:.1e} unexplained: charged, driven and stored "
-                             "energy must agree")  # fmt: skip
+            raise CosimError(
+                f"the fleet's energy ledger has a residual of {residual:.1e}: charged, driven and stored energy "
+                "must balance"
+            )
         self._running_j += step.length_s * np.bincount(
             self.plan.transformer, self._model.station_w, len(self._running_j)
         )
@@ -150,14 +169,14 @@ class Fleet(Adapter):
         self._report()
 
     def save(self, folder: Path) -> None:
-        """Write the fleet's state, what its strategy has learned and the present window of its own power."""
+        """Write the fleet's state, its strategy's forecast and the current window of its own power."""
         self._model.state.save(folder / "fleet.npz")
         profile = self._model.strategy.profile
         learned = np.zeros((0, 0)) if profile is None else profile.values
         np.savez(folder / "exchange.npz", learned=learned, measured=self._measured_w, running=self._running_j)
 
     def load(self, folder: Path) -> None:
-        """Go on from what `save` wrote."""
+        """Restore what `save` wrote."""
         self._model.state.load(folder / "fleet.npz")
         with np.load(folder / "exchange.npz", allow_pickle=False) as kept:
             self._measured_w, self._running_j = kept["measured"], kept["running"]
@@ -176,11 +195,12 @@ class Fleet(Adapter):
         self.failed_trips.value = state.failures
         for port, total in zip((self.delayed_trips, self.delay), state.delays):
             port.value = total
-        for port, total in zip((self.detours, self.detour_distance, self.detour_energy, self.detour_time),
-                               state.detours):  # fmt: skip
+        for port, total in zip(
+            (self.detours, self.detour_distance, self.detour_energy, self.detour_time), state.detours
+        ):
             port.value = total
         self.energy.value = state.ledger
 
     def _report(self) -> None:
         for trip, why in self._model.failed:
-            self.report("trip failed", self.plan.trip_ids[trip], why)
+            self.report("trip failed", self.plan.trip_ids[trip], f"{why}: {REASONS[why]}")

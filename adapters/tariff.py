@@ -1,4 +1,4 @@
-"""What does electricity cost at this time of the day?"""
+"""Tariff adapter: an electricity price that repeats every day."""
 
 from __future__ import annotations
 
@@ -8,9 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from cosim.core import Adapter, Clock, CosimError, Output, Step
-
-DAY_S = 86_400.0
-J_PER_KWH = 3.6e6
+from cosim.core.quantities import DAY_S, HOUR_S, J_PER_KWH
 
 
 class Tariff(Adapter):
@@ -26,7 +24,7 @@ class Tariff(Adapter):
     Raises
     ------
     CosimError
-        If there is no price, or one that is not finite.
+        If there is no price, or a price is not finite.
     """
 
     replays: ClassVar[bool] = True
@@ -41,9 +39,9 @@ class Tariff(Adapter):
         self.price = Output("EUR/J", ["market"], "mean")
 
     def advance(self, step: Step) -> None:
-        """Say the mean price of the step."""
+        """Publish the mean price of the step."""
         civil = self.clock.civil(step.start_s)
-        begin_s = civil.hour * 3600.0 + civil.minute * 60 + civil.second
+        begin_s = civil.hour * HOUR_S + civil.minute * 60 + civil.second
         self.price.value = (self._until(begin_s + step.length_s) - self._until(begin_s)) / step.length_s
 
     def _until(self, second: float) -> float:

@@ -1,4 +1,4 @@
-"""What weather does the city have in every step of a run?"""
+"""Weather adapter: weather of one place as exact means over steps."""
 
 from __future__ import annotations
 
@@ -11,19 +11,42 @@ import numpy as np
 import pvlib
 
 from cosim.core import Adapter, Clock, CosimError, InputFileError, Output, Step
-from cosim.core.photovoltaics import pv_yield
-from cosim.core.ports import Vector
-from cosim.core.solar import CLEAR_DOUBLE, SURFACES, irradiance
-from cosim.core.weather import HOURS, Course, WeatherYear, interpolated, run_hours
-from cosim.core.weather_file import read_epw
-from cosim.core.weather_normals import synthetic_year
+from cosim.core.quantities import DAY_S, HOUR_S, Vector
+from cosim.core.weather.epw import read_epw
+from cosim.core.weather.normals import synthetic_year
+from cosim.core.weather.photovoltaics import pv_yield
+from cosim.core.weather.solar import CLEAR_DOUBLE, SURFACES, irradiance
+from cosim.core.weather.year import (
+    HOURS,
+    MONTH_DAYS,
+    MONTH_START,
+    Course,
+    WeatherYear,
+    covered_s,
+    interpolated,
+    run_hours,
+)
 
-_YEAR_S = HOURS * 3600.0
-_AIR = ("dry_bulb", "wind_speed", "relative_humidity")
+_YEAR_S = HOURS * HOUR_S
+_AIR = ("dry_bulb", "wind_speed", "relative_humidity", "wind_east", "wind_north")
+ROLES = {
+    "outdoor_temperature": "temperature",
+    "irradiance": "irradiance",
+    "window_irradiance": "window_irradiance",
+    "ground_temperature": "ground_temperature",
+    "pv_yield": "pv_yield",
+    "wind_speed": "wind_speed",
+    "wind_velocity": "wind_velocity",
+    "humidity": "humidity",
+}
+"""Inputs of other adapters, and the output of the weather that feeds each."""
 PV_ROOFS = {"roof": (30.0, 180.0)}
 STATE_FILE = "weather.json"
-_OPEN_RUN_S = 7 * 86400.0
-"""How far ahead the weather of a run of open length is computed at a time. [s]"""
+_OPEN_RUN_S = 7 * DAY_S
+"""Time span for which the weather of an open-ended run is computed at once. [s]"""
+_FARTHEST_H = 3.0
+"""Largest difference between a place's solar time and the standard time of a zone that it may lie in. [h] The largest
+in use is about 3 h, in the west of China."""
 
 
 def load(name_or_path: str | Path) -> WeatherYear:
@@ -32,7 +55,7 @@ def load(name_or_path: str | Path) -> WeatherYear:
     Raises
     ------
     CosimError
-        If it is neither a known city nor a path that ends in ``.epw``.
+        If it is neither a known city nor a path ending in ``.epw``.
     InputFileError
         If the file is missing or malformed.
 
@@ -47,8 +70,24 @@ def load(name_or_path: str | Path) -> WeatherYear:
         return synthetic_year(str(name_or_path))
     except CosimError as error:
         raise CosimError(
-            f"weather {str(name_or_path)!r} is neither a city nor a path that ends in .epw; {error}"
+            f"weather {str(name_or_path)!r} is neither a city nor a path ending in .epw; {error}"
         ) from error
+
+
+def elsewhere(year: WeatherYear, clock: Clock) -> str:
+    """Return in words that the place of the weather lies far from the clock's time zone; empty if it may lie there.
+
+    Examples
+    --------
+    >>> elsewhere(load("barcelona"), Clock("2025-01-15", hours=1, zone="America/Denver"))
+    'Barcelona El Prat AP at longitude 2.1 is 7.1 h from the standard time of America/Denver'
+    >>> elsewhere(load("barcelona"), Clock("2025-01-15", hours=1, zone="Europe/Madrid"))
+    ''
+    """
+    apart = (year.longitude / 15.0 - clock.utc_offset_h + 12.0) % 24.0 - 12.0
+    if abs(apart) <= _FARTHEST_H:
+        return ""
+    return f"{year.name} at longitude {year.longitude:.1f} is {abs(apart):.1f} h from the standard time of {clock.zone}"
 
 
 def ground_wave(year: WeatherYear, depth_m: float, diffusivity_m2_s: float) -> tuple[float, float, float]:
@@ -57,36 +96,62 @@ def ground_wave(year: WeatherYear, depth_m: float, diffusivity_m2_s: float) -> t
     The surface follows the first harmonic of the year's own air temperature (Kusuda and Achenbach fit the same
     form to monthly means); with depth the wave is damped by exp(-z/d) and lags by z/d, d = sqrt(a P / pi) for a
     period P of one year. The temperature at a fraction f of the year is ``mean + amplitude * cos(2 pi f - phase)``.
+    Where the weather covers a part of the year only, the wave is fitted to the monthly ground temperatures of its file.
+
+    Raises
+    ------
+    CosimError
+        If the weather covers a part of the year only and its file has no ground temperatures.
 
     References
     ----------
     .. [1] Kusuda, Achenbach, Earth temperature and thermal diffusivity at selected stations in the United States,
        ASHRAE Transactions 71 (1965) 61-75; National Bureau of Standards report 8972.
     """
+    if year.is_partial:
+        return _wave_from_file(year, depth_m, diffusivity_m2_s)
     fraction = (np.arange(HOURS) + 1.0) / HOURS
     wave = 2.0 * np.mean(year.dry_bulb * np.exp(2j * np.pi * fraction))
     damping = depth_m / np.sqrt(diffusivity_m2_s * _YEAR_S / np.pi)
     return float(year.dry_bulb.mean()), float(abs(wave) * np.exp(-damping)), float(np.angle(wave) + damping)
 
 
-class Weather(Adapter):
-    """Weather of one place, as true means over every step, whatever its length.
+def _wave_from_file(year: WeatherYear, depth_m: float, diffusivity_m2_s: float) -> tuple[float, float, float]:
+    """Return the ground's wave from monthly means at the depth that the file gives, see `ground_wave`."""
+    if year.ground is None:
+        raise CosimError(
+            f"{year.source} ({year.name}) covers a part of the year and has no GROUND TEMPERATURES: the ground needs a "
+            "whole year of air or that row; add one of them"
+        )
+    measured_m, *monthly = year.ground
+    middle = (MONTH_START + MONTH_DAYS / 2.0) / 365.0
+    waves = np.stack((np.ones(12), np.cos(2 * np.pi * middle), np.sin(2 * np.pi * middle)), axis=1)
+    mean, cosine, sine = np.linalg.lstsq(waves, np.array(monthly), rcond=None)[0]
+    further = (depth_m - measured_m) / np.sqrt(diffusivity_m2_s * _YEAR_S / np.pi)
+    amplitude, phase = np.hypot(cosine, sine), np.arctan2(sine, cosine)
+    return float(mean), float(amplitude * np.exp(-further)), float(phase + further)
 
-    The calendar day and hour of the clock choose the records of the weather year, whatever year the clock is in;
-    29 February repeats the 28th, and after December comes January. Irradiance is positive onto the surface; that of
-    windows is less by what glass reflects of slanting rays (`solar.irradiance`).
+
+class Weather(Adapter):
+    """Weather of one place, as exact means over steps of any length.
+
+    The clock's calendar day and hour select the records of the weather year, regardless of the clock's year;
+    29 February repeats the 28th, and January follows December. Irradiance onto the surface is positive; that of
+    windows is reduced by the reflection of glass at oblique incidence (`solar.irradiance`). `wind_velocity` points to
+    where the wind blows; its length over `wind_speed` says how steady the direction is, and is 0 where the source has
+    none.
 
     Parameters
     ----------
     clock
-        Start and, if it is known, length of the run.
+        Start and, if known, length of the run.
     year
         The weather, see `load`.
     surfaces
         Name to (tilt from the horizontal, azimuth from north clockwise) [°]; horizontal and eight vertical
         orientations by default.
     pv_roofs
-        Name to (tilt, azimuth) of solar panels [°], whose power per watt of peak is told; 30° to the south by default.
+        Name to (tilt, azimuth) of solar panels [°] whose power per watt of peak is published; by default 30° south.
     albedo
         Reflectance of the ground. [1]
     ground_depth_m
@@ -97,7 +162,8 @@ class Weather(Adapter):
     Raises
     ------
     CosimError
-        If depth or diffusivity is out of range, or an angle of a surface is (then in `open`).
+        If depth or diffusivity is out of range, the weather does not cover the run, or an angle of a surface is out of
+        range (then in `open`).
 
     Examples
     --------
@@ -127,6 +193,8 @@ class Weather(Adapter):
                 f"ground at {ground_depth_m} m with diffusivity {ground_diffusivity_m2_s} m²/s: the depth must be 0 to "
                 "1000 m, the diffusivity of soils is 2e-7 to 1e-6 m²/s"
             )
+        if year.is_partial:
+            run_hours(year, clock.utc(0.0), (clock.n_steps or 1) * clock.step_s)
         self.clock = clock
         self.year = year
         self.surfaces = dict(surfaces)
@@ -138,16 +206,28 @@ class Weather(Adapter):
         self.irradiance = Output("W/m**2", labels=self.surfaces, kind="mean")
         self.window_irradiance = Output("W/m**2", labels=self.surfaces, kind="mean")
         self.wind_speed = Output("m/s", labels=["outdoor"], kind="mean")
+        self.wind_velocity = Output("m/s", labels=["east", "north"], kind="mean")
         self.humidity = Output("1", labels=["outdoor"], kind="mean")
         self.ground_temperature = Output("degC", labels=["ground"], kind="mean")
         self.pv_yield = Output("1", labels=self.pv_roofs, kind="mean")
 
     def open(self) -> None:
-        """Compute the weather of the whole run, or of its first week if it is of open length."""
+        """Compute the weather of the whole run, or of its first week if the run is open-ended."""
         steps = self.clock.n_steps
-        self._compute(0.0, _OPEN_RUN_S if steps is None else steps * self.clock.step_s)
+        span_s = self._open_span_s(0.0, self.clock.step_s) if steps is None else steps * self.clock.step_s
+        self._compute(0.0, span_s)
         for note in self.year.notes:
             self.report("weather filled", self.year.name, note)
+        for text in self.year.days:
+            self.report("weather day", self.year.name, text)
+        if words := elsewhere(self.year, self.clock):
+            self.report("weather of another zone", self.year.name, f"{words}: its sun follows its own place and time")
+
+    def _open_span_s(self, start_s: float, step_s: float) -> float:
+        """Return for how long to compute an open-ended run at once. [s]"""
+        if not self.year.is_partial:
+            return max(step_s, _OPEN_RUN_S)
+        return max(step_s, covered_s(self.year, self.clock.utc(start_s), _OPEN_RUN_S))
 
     def _compute(self, start_s: float, span_s: float) -> None:
         start = self.clock.utc(start_s)
@@ -160,12 +240,13 @@ class Weather(Adapter):
     def advance(self, step: Step) -> None:
         """Assign the means over the step."""
         if step.start_s < self._from_s or step.end_s > self._until_s + 1e-6:
-            self._compute(step.start_s, max(step.length_s, _OPEN_RUN_S))
+            self._compute(step.start_s, self._open_span_s(step.start_s, step.length_s))
         start_s, end_s = step.start_s - self._from_s, step.end_s - self._from_s
         air: Vector = self._air.mean(start_s, end_s)[0]
         self.temperature.value = air[0]
         self.wind_speed.value = air[1]
         self.humidity.value = air[2]
+        self.wind_velocity.value = air[3:]
         self.irradiance.value = np.maximum(self._sun.mean(start_s, end_s)[0], 0.0)  # rounding may leave -1e-9
         self.window_irradiance.value = np.maximum(self._windows.mean(start_s, end_s)[0], 0.0)
         self.pv_yield.value = np.maximum(self._pv.mean(start_s, end_s)[0], 0.0)
@@ -174,15 +255,15 @@ class Weather(Adapter):
     def _ground_mean(self, start: dt.datetime, length_s: float) -> float:
         lead_s, index = run_hours(self.year, start, length_s)
         mean, amplitude, phase = self.ground
-        begin = 2 * np.pi * (index[1] * 3600.0 + lead_s) / _YEAR_S - phase
+        begin = 2 * np.pi * (index[1] * HOUR_S + lead_s) / _YEAR_S - phase
         end = begin + 2 * np.pi * length_s / _YEAR_S
         return float(mean + amplitude * (np.sin(end) - np.sin(begin)) / (end - begin))
 
     def close(self) -> None:
-        """Do nothing: there is nothing to stop."""
+        """Do nothing: no simulator has to be stopped."""
 
     def save(self, folder: Path) -> None:
-        """Write the span of the run for which the weather is computed: it has no other state."""
+        """Write the span of the run for which the weather is computed, the only state."""
         (folder / STATE_FILE).write_text(json.dumps([self._from_s, self._until_s]), encoding="utf-8")
 
     def load(self, folder: Path) -> None:
@@ -191,7 +272,7 @@ class Weather(Adapter):
         Raises
         ------
         InputFileError
-            If it was not saved here.
+            If the folder holds no saved state.
         """
         try:
             start_s, until_s = (float(x) for x in json.loads((folder / STATE_FILE).read_text(encoding="utf-8")))

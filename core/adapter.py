@@ -1,12 +1,13 @@
-"""What does a simulator have to be, to take part? A datasheet of ports and three verbs."""
+"""The adapter: a simulator behind a datasheet of ports and three methods."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Literal, TypeAlias
+from typing import Any, ClassVar, Literal, TypeAlias
 
+from .clock import Clock
 from .errors import PortError
 from .ports import Input, Output, Port
 
@@ -39,59 +40,73 @@ class Adapter:
     """One simulator behind ports.
 
     A subclass declares its ports as attributes in ``__init__``, which starts nothing and leaves the object
-    picklable, and then obeys three verbs: `open` starts the simulator and assigns the ``end`` outputs it already
-    knows, `advance` moves it over one step and assigns every output, `close` stops it (also after a failure, and
-    twice if need be).
+    picklable, and implements three methods: `open` starts the simulator and assigns the ``end`` outputs known at
+    the start, `advance` moves it over one step and assigns every output, `close` stops it (also after a failure;
+    it may be called twice).
     """
 
     placement: ClassVar[Placement] = "inline"
-    """Where it runs unless the scenario says otherwise: ``"process"`` for what may crash, hang or hold the GIL,
-    ``"thread"`` for kernels that release it, ``"inline"`` for what is quick."""
+    """Where it runs unless the scenario overrides it: ``"process"`` for code that may crash, hang or hold the GIL,
+    ``"thread"`` for kernels that release the GIL, ``"inline"`` for fast code."""
 
     ends_run: ClassVar[bool] = False
-    """Whether it may end a run of open length, by setting `finished`."""
+    """Whether it may end an open-ended run by setting `finished`."""
 
     replays: ClassVar[bool] = False
-    """Whether a resumed run may bring it back by opening it and advancing it again through its recorded inputs. Only
-    for what is deterministic; an adapter that writes `save` and `load` needs no replay."""
+    """Whether a resumed run may restore it by opening it and advancing it again through its recorded inputs. Only
+    for deterministic adapters; an adapter with `save` and `load` needs no replay."""
 
     step_tolerance: ClassVar[float | None] = None
-    """Declares that any step length will do: under constant inputs two halves of a step tell the same means and final
-    states as the whole, to this share of each output's largest value. None where the choice of step matters."""
+    """Declares that the step length does not matter: under constant inputs two half steps yield the same means and
+    final states as a full step, to this share of each output's largest value. None where the step length matters."""
 
     folder: Path | None = None
-    """Where its own files of the present run go; set before `open`."""
+    """Folder for the adapter's own files of the current run; set before `open`."""
+
+    run_clock: Clock | None = None
+    """Clock of the current run; set before `open`, None where no scenario runs the adapter."""
 
     files: Sequence[Path] = ()
-    """The input files it reads, hashed into the run's provenance."""
+    """Input files it reads, hashed into the run's provenance."""
+
+    settings: Mapping[str, str] = {}
+    """Values from elsewhere than its arguments and files, such as environment variables, for the run's provenance."""
 
     finished: bool = False
-    """Set in `advance` when a run of open length has nothing left to simulate."""
+    """Set in `advance` when an open-ended run has nothing left to simulate."""
 
     def open(self) -> None:
         """Start the simulator and assign the initial state of ``end`` outputs."""
 
     def advance(self, step: Step) -> None:
-        """Move over one step: read the inputs, assign every output."""
-        raise NotImplementedError(f"{type(self).__name__} has no advance(step): write it, it is the simulator")
+        """Advance by one step: read the inputs, assign every output."""
+        raise NotImplementedError(f"{type(self).__name__} has no advance(step): every adapter must implement it")
 
     def close(self) -> None:
         """Stop the simulator; must be safe to call twice."""
 
     def save(self, folder: Path) -> None:
-        """Write into an empty folder everything that `load` needs to go on exactly from here."""
-        raise NotImplementedError(f"{type(self).__name__} has no save(folder): write it with load(folder)")
+        """Write everything `load` needs to continue exactly from this state into an empty folder."""
+        raise NotImplementedError(f"{type(self).__name__} has no save(folder): implement it together with load(folder)")
 
     def load(self, folder: Path) -> None:
-        """Go on from what `save` wrote: called once after `open`, on an adapter built with the same arguments."""
-        raise NotImplementedError(f"{type(self).__name__} has no load(folder): write it with save(folder)")
+        """Restore what `save` wrote; called once after `open`, on an adapter built with the same arguments."""
+        raise NotImplementedError(f"{type(self).__name__} has no load(folder): implement it together with save(folder)")
 
     def versions(self) -> dict[str, str]:
-        """Return name and version of the software it runs, for the run's provenance."""
+        """Return names and versions of the software it runs, for the run's provenance."""
+        return {}
+
+    def from_clock(self, clock: Clock) -> dict[str, Any]:
+        """Return what the adapter derives from a run's clock, as plain JSON data for the run's provenance."""
+        return {}
+
+    def describe(self, port: str) -> Mapping[str, str]:
+        """Return what the elements of a port are, by label, as in ``"bus 7, behind T2"``; ``cosim show`` prints it."""
         return {}
 
     def report(self, kind: str, element: str = "", text: str = "") -> None:
-        """Record an event at the end of the present step."""
+        """Record an event at the end of the current step."""
         self.__dict__.setdefault("_events", []).append(Event(str(kind), str(element), str(text)))
 
     def __setattr__(self, name: str, value: object) -> None:
@@ -113,7 +128,7 @@ def outputs(adapter: Adapter) -> dict[str, Output]:
 
 
 def restored_by(adapter: Adapter) -> Literal["state", "replay"] | None:
-    """Return how a resumed run brings an adapter back; None if it cannot."""
+    """Return how a resumed run restores an adapter; None if it cannot."""
     kind = type(adapter)
     if kind.save is not Adapter.save and kind.load is not Adapter.load:
         return "state"
@@ -121,6 +136,6 @@ def restored_by(adapter: Adapter) -> Literal["state", "replay"] | None:
 
 
 def take_events(adapter: Adapter) -> list[Event]:
-    """Return and forget the events reported since the last call."""
+    """Return and clear the events reported since the last call."""
     events: list[Event] = adapter.__dict__.pop("_events", [])
     return events

@@ -1,8 +1,10 @@
-"""Is what a caller passed of the kind that it must be? One message for every argument that is not."""
+"""Argument checks with uniform messages."""
 
 from __future__ import annotations
 
+import difflib
 import math
+from collections.abc import Iterable
 from numbers import Real
 
 from .errors import CosimError
@@ -10,8 +12,19 @@ from .errors import CosimError
 _LONGEST = 60
 
 
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return a hint to the known name that is most similar; empty if none is.
+
+    >>> did_you_mean("EVshare", ["EvShare", "HeatPumps"]), did_you_mean("x", ["EvShare"])
+    (', did you mean EvShare?', '')
+    """
+    by_lower = {one.lower(): one for one in known}
+    found = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.7)
+    return f", did you mean {by_lower[found[0]]}?" if found else ""
+
+
 def shown(value: object) -> str:
-    """Return a value as messages show it: the first line of its repr, cut where it gets long.
+    """Return a value as shown in messages: the first line of its repr, truncated if long.
 
     Examples
     --------
@@ -23,19 +36,19 @@ def shown(value: object) -> str:
 
 
 def require(value: object, kinds: type | tuple[type, ...], what: str, rule: str) -> None:
-    """Check that an argument is of a type.
+    """Check the type of an argument.
 
     Parameters
     ----------
     value, kinds
-        The argument, and what it may be an instance of.
+        The argument, and the types it may have.
     what, rule
-        What it is called in the message, and how it is written.
+        Its name in the message, and how to write it.
 
     Raises
     ------
     CosimError
-        If it is not.
+        If the type does not match.
 
     Examples
     --------
@@ -49,7 +62,7 @@ def require(value: object, kinds: type | tuple[type, ...], what: str, rule: str)
 
 
 def is_finite(value: object) -> bool:
-    """Tell whether an argument is a finite number, and no truth value.
+    """Return whether an argument is a finite number and not a bool.
 
     Examples
     --------
@@ -60,7 +73,7 @@ def is_finite(value: object) -> bool:
 
 
 def finite(value: object, what: str) -> float:
-    """Return an argument as a number.
+    """Return an argument as a finite float.
 
     Raises
     ------

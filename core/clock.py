@@ -1,4 +1,4 @@
-"""When does a run begin and end, in the city's own time, and how often do its simulators exchange data?"""
+"""Simulated time of a run: civil start and end, time zone and exchange step."""
 
 from __future__ import annotations
 
@@ -10,15 +10,16 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from . import units
 from .arguments import finite, require
 from .errors import CosimError, UnitError
+from .quantities import HOUR_S
 
 _SHORTEST_S = 0.001
-"""Times are recorded in whole milliseconds. [s]"""
+"""Shortest exchange step: times are recorded in whole milliseconds. [s]"""
 _YEARS = range(1678, 2262)
-"""Whole years that 64 bits of nanoseconds around 1970 reach, in which results are read."""
+"""Whole years within the range of 64-bit nanoseconds around 1970, in which results are read."""
 
 
 def duration_s(length: float | str) -> float:
-    """Return a length of time in seconds.
+    """Return a duration in seconds.
 
     Parameters
     ----------
@@ -28,7 +29,7 @@ def duration_s(length: float | str) -> float:
     Raises
     ------
     CosimError
-        If it is no length of time, or not positive and finite.
+        If it is not a duration, or not positive and finite.
 
     Examples
     --------
@@ -38,9 +39,9 @@ def duration_s(length: float | str) -> float:
     try:
         seconds = units.seconds(length) if isinstance(length, str) else float(length)
     except (UnitError, TypeError, ValueError) as error:
-        raise CosimError(f"{length!r} is no length of time: write it as '6h', '10min' or in seconds") from error
+        raise CosimError(f"{length!r} is not a duration: write it as '6h', '10min' or in seconds") from error
     if not (seconds > 0 and math.isfinite(seconds)):
-        raise CosimError(f"{length!r} is no length of time: it must be positive")
+        raise CosimError(f"{length!r} is not a duration: it must be positive")
     return seconds
 
 
@@ -73,14 +74,17 @@ class Clock:
     start
         Civil start, e.g. ``"2025-01-15"`` or ``"2025-01-15T06:00"``.
     hours
-        Length of the run. [h] Give this or ``end``; with neither the run is of open length and ends
-        when an adapter that may end it says so.
+        Length of the run. [h] Give this or ``end``; with neither the run is open-ended and stops
+        when an adapter with ``ends_run`` is finished.
     end
         Civil end.
     step_s
         The exchange step. [s]
     zone
         IANA time zone of the city.
+    horizon_s
+        Time of which an open-ended run lasts a whole multiple, counted from the start: runs that end at different
+        moments, such as a plan and its base, then cover the same time. By default the exchange step. [s]
 
     Raises
     ------
@@ -101,6 +105,7 @@ class Clock:
     end: str | dt.datetime | dt.date | None = None
     step_s: float = 60
     zone: str = "UTC"
+    horizon_s: float | None = None
 
     def __post_init__(self) -> None:
         try:
@@ -109,6 +114,8 @@ class Clock:
             raise CosimError(f"time zone {self.zone!r} is unknown: write one as 'Europe/Madrid'") from error
         if finite(self.step_s, "the exchange step") < _SHORTEST_S:
             raise CosimError(f"the exchange step is {self.step_s:g} s: it must be positive, {_SHORTEST_S} s or longer")
+        if self.horizon_s is not None and not finite(self.horizon_s, "the horizon of the clock") > 0:
+            raise CosimError(f"the horizon of the clock is {self.horizon_s:g} s: it must be positive")
         if self.hours is not None and self.end is not None:
             raise CosimError("the clock has both hours and end: give one of them")
         start = _moment(self.start, zone, "start").astimezone(dt.UTC)
@@ -116,7 +123,7 @@ class Clock:
         if self.end is not None:
             length_s = (_moment(self.end, zone, "end").astimezone(dt.UTC) - start).total_seconds()
         elif self.hours is not None:
-            length_s = finite(self.hours, "hours of the clock") * 3600.0
+            length_s = finite(self.hours, "hours of the clock") * HOUR_S
         n_steps = None
         if length_s is not None:
             if length_s > (dt.datetime(_YEARS.stop, 1, 1, tzinfo=dt.UTC) - start).total_seconds():
@@ -137,16 +144,46 @@ class Clock:
 
     @property
     def n_steps(self) -> int | None:
-        """The number of exchange steps; None for a run of open length."""
+        """The number of exchange steps; None for an open-ended run."""
         return self.__dict__["_n_steps"]  # type: ignore[no-any-return]
 
+    @property
+    def utc_offset_h(self) -> float:
+        """Offset of the zone's standard time, without summer time, in the year of the start. [h]
+
+        >>> Clock("2025-07-01", zone="Europe/Madrid").utc_offset_h
+        1.0
+        """
+        year, zone = self.start_utc.year, ZoneInfo(self.zone)
+        offsets = (zone.utcoffset(dt.datetime(year, month, 1)) for month in (1, 7))
+        return min(offset for offset in offsets if offset is not None).total_seconds() / 3600.0
+
+    @property
+    def year_s(self) -> float:
+        """Time from the beginning of the year to the start, both in standard time without summer time. [s]
+
+        >>> Clock("2025-07-01", zone="Europe/Madrid").year_s / 3600  # 181 days, less the hour of summer time
+        4343.0
+        """
+        start = (self.start_utc + dt.timedelta(hours=self.utc_offset_h)).replace(tzinfo=None)
+        return (start - dt.datetime(start.year, 1, 1)).total_seconds()
+
+    def at_horizon(self, tick: int) -> int:
+        """Return the first tick at or after one at which an open-ended run may end.
+
+        >>> Clock("2025-01-15", horizon_s=3600).at_horizon(61)
+        120
+        """
+        every = 1 if self.horizon_s is None else max(math.ceil(self.horizon_s / self.step_s - 1e-9), 1)
+        return -(-tick // every) * every
+
     def seconds(self, moment: str | dt.datetime) -> float:
-        """Return how long after the start a moment is. [s]
+        """Return the time from the start to a moment. [s]
 
         Raises
         ------
         CosimError
-            If it is no moment, or one that the city's clock skips.
+            If it is not a date and time, or one that the time zone skips.
 
         >>> Clock("2025-03-30", hours=4, zone="Europe/Madrid").seconds("2025-03-30T04:00")
         10800.0

@@ -1,4 +1,4 @@
-"""Is an adapter's datasheet complete: can a stranger connect it without reading its code?"""
+"""Checks that an adapter's datasheet is complete, so that it can be connected without reading its code."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .ports import Input, Output
 
 Row: TypeAlias = tuple[object, ...]
 
-# Quantities that flow one way or the other, so that a number says nothing before its sign does.
+# Quantities with a direction: a value is ambiguous unless its sign convention is stated.
 _DIRECTED = frozenset(units.parse(text).dimensionality for text in ("W", "var", "VA", "A", "W/m**2", "kg/s", "m**3/s"))
 _SI = ("W", "J", "var", "VA", "m/s", "kg/s", "m**3/s", "EUR/J", "Pa", "V", "N", "C")
 _SIGN = re.compile(r"\b(positive|negative)\b", re.IGNORECASE)
@@ -23,7 +23,7 @@ _SIGN = re.compile(r"\b(positive|negative)\b", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something that an adapter does against the contract, and what its author can do about it."""
+    """A violation of the adapter contract and how to fix it."""
 
     problem: str
     fix: str
@@ -33,7 +33,7 @@ class Finding:
 
 
 def datasheet(adapter: Adapter) -> dict[str, Row]:
-    """Return what a scenario sees of an adapter's ports, by name, comparable with ``==``."""
+    """Return unit, labels and kind of an adapter's ports by name, comparable with ``==``."""
     rows: dict[str, Row] = {}
     for name, port in (inputs(adapter) | outputs(adapter)).items():
         default = tuple(port.default) if isinstance(port, Input) and port.default is not None else None
@@ -43,7 +43,7 @@ def datasheet(adapter: Adapter) -> dict[str, Row]:
 
 
 def datasheet_findings(adapter: Adapter) -> Iterator[Finding]:
-    """Yield everything that is missing or wrong on an adapter's datasheet."""
+    """Yield everything missing or wrong on an adapter's datasheet."""
     ports = inputs(adapter) | outputs(adapter)
     kind = type(adapter)
     if not ports:
@@ -54,7 +54,7 @@ def datasheet_findings(adapter: Adapter) -> Iterator[Finding]:
         )
     for name, port in ports.items():
         si = _si_unit(port.unit)
-        if si:
+        if si and not units.is_level(port.unit):
             yield Finding(
                 f"{name} is in {port.unit!r}, which is not SI",
                 f"declare the port in {si} and convert on the line that touches the simulator",
@@ -62,30 +62,30 @@ def datasheet_findings(adapter: Adapter) -> Iterator[Finding]:
     text = inspect.getdoc(kind) or ""
     if not text or text == inspect.getdoc(Adapter):
         yield Finding(
-            f"{kind.__name__} has no docstring", "say in the class docstring what it simulates and what is positive"
+            f"{kind.__name__} has no docstring", "state in the class docstring what it simulates and what is positive"
         )
     elif not _SIGN.search(text) and any(units.parse(p.unit).dimensionality in _DIRECTED for p in ports.values()):
         directed = next(n for n, p in ports.items() if units.parse(p.unit).dimensionality in _DIRECTED)
         yield Finding(
-            f"the docstring of {kind.__name__} does not say which direction of {directed} [{ports[directed].unit}] is "
-            "positive",
+            f"the docstring of {kind.__name__} does not state which direction of {directed} [{ports[directed].unit}] "
+            "is positive",
             "state the sign convention in the class docstring, as in 'Charging draws positive power.'",
         )
     if adapter.placement not in get_args(Placement):
         yield Finding(
-            f"placement is {adapter.placement!r}", "write placement = 'inline', 'thread' or 'process' in the class"
+            f"placement is {adapter.placement!r}", "set placement = 'inline', 'thread' or 'process' in the class"
         )
     yield from _version_findings(adapter)
     for path in adapter.files:
         if not Path(path).is_file():
             yield Finding(
                 f"files names {path}, which is not a file",
-                "name in self.files the input files that the constructor was given, for the run's provenance",
+                "list in self.files the input files passed to the constructor, for the run's provenance",
             )
 
 
 def _version_findings(adapter: Adapter) -> Iterator[Finding]:
-    fix = "return name and version of the software as text, as in {'sumo': '1.28.0'}; it is asked before open()"
+    fix = "return name and version of the software as text, as in {'sumo': '1.28.0'}; it is called before open()"
     try:
         versions: object = adapter.versions()
     except Exception as error:
@@ -96,7 +96,7 @@ def _version_findings(adapter: Adapter) -> Iterator[Finding]:
 
 
 def _si_unit(text: str) -> str | None:
-    """Return the SI unit to be used instead, or None if the unit is SI, a count, a currency, a ratio or °C."""
+    """Return the SI unit to use instead, or None if the unit is SI, a count, a currency, a ratio or °C."""
     unit = units.parse(text)
     if unit.is_compatible_with("K"):
         return None if unit in (units.parse("degC"), units.parse("K")) else "'degC', or 'K' for a difference"

@@ -1,4 +1,4 @@
-"""What went wrong, where, by which rule, and what to do about it: every error a user can cause."""
+"""Exceptions for every error that a user can cause."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ from collections.abc import Sequence
 
 
 class CosimError(Exception):
-    """An error whose message a user can act on: object, what was got, the rule, the remedy."""
+    """An error that a user can act on; the message gives the object, the value received, the rule and the remedy."""
 
 
 class PortError(CosimError):
-    """A value, unit or label that a port does not take."""
+    """A value, unit or label that a port does not accept."""
 
 
 class UnitError(PortError):
-    """A unit that is unknown, or two units that do not convert into each other."""
+    """An unknown unit, or two units that cannot be converted into each other."""
 
 
 class InputFileError(CosimError):
-    """A file that is missing, malformed or not to be trusted."""
+    """A file that is missing, malformed or not trusted."""
 
 
 class ScenarioError(CosimError):
-    """Everything that is wrong with a scenario, collected while it is built.
+    """All problems of a scenario, collected while it is built.
 
     >>> print(ScenarioError(["a is wrong", "b is wrong"]))
     2 problems:

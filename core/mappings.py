@@ -1,4 +1,4 @@
-"""Which element feeds which? Sparse matrices between two sets of labels, for ``connect(…, via=…)``."""
+"""Sparse matrices between two sets of labels, for ``connect(…, via=…)``."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from .errors import CosimError
 def link(
     sources: Iterable[str], targets: Iterable[str], pairs: Mapping[str, str | Mapping[str, float]]
 ) -> sp.csr_array:
-    """Return the matrix that carries each source to its target, or to several by share.
+    """Return the matrix that maps each source to its target, or to several targets by share.
 
     Parameters
     ----------
     sources, targets
         Labels of the two ports.
     pairs
-        Source to target, or to ``{target: share}``. Sources that are not named go nowhere.
+        Source to target, or to ``{target: share}``. Sources not listed are mapped to no target.
 
     Returns
     -------
@@ -29,7 +29,7 @@ def link(
     Raises
     ------
     CosimError
-        If a pair names a label that does not exist, or a share that is not finite.
+        If a pair has an unknown label or a share that is not finite.
 
     Examples
     --------
@@ -44,7 +44,7 @@ def link(
         for target, share in ({aims: 1.0} if isinstance(aims, str) else aims).items():
             if source not in column or target not in row:
                 unknown, side = (source, "source") if source not in column else (target, "target")
-                raise CosimError(f"{source!r} → {target!r}: there is no {side} {unknown!r}")
+                raise CosimError(f"{source!r} → {target!r}: unknown {side} {unknown!r}")
             if not np.isfinite(share):
                 raise CosimError(f"{source!r} → {target!r}: the share is {share}, it must be finite")
             rows.append(row[target])

@@ -1,4 +1,4 @@
-"""What passes between simulators: a named, unit-carrying vector of float64, one value per labelled element."""
+"""Input and output ports: named vectors of float64 with a unit and one value per labelled element."""
 
 from __future__ import annotations
 
@@ -6,17 +6,16 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
 from . import units
 from .arguments import shown
 from .errors import PortError
+from .quantities import Vector
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
 Kind: TypeAlias = Literal["mean", "end"]
-Vector: TypeAlias = npt.NDArray[np.float64]
 
 
 def frozen(values: Vector) -> Vector:
@@ -38,7 +37,7 @@ class Port:
     Raises
     ------
     PortError
-        If the unit is unknown, a label stands twice, or there is no label.
+        If the unit is unknown, a label is duplicated, or the labels are not a sequence.
     """
 
     def __init__(self, unit: str, labels: Iterable[object]) -> None:
@@ -53,7 +52,7 @@ class Port:
         if len(set(self.labels)) != len(self.labels):
             seen: set[str] = set()
             twice = next(label for label in self.labels if label in seen or seen.add(label))  # type: ignore[func-returns-value]
-            raise PortError(f"label {twice!r} stands twice: every element needs a label of its own")
+            raise PortError(f"duplicate label {twice!r}: every element needs a label of its own")
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -61,7 +60,7 @@ class Port:
     def _checked(self, value: ArrayLike, *, may_be_missing: bool) -> Vector:
         shape = (len(self.labels),)
         try:
-            array = np.array(value, dtype=np.float64)  # a copy: who changes theirs later cannot change what was sent
+            array = np.array(value, dtype=np.float64)  # a copy: the caller may reuse its own array
         except (TypeError, ValueError) as error:
             raise PortError(f"{self.name} expects numbers, shape {shape}, got {shown(value)}") from error
         if array.shape == ():
@@ -82,7 +81,7 @@ class Port:
 
 
 class Input(Port):
-    """What an adapter is told.
+    """A vector that an adapter receives.
 
     Parameters
     ----------
@@ -116,11 +115,11 @@ class Input(Port):
         return self._value
 
     def deliver(self, value: ArrayLike) -> None:
-        """Put a value into the port, as the engine does before a step."""
+        """Set the port's value, as the engine does before a step."""
         self._value = self._checked(value, may_be_missing=False)
 
     def reset(self) -> None:
-        """Forget what was delivered: back to the default, as while nothing is connected."""
+        """Discard the delivered value and return to the default."""
         self._value = self.default
 
     def __repr__(self) -> str:
@@ -128,7 +127,7 @@ class Input(Port):
 
 
 class Output(Port):
-    """What an adapter tells.
+    """A vector that an adapter publishes.
 
     Parameters
     ----------
@@ -157,7 +156,7 @@ class Output(Port):
         self.kind: Kind = kind
         self.may_be_missing = may_be_missing
         self.assigned = False
-        """Whether the adapter has assigned a value since the engine last looked."""
+        """Whether the adapter has assigned a value since the engine last read it."""
 
     @property
     def value(self) -> Vector:
@@ -166,7 +165,7 @@ class Output(Port):
         Raises
         ------
         PortError
-            On a wrong shape, an infinite value, or NaN in a port that may not be missing.
+            On a wrong shape, an infinite value, or NaN in a port without ``may_be_missing``.
         """
         if self._value is None:
             raise PortError(f"{self.name} has no value yet: assign {self.name}.value first")

@@ -1,7 +1,7 @@
-"""How is chance drawn, so that a policy leaves everything that it does not touch exactly as it was?
+"""Random numbers keyed by seed, purpose and element label.
 
-Every draw is keyed by (seed, purpose, element label) instead of by its place in a sequence: adding a household
-or a policy changes nobody else's numbers, and paired seeds stay paired.
+A draw does not depend on its position in a sequence: adding a household or a policy leaves the numbers of all
+other elements unchanged, and paired seeds stay paired.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ import hashlib
 from collections.abc import Iterable
 
 import numpy as np
-import numpy.typing as npt
+
+from .quantities import Array, Flags
 
 
 def _digest(seed: int, purpose: str, label: object, size: int) -> bytes:
@@ -19,7 +20,7 @@ def _digest(seed: int, purpose: str, label: object, size: int) -> bytes:
 
 
 def generator(seed: int, purpose: str, label: object = "") -> np.random.Generator:
-    """Return a generator of its own for one element and purpose.
+    """Return an independent generator for one element and purpose.
 
     Examples
     --------
@@ -30,7 +31,7 @@ def generator(seed: int, purpose: str, label: object = "") -> np.random.Generato
     return np.random.Generator(np.random.Philox(key=int.from_bytes(_digest(seed, purpose, label, 16), "little")))
 
 
-def uniform(seed: int, purpose: str, labels: Iterable[object]) -> npt.NDArray[np.float64]:
+def uniform(seed: int, purpose: str, labels: Iterable[object]) -> Array:
     """Return one number in [0, 1) per label, shape (n_labels,).
 
     Examples
@@ -41,3 +42,25 @@ def uniform(seed: int, purpose: str, labels: Iterable[object]) -> npt.NDArray[np
     """
     raw = b"".join(_digest(seed, purpose, label, 8) for label in labels)
     return np.asarray((np.frombuffer(raw, dtype="<u8") >> np.uint64(11)) * 2.0**-53, dtype=np.float64)
+
+
+def quota(seed: int, purpose: str, labels: Iterable[object], share: float) -> Flags:
+    """Choose a share of the labels, exact to one: those with the lowest numbers of `uniform`.
+
+    A larger share of the same labels contains the choice of a smaller one.
+
+    Returns
+    -------
+    shape (n_labels,)
+        Whether each label is chosen; ``share * n_labels``, rounded half up, of them are.
+
+    Examples
+    --------
+    >>> half = quota(0, "has a roof", range(96), 0.5)
+    >>> int(half.sum()), bool(quota(0, "has a roof", range(96), 0.6)[half].all())
+    (48, True)
+    """
+    drawn = uniform(seed, purpose, labels)
+    chosen = np.zeros(len(drawn), bool)
+    chosen[np.argsort(drawn, kind="stable")[: int(share * len(drawn) + 0.5)]] = True
+    return chosen

@@ -1,39 +1,60 @@
-"""Which units do ports speak, and which of them convert into which?
+"""Units of ports and conversion factors between them.
 
 One pint registry serves the whole package. It also knows ``var``, ``VA``, ``EUR``, ``vehicle`` and ``person``,
 each a dimension of its own, and ``pu`` = 1: a watt is not a var, and a vehicle is not a person. Units are
-resolved when a scenario is built; nothing of pint is left in a running simulation.
+resolved when a scenario is built; a running simulation does not use pint.
 """
 
 from __future__ import annotations
 
+import re
 from functools import cache
-from typing import Any
+from threading import Lock
+from typing import TYPE_CHECKING, Any
 
-import pint
+import numpy as np
 
 from .errors import UnitError
+from .quantities import Vector
 
-_REGISTRY: pint.UnitRegistry[float] = pint.UnitRegistry(on_redefinition="ignore", autoconvert_offset_to_baseunit=False)
-for _definition in (
+if TYPE_CHECKING:
+    import pint
+
+_DEFINITIONS = (
     "var = [reactive_power]",
     "VA = [apparent_power]",
     "EUR = [currency]",
     "vehicle = [vehicle]",
     "person = [person]",
     "pu = 1",
-):
-    _REGISTRY.define(_definition)
-
-# Units whose sum over elements is a physical total, so that moving them between elements must not lose any.
-_EXTENSIVE = frozenset(
-    _REGISTRY.parse_units(text).dimensionality
-    for text in (
-        "W", "var", "VA", "kg/s", "m**3/s", "vehicle/s", "person/s", "EUR/s",
-        "J", "kg", "vehicle", "person", "EUR",
-    )
-)  # fmt: skip
+)
+# Units whose sum over elements is a physical total, which a mapping between elements must conserve.
+_TOTALS = ("W", "var", "VA", "kg/s", "m**3/s", "vehicle/s", "person/s", "EUR/s", "J", "kg", "vehicle", "person", "EUR")
 _OFFSET = frozenset({"degree_Celsius", "degree_Fahrenheit", "degree_Reaumur"})
+_LEVEL = re.compile(r"(?:dB|decibel)\s*\(?[ABCDZ]?\)?")
+_LOGARITHMIC = frozenset({"decibelmilliwatt", "decibelwatt", "decibelmicrowatt", "neper", "octave", "decade"})
+_LOADING = Lock()
+_loaded: pint.UnitRegistry[float] | None = None
+
+
+def _registry() -> pint.UnitRegistry[float]:
+    """Return the one registry, made when the first unit is resolved; units of two registries cannot be compared."""
+    global _loaded
+    with _LOADING:
+        if _loaded is None:
+            # Here, not above: pint takes longer to load than all else in the contract together, and neither the
+            # command line's help nor a worker process, whose ports arrive resolved, needs a unit.
+            import pint
+
+            _loaded = pint.UnitRegistry(on_redefinition="ignore", autoconvert_offset_to_baseunit=False)
+            for definition in _DEFINITIONS:
+                _loaded.define(definition)
+        return _loaded
+
+
+@cache
+def _extensive() -> frozenset[Any]:
+    return frozenset(_registry().parse_units(text).dimensionality for text in _TOTALS)
 
 
 @cache
@@ -43,7 +64,7 @@ def parse(text: str) -> pint.Unit:
     Raises
     ------
     UnitError
-        If the registry does not know it.
+        If the unit is unknown.
 
     Examples
     --------
@@ -51,18 +72,21 @@ def parse(text: str) -> pint.Unit:
     'kilowatt'
     """
     if text in ("1", ""):
-        return _REGISTRY.parse_units("")
+        return _registry().parse_units("")
     try:
-        return _REGISTRY.parse_units(text.replace("°C", "degC"))
+        unit = _registry().parse_units("dB" if is_level(text) else text.replace("°C", "degC"))
     except Exception as error:
         raise UnitError(
             f"unknown unit {text!r}: write it as in 'W', 'kg/s', 'degC', 'vehicle', 'EUR/J', or '1' for a ratio"
         ) from error
+    if logarithmic := sorted(_LOGARITHMIC & {*unit._units}):
+        raise UnitError(f"{text!r} has the logarithmic unit {logarithmic[0]}: only levels in 'dB' are known")
+    return unit
 
 
 @cache
 def factor(source: str, target: str) -> float:
-    """Return what a value in ``source`` is multiplied by to be in ``target``.
+    """Return the factor that converts a value in ``source`` to ``target``.
 
     Raises
     ------
@@ -81,22 +105,22 @@ def factor(source: str, target: str) -> float:
     a, b = parse(source), parse(target)
     if a == b:
         return 1.0
-    if a.dimensionality != b.dimensionality:
+    if a.dimensionality != b.dimensionality or is_level(source) != is_level(target):
         raise UnitError(f"{source} and {target} are different quantities")
     if _OFFSET & {*a._units, *b._units}:
         raise UnitError(
             f"{source} and {target} differ by an offset, not a factor: use the same temperature unit at both ends"
         )
-    return float(_REGISTRY.convert(1.0, a, b))
+    return float(_registry().convert(1.0, a, b))
 
 
 def seconds(text: str) -> float:
-    """Return a length of time written with its unit, or a bare number of seconds, in seconds.
+    """Return a duration, written with a unit or as a bare number of seconds, in seconds.
 
     Raises
     ------
     UnitError
-        If it is no length of time.
+        If it is not a duration.
 
     Examples
     --------
@@ -104,19 +128,49 @@ def seconds(text: str) -> float:
     (600.0, 86400.0, 30.0)
     """
     try:
-        quantity: Any = _REGISTRY.Quantity(text)
+        quantity: Any = _registry().Quantity(text)
         return float(quantity.m if quantity.dimensionless else quantity.m_as("s"))
     except Exception as error:
-        raise UnitError(f"{text!r} is no length of time") from error
+        raise UnitError(f"{text!r} is not a duration") from error
 
 
 @cache
 def is_extensive(text: str) -> bool:
-    """Tell whether values in this unit add up over elements to a total that must be conserved.
+    """Return whether values in this unit add up over elements to a total that must be conserved.
 
     Examples
     --------
     >>> is_extensive("kW"), is_extensive("vehicle/s"), is_extensive("degC"), is_extensive("EUR/J")
     (True, True, False, False)
     """
-    return parse(text).dimensionality in _EXTENSIVE
+    return parse(text).dimensionality in _extensive()
+
+
+def is_level(text: str) -> bool:
+    """Return whether values in this unit are levels, whose means and sums are those of the energies behind them.
+
+    Examples
+    --------
+    >>> is_level("dB"), is_level("dB(A)"), is_level("W")
+    (True, True, False)
+    """
+    return _LEVEL.fullmatch(text.strip()) is not None
+
+
+def energies(levels: Vector) -> Vector:
+    """Return the energies of levels in dB, relative to that of 0 dB."""
+    return 10.0 ** (np.asarray(levels) / 10)
+
+
+def levels(energies: Vector) -> Vector:
+    """Return the levels of energies, in dB; no energy has 0 dB, the threshold of hearing.
+
+    Examples
+    --------
+    >>> float(levels(np.mean(energies([70.0, 60.0]))).round(2))
+    67.4
+    """
+    energies = np.asarray(energies)
+    some = energies > 0
+    level: Vector = 10 * np.log10(energies, out=np.zeros(energies.shape), where=some)
+    return np.where(np.isnan(energies), np.nan, level)

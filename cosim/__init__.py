@@ -6,8 +6,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .bridge import RunError as RunError
-    from .comparison import compare as compare
+    from cosim.engine.member import RunError as RunError
+    from cosim.engine.scenario import Scenario as Scenario
+    from cosim.results.comparison import compare as compare
+    from cosim.results.indicator import Indicator as Indicator
+    from cosim.results.layers import Layer as Layer
+    from cosim.results.result import Result as Result
+    from cosim.study.study import Study as Study
+
     from .core import Adapter as Adapter
     from .core import Clock as Clock
     from .core import CosimError as CosimError
@@ -15,30 +21,25 @@ if TYPE_CHECKING:
     from .core import Output as Output
     from .core import ScenarioError as ScenarioError
     from .core import Step as Step
-    from .layers import Layer as Layer
     from .mosaik_export import as_mosaik as as_mosaik
-    from .results import Indicator as Indicator
-    from .results import Result as Result
-    from .scenario import Scenario as Scenario
-    from .study.campaign import Study as Study
 
 # Loaded when first asked for: a worker process needs the contract, not the engine's pandas, DuckDB and mosaik.
 _HOME = {
     "Adapter": "core",
     "Clock": "core",
     "CosimError": "core",
-    "Indicator": "results",
+    "Indicator": "results.indicator",
     "Input": "core",
-    "Layer": "layers",
+    "Layer": "results.layers",
     "Output": "core",
-    "Result": "results",
-    "RunError": "bridge",
-    "Scenario": "scenario",
+    "Result": "results.result",
+    "RunError": "engine.member",
+    "Scenario": "engine.scenario",
     "ScenarioError": "core",
     "Step": "core",
-    "Study": "study.campaign",
+    "Study": "study.study",
     "as_mosaik": "mosaik_export",
-    "compare": "comparison",
+    "compare": "results.comparison",
 }
 __all__ = sorted(_HOME)
 

@@ -1,8 +1,8 @@
-"""The worker process of one adapter: ``python -m cosim._worker DESCRIPTOR``; never imports the user's script."""
+"""The worker process of one adapter, ``python -m cosim._worker DESCRIPTOR``; it never imports the user's script."""
 
 import sys
 
-from cosim.hosts import serve
+from cosim.engine.hosts import serve
 
 if __name__ == "__main__":
     serve(int(sys.argv[1]))

@@ -1,7 +1,7 @@
-"""How does an adapter of ours take part in anyone's plain mosaik scenario?
+"""Adapters as simulators in plain mosaik scenarios.
 
-As a mosaik simulator with one entity that carries whole vectors, and one child entity per label that carries scalars,
-so that elements can be connected one by one with the tools of mosaik's ecosystem.
+An adapter becomes a mosaik simulator with one entity that carries whole vectors, and one child entity per label that
+carries scalars, so that elements can be connected one by one with the tools of mosaik's ecosystem.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ import numpy as np
 
 from cosim.core.adapter import Adapter, Step, inputs, outputs
 from cosim.core.errors import CosimError, PortError
-from cosim.core.ports import Input, Vector
-
-from .hosts import perform_advance, perform_open
+from cosim.core.ports import Input
+from cosim.core.quantities import Vector
+from cosim.engine.hosts import perform_advance, perform_open
 
 _WHOLE = "Vector"
 
 
 class AdapterSimulator(mosaik_api_v3.Simulator):  # type: ignore[misc]
-    """One adapter behind mosaik's simulator interface; made by `as_mosaik`.
+    """One adapter behind mosaik's simulator interface, created by `as_mosaik`.
 
-    Model ``Vector`` has every port as an attribute, with arrays of shape (n_labels,) as values. Its children have the
-    label as entity id, each port that knows the label as an attribute, with floats as values, and a model named
-    after these ports. Values that several sources send to one element add up, also those sent to the whole and those
-    sent to the element. The step at mosaik time t covers [t, t + step_s).
+    Model ``Vector`` has every port as an attribute, with arrays of shape (n_labels,) as values. Each of its children
+    has a label as entity id, every port with that label as an attribute, with floats as values, and a model named after
+    these ports. Values from several sources for one element add up, whether they are sent to the whole vector or to the
+    element. The step at mosaik time t covers [t, t + step_s).
 
-    mosaik knows no units: ``extra_info`` of every entity has those of its ports (``units``) and the kinds of its
+    mosaik has no units: ``extra_info`` of every entity gives the units of its ports (``units``) and the kinds of its
     outputs (``kinds``). Convert with the ``transform`` of ``world.connect``.
     """
 
@@ -43,12 +43,12 @@ class AdapterSimulator(mosaik_api_v3.Simulator):  # type: ignore[misc]
         self._inputs, self._outputs = inputs(self._adapter), outputs(self._adapter)
         self._ports = self._inputs | self._outputs
         self._index = {name: {label: i for i, label in enumerate(port.labels)} for name, port in self._ports.items()}
-        self._known: dict[str, list[str]] = {}  # which ports know a label
+        self._ports_of: dict[str, list[str]] = {}  # names of ports by label
         for name, index in self._index.items():
             for label in index:
-                self._known.setdefault(label, []).append(name)
-        self._whole = next(eid for eid in _eids() if eid not in self._known)
-        elements = {_element(names): names for names in self._known.values()}
+                self._ports_of.setdefault(label, []).append(name)
+        self._whole = next(eid for eid in _eids() if eid not in self._ports_of)
+        elements = {_element(names): names for names in self._ports_of.values()}
         super().__init__(
             {
                 "api_version": "3.0",
@@ -60,7 +60,7 @@ class AdapterSimulator(mosaik_api_v3.Simulator):  # type: ignore[misc]
             }
         )
         self._created = False
-        self._said: dict[str, Vector] = {}
+        self._published: dict[str, Vector] = {}
         self._scratch: tempfile.TemporaryDirectory[str] | None = None
 
     def init(self, sid: str, time_resolution: float = 1.0, step_s: float = 60.0) -> Any:
@@ -74,15 +74,15 @@ class AdapterSimulator(mosaik_api_v3.Simulator):  # type: ignore[misc]
         self._scratch = tempfile.TemporaryDirectory(prefix="cosim-mosaik-")
         self._adapter.folder = Path(self._scratch.name)
         reply = perform_open(self._adapter)
-        self._said = {name: np.full(len(port), np.nan) for name, port in self._outputs.items()} | reply.outputs
+        self._published = {name: np.full(len(port), np.nan) for name, port in self._outputs.items()} | reply.outputs
         return self.meta
 
     def create(self, num: int, model: str) -> list[dict[str, Any]]:
-        """Create the one entity of the adapter, with a child for every label."""
+        """Create the adapter's single entity, with a child for every label."""
         if num != 1 or model != _WHOLE or self._created:
-            raise PortError(f"{num} × {model} asked for: the adapter is one {_WHOLE}, created once")
+            raise PortError(f"cannot create {num} × {model}: the adapter is one {_WHOLE}, created once")
         self._created = True
-        children = [self._entity(label, _element(names), names) for label, names in self._known.items()]
+        children = [self._entity(label, _element(names), names) for label, names in self._ports_of.items()]
         return [self._entity(self._whole, _WHOLE, [*self._ports]) | {"children": children}]
 
     def _entity(self, eid: str, model: str, names: list[str]) -> dict[str, Any]:
@@ -94,15 +94,15 @@ class AdapterSimulator(mosaik_api_v3.Simulator):  # type: ignore[misc]
         """Advance the adapter."""
         for entity, attributes in inputs.items():
             for name in attributes.keys() - self._inputs.keys():
-                raise PortError(f"{entity}.{name} is no input: there are {', '.join(self._inputs) or 'none'}")
-        heard = {name: self._gather(name, port, inputs, time) for name, port in self._inputs.items()}
+                raise PortError(f"{entity}.{name} is not an input; available: {', '.join(self._inputs) or 'none'}")
+        received = {name: self._gather(name, port, inputs, time) for name, port in self._inputs.items()}
         step = Step(time * self._step_s / self._step_ticks, self._step_s)
-        self._said = perform_advance(self._adapter, step, heard).outputs
+        self._published = perform_advance(self._adapter, step, received).outputs
         return time + self._step_ticks
 
     def _gather(self, name: str, port: Input, received: Mapping[str, Any], time: int) -> Vector:
-        """Add up what was sent to a port as a whole and to its elements; the rest hears the default."""
-        total, told = np.zeros(len(port)), np.zeros(len(port), dtype=bool)
+        """Add up the values for a port as a whole and for its elements; all other elements receive the default."""
+        total, given = np.zeros(len(port)), np.zeros(len(port), dtype=bool)
         for entity, attributes in received.items():
             for source, value in attributes.get(name, {}).items():
                 place: Any = slice(None) if entity == self._whole else self._place(name, entity)
@@ -112,25 +112,25 @@ class AdapterSimulator(mosaik_api_v3.Simulator):  # type: ignore[misc]
                     numbers = None
                 if numbers is None or numbers.shape != total[place].shape:
                     raise PortError(
-                        f"{entity}.{name} was sent {value!r} by {source} at {time}: it takes "
+                        f"{entity}.{name} received {value!r} from {source} at {time}: it must be "
                         + (f"an array of {len(port)} numbers" if entity == self._whole else "a number")
                     )
                 total[place] += numbers
-                told[place] = True
-        if port.default is None and not told.all():
-            silent = port.labels[int(np.argmin(told))]
-            raise PortError(f"{name}[{silent!r}] was sent nothing at {time}: connect it, it has no default")
-        return total if port.default is None else np.where(told, total, port.default)
+                given[place] = True
+        if port.default is None and not given.all():
+            missing = port.labels[int(np.argmin(given))]
+            raise PortError(f"{name}[{missing!r}] received no value at {time}: connect it, it has no default")
+        return total if port.default is None else np.where(given, total, port.default)
 
     def get_data(self, outputs: dict[str, list[str]]) -> dict[str, dict[str, Any]]:
-        """Return vectors of the whole, as lists where they leave the process, and floats of its elements."""
+        """Return vectors of the whole, as lists if they leave the process, and floats of its elements."""
         by_text = isinstance(self.mosaik, mosaik_api_v3.RemoteMosaikProxy)
 
         def value(entity: str, name: str) -> Any:
-            said = self._said[name]
+            published = self._published[name]
             if entity != self._whole:
-                return float(said[self._place(name, entity)])
-            return said.tolist() if by_text else said
+                return float(published[self._place(name, entity)])
+            return published.tolist() if by_text else published
 
         return {entity: {name: value(entity, name) for name in names} for entity, names in outputs.items()}
 
@@ -144,16 +144,16 @@ class AdapterSimulator(mosaik_api_v3.Simulator):  # type: ignore[misc]
         try:
             return self._index[name][label]
         except KeyError:
-            raise PortError(f"{name} has no element {label!r}") from None
+            raise PortError(f"{name}: unknown element {label!r}") from None
 
 
 def _element(names: list[str]) -> str:
-    """Return the name of the model of the elements that these ports know."""
+    """Return the model name of elements that have these ports."""
     return f"Element of {', '.join(names)}"
 
 
 def _eids() -> Iterator[str]:
-    """Yield ids for the whole, until one is no label."""
+    """Yield candidate ids for the whole, so that one can be found that is not a label."""
     name = "vector"
     while True:
         yield name
@@ -166,14 +166,14 @@ def as_mosaik(adapter: Adapter) -> type[AdapterSimulator]:
     Raises
     ------
     CosimError
-        If it is no adapter.
+        If the argument is not an adapter.
 
     Examples
     --------
-    Start it with ``world.start(PythonStarter(as_mosaik(grid)), sim_id="grid", step_s=300)`` and create its one
+    Start it with ``world.start(PythonStarter(as_mosaik(grid)), sim_id="grid", step_s=300)`` and create its single
     entity with ``grid.Vector()``; ``entity.children`` are its elements. A script that ends with
-    ``mosaik_api_v3.start_simulation(as_mosaik(grid)())`` can be started by command as well.
+    ``mosaik_api_v3.start_simulation(as_mosaik(grid)())`` can also be started as a command.
     """
     if not isinstance(adapter, Adapter):
-        raise CosimError(f"as_mosaik takes an adapter, as in as_mosaik(Grid(...)), not {adapter!r}")
+        raise CosimError(f"as_mosaik got {adapter!r}: pass an adapter, as in as_mosaik(Grid(...))")
     return type(f"{type(adapter).__name__}Simulator", (AdapterSimulator,), {"adapter": adapter})

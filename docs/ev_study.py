@@ -1,4 +1,4 @@
-"""Evening in the Eixample: what do more electric cars do to the grid, and what does it help if they charge at night?
+"""An evening in the Eixample: the effect of more electric cars on the grid, and the relief by charging at night.
 
 ``cosim study docs/ev_study.py --workers 2`` runs it and writes its table, effects, figure and page.
 """

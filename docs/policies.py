@@ -1,19 +1,19 @@
 """Write docs/policies.md from the docstrings of the policy library: ``python docs/policies.py``.
 
-What the policies do in Bologna stands in ``policies_bologna.md.in``, whose figures a benchmark prints.
+The effects of policies in Bologna are described in ``policies_bologna.md.in``, whose figures a benchmark prints.
 """
 
 import inspect
 from pathlib import Path
 
-from cosim.registry import Parameters
+from cosim.registry.parameters import Parameters
 from cosim.scenarios.policies import LIBRARY
 
 PAGE = Path(__file__).with_suffix(".md")
 HEAD = """# Policies
 
-A policy changes a city while it is built; nothing in the simulators knows of it. Several are applied in the order
-given:
+A policy changes a city while it is built; the simulators know nothing about policies. Several are applied in the given
+order:
 
 ```python
 from cosim.scenarios import eixample
@@ -26,9 +26,13 @@ plan = eixample.build(policies=[EvShare(0.4), HeatPumps(0.3), Superblocks()])
 cosim run eixample --policy EvShare:share=0.4 --policy HeatPumps:share=0.3 --policy Superblocks
 ```
 
-What cannot be combined is refused with the reason: two of a kind, two that decide the same, one that finds nothing to
-change. A policy of one's own is a subclass of `cosim.scenarios.policy.Policy`, registered by the entry point group
-`cosim.policies` for the command line.
+Invalid combinations are refused with the reason: two of a kind, two that set the same thing, one that finds nothing to
+change. Your own policy is a subclass of `cosim.scenarios.policies.Policy`; the command line takes it as `FILE.py:Class`
+or `module:Class`, or by name if it is registered in the entry point group `cosim.policies`.
+
+A share is a quota, exact to one: of 96 roofs, 0.5 are 48. Each building or car has a random number by its key and the
+seed, and those with the lowest are chosen, so that a larger share keeps the elements of a smaller one. What concerns
+single trips is a chance instead, and called so: each trip is drawn for itself.
 
 This page is generated from the docstrings by `python docs/policies.py`.
 """
@@ -47,8 +51,10 @@ def page() -> str:
             rows = Parameters(policy.__name__, policy).rows()
             if rows:
                 parts.append("| parameter | type | default | meaning |\n|---|---|---|---|")
-                parts += [f"| `{name}` | {_cell(kind)} | {_cell(default)} | {_cell(meaning)} |"
-                          for name, kind, default, meaning in rows]  # fmt: skip
+                parts += [
+                    f"| `{name}` | {_cell(kind)} | {_cell(default)} | {_cell(meaning)} |"
+                    for name, kind, default, meaning in rows
+                ]
                 parts.append("")
     return "\n".join([*parts, TAIL])
 

@@ -1,4 +1,4 @@
-"""A winter and a summer day in the Eixample: what do superblocks, more electric cars and heat pumps do together?
+"""A winter and a summer day in the Eixample with superblocks, more electric cars and heat pumps combined.
 
 ``cosim study docs/superblocks_heat_pumps.py --report policies --workers 2`` runs it and writes its report: today beside
 the plan with cars that charge plainly and with cars that charge into the valleys of their transformer's load. The

@@ -1,34 +1,49 @@
 """Buildings, grid and chargers around any SUMO configuration, whose traffic stays exactly as it is.
 
-Made for the scenarios of Bologna, hence its name, Italian building types, 15 kV and Bologna's weather. A
-configuration without an end runs until its last vehicle has left, rounded up to the exchange step.
+Made for scenarios of Bologna: Italian building types, a 15 kV grid and Bologna's weather. A configuration without an
+end runs until its last vehicle has left, and on to the full hour: plans in which traffic takes longer or shorter then
+cover the same time.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field
 
 from cosim import Clock, CosimError, Scenario
-from cosim.adapters.sumo_demand import electric_variant
-from cosim.adapters.sumo_files import read_configuration
+from cosim.adapters.traffic.demand import electric_variant
+from cosim.adapters.traffic.files import read_configuration
+from cosim.adapters.traffic.flows import flows_as_trips
 from cosim.adapters.weather import load
+from cosim.core.quantities import HOUR_S
+from cosim.core.weather.days import DAY_NAMES
+from cosim.core.weather.year import WeatherYear
+from cosim.scenarios.fleet.route_files import routes_fleet
+from cosim.scenarios.fleet.wiring import transformers
+from cosim.scenarios.mobility.chargers import place_chargers, write_chargers
+from cosim.scenarios.mobility.costs import TravelChanges
+from cosim.scenarios.policies.drivers import answered
+from cosim.scenarios.policies.policy import Policies, Policy, takes_policies
+from cosim.scenarios.streets.network import read_net, sites_along
 
-from .chargers import place_chargers, write_chargers
-from .city import City, Workspace, couple, electrify, settle, shares_by_year
-from .mobility import STRATEGIES, transformers
-from .mobility_routes import routes_fleet
-from .policy import Policy, takes_policies, with_policies_built
-from .streets import read_net, sites_along
+from .coupling import couple
+from .forecast import charging_strategy
+from .model import City, Workspace
+from .parts import check_place, electrify, settle, shares_by_year, weather_and_day
+from .warm_up import FINE_S, WarmUp
 
 ZONE = "Europe/Rome"
 
+START_TIME = "08:00"
+"""Time of day at the start, where only a day is named."""
+
 BUILT = {1890: 0.25, 1930: 0.25, 1955: 0.25, 1970: 0.25}
-"""Share of the buildings by a year of their construction class. An assumption."""
+"""Share of the buildings by construction class, each named by one of its years. An assumption."""
 
 STOREYS = (3, 5)
 """An assumption for streets outside the old town."""
@@ -38,6 +53,9 @@ LIVED_IN = 0.8
 
 DESIGN_OUTDOOR = -5.0
 """Winter design temperature of Bologna. [°C] UNI EN 12831, national annex."""
+
+COOLED = 0.603
+"""Share of the dwellings with cooling, Emilia-Romagna 2021 (Istat, as in Rai News, June 2022)."""
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -54,9 +72,12 @@ def build(
     chargers: Annotated[int, Field(ge=0)] = 20,
     ev_share: Share = 0.0,
     charging: Literal["plain", "delayed", "valley", "pv", "grid-limited"] = "plain",
+    answers: Literal["nothing", "routes", "modes"] = "routes",
     heat_pump_share: Share = 0.15,
     refurbishment: Annotated[int, Field(ge=1, le=3)] = 1,
     weather: str = "bologna",
+    zone: str = ZONE,
+    country: Literal["ES", "IT"] = "IT",
     step_s: Annotated[float, Field(gt=0)] = 60.0,
     grid_step_s: Annotated[float, Field(gt=0)] = 60.0,
 ) -> Scenario:
@@ -71,53 +92,87 @@ def build(
     policies
         Changes to the city, applied in order.
     start
-        Civil time at the configuration's beginning.
+        Civil time at which the configuration begins; the date may be "coldest", "hottest" or "typical" of the weather,
+        as in "coldestT18:00".
     hours
-        Length of the run; by default until the configuration's end or its last vehicle. [h]
+        Length of the run; by default until the configuration's end, or its last vehicle and the full hour. [h]
     buildings
         Number of buildings along the streets.
     chargers
         Number of public charging stations at the kerb.
     ev_share
-        Share of the cars that become electric, with the same driving, and charge where they park.
+        Share of the cars that become electric, exact to one, drawn by key; they drive as before and charge where they
+        park.
     charging
-        The strategy by which they charge.
+        Their charging strategy.
+    answers
+        What drivers change under policies: "nothing" but the detours around closed streets, "routes" (prices too) or
+        "modes" (also whether they leave the car; nobody comes to it, as the files hold vehicles only).
     heat_pump_share
-        Share of the buildings heated by heat pumps, the others by gas.
+        Share of the buildings heated by heat pumps, exact to one, drawn by key; the others burn gas.
     refurbishment
-        TABULA's level of all buildings: 1 existing, 2 usual, 3 advanced.
+        TABULA refurbishment level of all buildings: 1 existing, 2 usual, 3 advanced.
     weather
         "bologna" (a mean year), "barcelona", or the path of an EPW file.
+    zone
+        Time zone of the city, in which the place of the weather must lie.
+    country
+        Country of building types, grid design and carbon intensity.
     step_s
         Exchange step. [s]
     grid_step_s
-        Step of the grid, fed with means. [s]
+        Step of the grid, which receives means over it. [s]
     """
     sumo = read_configuration(sumocfg)
     if hours is None and sumo.end_s is not None:
         hours = (sumo.end_s - sumo.begin_s) / 3600
+    year, moment = _weather_and_start(weather, start)
     try:
-        clock = Clock(start, hours=hours, step_s=step_s, zone=ZONE)
+        clock = Clock(moment, hours=hours, step_s=step_s, zone=zone, horizon_s=HOUR_S)
     except CosimError as error:
         raise CosimError(f"{sumocfg}: {error}") from error
+    check_place(year, clock)
     workspace = Workspace("bologna")
     place = workspace.path
     net = read_net(sumo.net)
     sites = sites_along(net, buildings, seed)
     stock = settle(
-        sites, shares_by_year("IT", "AB", BUILT), STOREYS, level=refurbishment,
-        lived_in=LIVED_IN, heat_pump_share=heat_pump_share, design_outdoor=DESIGN_OUTDOOR, seed=seed,
-    )  # fmt: skip
+        sites,
+        shares_by_year(country, "AB", BUILT),
+        STOREYS,
+        level=refurbishment,
+        lived_in=LIVED_IN,
+        heat_pump_share=heat_pump_share,
+        design_outdoor=DESIGN_OUTDOOR,
+        seed=seed,
+        cooling_share=COOLED,
+    )
     stations = place_chargers(net, sites, chargers, 0, seed)
-    grid = electrify(net, sites, stock, stations, "IT")
-    stock = with_policies_built(policies, stock, sites, seed)
-    plan = None
+    grid = electrify(net, sites, stock, stations, country)
+    stock = Policies.of(policies).change_stock(stock, sites, seed)
+    plan, strategy, answer = None, None, None
+    if answers == "modes":
+        changes = Policies.of(policies).change_travel(TravelChanges(), sumo.net)
+        begins_s = (clock.civil(0) - clock.civil(0).replace(hour=0, minute=0, second=0)).total_seconds()
+        sumocfg, answer = answered(sumocfg, changes, place / "answers", seed, midnight_s=sumo.begin_s - begins_s)
+        sumo = read_configuration(sumocfg)
     if ev_share:
+        sumocfg = flows_as_trips(sumocfg, place / "flows", seed=seed)
+        sumo = read_configuration(sumocfg)
         behind, ratings = transformers(grid.net, grid.bus_of, stations.index)
         plan = routes_fleet(
-            sumo.routes, net, sites, stations, seed, ev_share=ev_share, begin_s=sumo.begin_s, transformer_of=behind,
+            (*sumo.additionals, *sumo.routes),
+            net,
+            sites,
+            stations,
+            seed,
+            ev_share=ev_share,
+            begin_s=sumo.begin_s,
+            transformer_of=behind,
             ratings=ratings or None,
-        )  # fmt: skip
+        )
+        ahead = WarmUp(stock, year, replace(clock, hours=24.0, step_s=FINE_S), seed)
+        strategy, _ = charging_strategy(charging, ahead, grid, list(ratings))
     options: tuple[str, ...] = ()
     if plan:
         sumocfg = electric_variant(sumocfg, plan.trip_ids, place / "electric")
@@ -125,7 +180,30 @@ def build(
         added = write_chargers(stations, place / "chargers.add.xml")
         options = ("--additional-files", ",".join(str(path) for path in (*sumo.additionals, added)))
     city = City(
-        "bologna", "IT", ZONE, sumocfg, sites, stock, stations, grid, load(weather), workspace, seed, options, plan,
-        STRATEGIES[charging](),
-    )  # fmt: skip
+        "bologna",
+        country,
+        zone,
+        sumocfg,
+        sites,
+        stock,
+        stations,
+        grid,
+        year,
+        workspace,
+        seed,
+        options,
+        plan,
+        strategy,
+        sectors={"travel": answer} if answer else {},
+        answers=answers,
+    )
     return couple(city, clock, policies=policies, grid_step_s=grid_step_s)
+
+
+def _weather_and_start(weather: str, start: dt.datetime | str) -> tuple[WeatherYear, dt.datetime | str]:
+    """Return the weather and the start, whose date may be a day of that weather by name."""
+    name, _, time = start.partition("T") if isinstance(start, str) else ("", "", "")
+    if name not in DAY_NAMES:
+        return load(weather), start
+    year, date = weather_and_day(weather, name)
+    return year, f"{date}T{time or START_TIME}"

@@ -1,63 +1,97 @@
 """A Barcelona-Eixample-like district: n × m of Cerdà's blocks with traffic, buildings, chargers and their grid.
 
-Streets are drawn at the real pitch and built by netconvert, cars drive a synthetic working day in SUMO, 24 buildings
-stand round every block, and a low- and medium-voltage grid runs along the streets. Everything follows from one seed.
+Streets are drawn at the real pitch and built by netconvert, cars drive synthetic days in SUMO, every block has 24
+buildings, and a low- and medium-voltage grid runs along the streets. Everything follows from one seed.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Annotated, Literal
 
 from pydantic import Field
 
-from cosim import Clock, CosimError, Scenario
-from cosim.adapters.weather import load
-from cosim.core.fleet_strategies import ValleyFilling
+from cosim import Clock, Scenario
+from cosim.core.quantities import HOUR_S
+from cosim.scenarios.carbon.account import fuel_of
+from cosim.scenarios.fleet.plan import fleet_plan
+from cosim.scenarios.fleet.wiring import transformers
+from cosim.scenarios.mobility.cars import FLEET
+from cosim.scenarios.mobility.chargers import place_chargers
+from cosim.scenarios.mobility.costs import TravelChanges
+from cosim.scenarios.mobility.drives import BOLOGNA_BY_HOUR
+from cosim.scenarios.mobility.kinds import BARCELONA, KINDS, beside_residents
+from cosim.scenarios.mobility.population import Habits
+from cosim.scenarios.mobility.resident_cars import city_demand
+from cosim.scenarios.mobility.through import Others, through_flows
+from cosim.scenarios.policies.policy import Policies, Policy, takes_policies
+from cosim.scenarios.sectors.premises import NAME
+from cosim.scenarios.sectors.traffic import AREA_M2, EMISSION_GROUPS, RESIDENTS
+from cosim.scenarios.streets.classes import street_classes
+from cosim.scenarios.streets.eixample import PITCH_M, building_sites, eixample_streets
+from cosim.scenarios.streets.network import read_net
 
-from .chargers import place_chargers
-from .city import (
+from .coupling import couple
+from .forecast import charging_strategy
+from .model import City, Workspace
+from .parts import (
     PERSONS_PER_DWELLING,
-    City,
-    Workspace,
-    couple,
+    check_place,
+    days_of,
     electrify,
+    ground_floors,
     settle,
     shares_by_year,
+    weather_and_day,
     write_configuration,
 )
-from .demand import eixample_demand
-from .demand_city import city_demand
-from .forecast import expected_load
-from .mobility import STRATEGIES, fleet_plan, transformers
-from .policy import Policy, takes_policies, with_policies_built
-from .population import Habits
-from .streets import read_net
-from .streets_eixample import building_sites, eixample_streets
+from .warm_up import FINE_S, WarmUp
 
 ZONE = "Europe/Madrid"
 
 BUILT = {1890: 0.35, 1920: 0.30, 1950: 0.10, 1970: 0.20, 1990: 0.05}
-"""Share of the buildings by a year of their construction class. An assumption; the Eixample was mostly built up
-between 1860 and 1936."""
+"""Share of the buildings by construction class, each named by one of its years. An assumption; the Eixample was mostly
+built up between 1860 and 1936."""
 
 STOREYS = (6, 8)
-"""Ground floor and five to seven above. An assumption."""
+"""Ground floor and five to seven storeys above. An assumption."""
 
-LIVED_IN = 0.55
-"""Share of the gross floor area that is dwellings: without shops, offices, stairs and walls. An assumption that gives
-some 36,000 inhabitants a km², the density that Barcelona's statistics office publishes for the Eixample."""
+DWELLING_M2 = 82.0
+"""Useful floor area of a dwelling: mean of Barcelona's 684,078 main dwellings by classes of area, census of 2011
+(Idescat, censph 7061). [m²]"""
+
+LIVED_IN = 0.36
+"""Share of the gross floor area that is dwellings: without shops, offices, stairs, walls and what stands empty. An
+assumption that gives some 36,000 inhabitants a km², the density that Barcelona's statistics office publishes for the
+Eixample."""
+
+COOLED = 0.434
+"""Share of the dwellings with cooling, Barcelona 2015 (AGIC, as in Interempresas)."""
 
 DESIGN_OUTDOOR = 2.0
 """Winter design temperature of Barcelona. [°C] An assumption."""
 
-HABITS = Habits(modes={"car": 0.15, "motorcycle and passenger": 0.10, "public": 0.22, "active": 0.53})
-"""In the city itself the car makes less than 20 % of the trips (El Periódico, 20 May 2025, on the city's figures); the
-split is an assumption."""
+HABITS = Habits(modes={"car": 0.13, "motorcycle and passenger": 0.082, "public": 0.388, "active": 0.4})
+"""Modes of the city's residents: private vehicles make 21.2 % of the trips in the county of Barcelona (2017, Diputació
+de Barcelona), where 100 private trips meet 181 by public transport (2023, as in monterrassa.cat), here 183; the rest
+is on foot or by bicycle. That drivers of cars make 13 of the 21.2 % is an assumption."""
 
-THROUGH_SHARE = 0.4
-"""Share of all trips that only cross the district, before new residents come. An assumption."""
+VISITOR_TRIPS = 0.3
+"""Trips a day of others' vehicles to and from the district, per resident. Of 1.5 million private trips of Barcelona
+0.65 million stay inside the city (2016, Ara): the others are 0.53 per resident; that visitors make somewhat more than
+half of these is an assumption."""
+
+OTHERS = beside_residents(BARCELONA, 0.06)
+"""Kinds of others' vehicles, so that all together have Barcelona's shares; residents drive some 6 % of the distance
+here, all by car."""
+
+SERVICES = {"retail": 0.30, "office": 0.38, "food": 0.08, "hotel": 0.08, "school": 0.10, "clinic": 0.06}
+"""Share of the floor area without dwellings by use. An assumption; offices and shops use 65 % of the energy of services
+in Spanish cities (Endesa and Deloitte, 2019)."""
+
+EMITTING = (*FLEET, *(kind.emission_class for kind in KINDS.values()))
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -69,7 +103,7 @@ def build(
     policies: Sequence[Policy] = (),
     blocks: tuple[int, int] = (4, 4),
     day: dt.date | str = "2025-01-15",
-    hours: Annotated[float, Field(gt=0, le=24)] = 24.0,
+    hours: Annotated[float, Field(gt=0)] = 24.0,
     begin_hour: Annotated[float, Field(ge=0, lt=24)] = 0.0,
     ev_share: Share = 0.2,
     heat_pump_share: Share = 0.15,
@@ -77,8 +111,13 @@ def build(
     street_chargers_per_block: Annotated[float, Field(ge=0)] = 1.5,
     sited_chargers_per_block: Annotated[float, Field(ge=0)] = 0.0,
     building_charger_share: Share = 0.1,
-    charging: Literal["stops", "plain", "delayed", "valley", "pv", "grid-limited"] = "stops",
+    services: Annotated[float, Field(ge=0, le=0.45)] = 0.2,
+    through_traffic: Annotated[float, Field(ge=0, le=3)] = 1.0,
+    charging: Literal["plain", "delayed", "valley", "pv", "grid-limited"] = "plain",
+    answers: Literal["nothing", "routes", "modes"] = "routes",
     weather: str = "barcelona",
+    zone: str = ZONE,
+    country: Literal["ES", "IT"] = "ES",
     step_s: Annotated[float, Field(gt=0)] = 60.0,
     grid_step_s: Annotated[float, Field(gt=0)] = 60.0,
 ) -> Scenario:
@@ -93,89 +132,135 @@ def build(
     blocks
         Blocks along the two directions of the streets, at least 2,2.
     day
-        The day, in Barcelona's time.
+        The day, in the zone's time; or "coldest", "hottest" or "typical" of the weather.
     hours
-        Length of the run. [h]
+        Length of the run, of one day or several. [h]
     begin_hour
-        Hour of the day at which it begins. [h]
+        Hour of the day at which the run begins. [h]
     ev_share
-        Share of the cars that are electric.
+        Share of the cars that are electric, exact to one, drawn by key.
     heat_pump_share
-        Share of the buildings heated by heat pumps, the others by gas.
+        Share of the buildings heated by heat pumps, exact to one, drawn by key; the others burn gas.
     refurbishment
-        TABULA's level of all buildings: 1 existing, 2 usual, 3 advanced.
+        TABULA refurbishment level of all buildings: 1 existing, 2 usual, 3 advanced.
     street_chargers_per_block
-        Public charging stations at the kerb, per block, at places drawn by chance.
+        Public charging stations at the kerb, per block, at randomly drawn positions.
     sited_chargers_per_block
-        Further ones, each where it is missed most.
+        Further ones, each where demand is least served.
     building_charger_share
         Share of the buildings with a charging station.
+    services
+        Share of the gross floor area that is shops, offices, hotels, schools and the like; 0.36 is dwellings.
+    through_traffic
+        Through traffic over what was counted on streets of the same class.
     charging
-        "stops": cars plug in at stops that SUMO simulates; otherwise residents' cars go through their day with their
-        own battery and charge by the strategy of this name.
+        The strategy by which residents' electric cars charge what they have driven.
+    answers
+        What travellers change under policies: "nothing" but the detours around closed streets, "routes" (prices too) or
+        "modes" (also whether and by what mode they travel).
     weather
         "barcelona" (a mean year), "bologna", or the path of an EPW file.
+    zone
+        Time zone of the city, in which the place of the weather must lie.
+    country
+        Country of building types, grid design and carbon intensity.
     step_s
         Exchange step. [s]
     grid_step_s
-        Step of the grid, fed with means. [s]
+        Step of the grid, which receives means over it. [s]
     """
     n, m = blocks
-    if begin_hour + hours > 24:
-        raise CosimError(f"{hours:g} hours from {begin_hour:g} o'clock go beyond the day: its traffic ends at 24")
-    moment = dt.datetime.combine(_date(day), dt.time()) + dt.timedelta(hours=begin_hour)
-    clock = Clock(moment, hours=hours, step_s=step_s, zone=ZONE)
+    year, date = weather_and_day(weather, day)
+    moment = dt.datetime.combine(date, dt.time()) + dt.timedelta(hours=begin_hour)
+    clock = Clock(moment, hours=hours, step_s=step_s, zone=zone)
+    check_place(year, clock)
+    dates, begin_s = days_of(clock)
     workspace = Workspace("eixample")
     place = workspace.path
-    net_file = eixample_streets(place, n, m)
+    classes = street_classes(n, m)
+    net_file = eixample_streets(place, n, m, classes=classes)
     net = read_net(net_file)
     sites = building_sites(n, m)
     stock = settle(
-        sites, shares_by_year("ES", "AB", BUILT), STOREYS, level=refurbishment,
-        lived_in=LIVED_IN, heat_pump_share=heat_pump_share, design_outdoor=DESIGN_OUTDOOR, seed=seed,
-    )  # fmt: skip
-    built, stock = stock, with_policies_built(policies, stock, sites, seed)
-    growth = float(stock.dwellings.sum() / built.dwellings.sum())
+        sites,
+        shares_by_year(country, "AB", BUILT),
+        STOREYS,
+        level=refurbishment,
+        lived_in=LIVED_IN,
+        heat_pump_share=heat_pump_share,
+        design_outdoor=DESIGN_OUTDOOR,
+        seed=seed,
+        cooling_share=COOLED,
+        dwelling_m2=DWELLING_M2,
+    )
+    own = Policies.of(policies)
+    built, stock = stock, own.change_stock(stock, sites, seed)
     sites = sites.assign(persons=stock.dwellings * PERSONS_PER_DWELLING)
     n_street, n_building = round(street_chargers_per_block * n * m), round(building_charger_share * len(sites))
-    n_fast = 0 if charging == "stops" else max(n * m // 8, 1)
+    n_fast = max(n * m // 8, 1)
     n_sited = round(sited_chargers_per_block * n * m)
     chargers = place_chargers(net, sites, n_street, n_building, seed, n_fast=n_fast, n_sited=n_sited)
-    if charging == "stops":
-        through = THROUGH_SHARE / (THROUGH_SHARE + (1 - THROUGH_SHARE) * growth)
-        demand = eixample_demand(
-            net_file, sites, place, seed, chargers=chargers, ev_share=ev_share, through_share=through
-        )
-    else:
-        demand = city_demand(
-            net_file, sites, place, seed, habits=HABITS, ev_share=ev_share,
-            visitor_trips_per_person=0.1, through_trips_per_person=0.2 / growth,
-        )  # fmt: skip
-    config = write_configuration(
-        place / "eixample.sumocfg", net_file, demand.routes, demand.additional, begin_hour * 3600
+    changes = own.change_travel(TravelChanges(), net_file) if answers == "modes" else None
+    demand = city_demand(
+        net_file,
+        sites,
+        place,
+        seed,
+        habits=HABITS,
+        ev_share=ev_share,
+        visitor_trips_per_person=VISITOR_TRIPS,
+        days=dates,
+        zone=zone,
+        others=Others(
+            through_flows(n, m, classes, through_traffic),
+            OTHERS,
+            BOLOGNA_BY_HOUR,
+            (begin_s, begin_s + hours * HOUR_S),
+            dates[0],
+        ),
+        changes=changes,
     )
-    grid = electrify(net, sites, built, chargers, "ES")
-    year = load(weather)
+    config = write_configuration(place / "eixample.sumocfg", net_file, demand.routes, demand.additional, begin_s)
+    table, premises = ground_floors(sites, built, SERVICES, services, LIVED_IN, seed)
+    grid = electrify(net, sites, built, chargers, country, table)
     plan, strategy = None, None
-    if charging != "stops" and demand.vehicles["electric"].any():
+    if demand.vehicles["electric"].any():
         behind, ratings = transformers(grid.net, grid.bus_of, chargers.index)
-        strategy, expected = STRATEGIES[charging](), None
-        if isinstance(strategy, ValleyFilling):
-            expected = expected_load(stock, year, str(moment.date()), ZONE, seed, grid, list(ratings))
-            strategy = ValleyFilling(expected)
+        ahead = WarmUp(stock, year, replace(clock, hours=24.0, step_s=FINE_S), seed)
+        strategy, expected = charging_strategy(charging, ahead, grid, list(ratings), premises)
         plan = fleet_plan(
-            demand, net, sites, chargers, seed, begin_s=begin_hour * 3600, transformer_of=behind, ratings=ratings,
-            strategy=strategy, base_load=expected,
-        )  # fmt: skip
+            demand,
+            net,
+            sites,
+            chargers,
+            seed,
+            begin_s=begin_s,
+            transformer_of=behind,
+            ratings=ratings,
+            strategy=strategy,
+            base_load=expected,
+        )
     city = City(
-        "eixample", "ES", ZONE, config, sites, stock, chargers, grid, year, workspace, seed, fleet=plan,
+        "eixample",
+        country,
+        zone,
+        config,
+        sites,
+        stock,
+        chargers,
+        grid,
+        year,
+        workspace,
+        seed,
+        fleet=plan,
         strategy=strategy,
-    )  # fmt: skip
+        sectors={
+            NAME: premises,
+            RESIDENTS: HABITS,
+            AREA_M2: n * m * PITCH_M**2,
+            EMISSION_GROUPS: {name: fuel for name in EMITTING if (fuel := fuel_of(name))},
+            **({"travel": demand.answer} if demand.answer else {}),
+        },
+        answers=answers,
+    )
     return couple(city, clock, policies=policies, grid_step_s=grid_step_s)
-
-
-def _date(day: dt.date | str) -> dt.date:
-    try:
-        return day if isinstance(day, dt.date) else dt.date.fromisoformat(day)
-    except ValueError as error:
-        raise CosimError(f"day is {day!r}: write it as '2025-01-15'") from error

@@ -1,4 +1,4 @@
-// Curves over time as SVG: one a run, with a cursor at the moment that the map shows.
+// Curves over time as SVG, one per run, with a cursor at the moment that the map shows.
 const SVG = "http://www.w3.org/2000/svg";
 
 function svg(name, attributes = {}, ...children) {
@@ -16,7 +16,7 @@ function figure(value) {
   return text.replace("-", "−");
 }
 
-// Ticks at round values: steps of 1, 2 or 5 times a power of ten; each with as many digits as tell it from the next.
+// Ticks at round values: steps of 1, 2 or 5 times a power of ten, with as many digits as needed to distinguish them.
 function ticks(low, high, count) {
   const rough = (high - low) / count, power = 10 ** Math.floor(Math.log10(rough)), step = [1, 2, 5, 10].map(s => s * power).find(s => s >= rough);
   const found = [];
@@ -28,7 +28,7 @@ function ticks(low, high, count) {
   return found;
 }
 
-// series: [{name, every, values, low?, high?}], a value standing for the time until (k + 1) × every.
+// series: [{name, every, values, low?, high?}]; value k covers the time until (k + 1) × every.
 function curves(host, {title, about, unit, series, length, clock, height = 150, onSeek}) {
   const width = Math.max(260, host.clientWidth || 400), left = 58, right = 12, top = 8, bottom = 22;
   const finite = series.flatMap(s => [...s.values, ...(s.low || []), ...(s.high || [])]).filter(v => v !== null && Number.isFinite(v));
@@ -63,7 +63,7 @@ function curves(host, {title, about, unit, series, length, clock, height = 150, 
     "stroke-dasharray": DASHES[r % 7], "stroke-linejoin": "round"})));
   const cursor = svg("line", {y1: top, y2: height - bottom, stroke: PICKED, "stroke-width": 1.5});
   drawing.append(cursor);
-  const caption = document.createElement("figcaption"), told = series.map(() => document.createElement("span"));
+  const caption = document.createElement("figcaption"), readings = series.map(() => document.createElement("span"));
   const heading = document.createElement("b");
   heading.textContent = title;
   caption.append(heading, about);
@@ -71,7 +71,7 @@ function curves(host, {title, about, unit, series, length, clock, height = 150, 
     const key = document.createElement("span");
     key.className = "key";
     key.append(svg("svg", {viewBox: "0 0 26 8"}, svg("line", {x1: 0, x2: 26, y1: 4, y2: 4, stroke: CURVES[r % 7], "stroke-width": 2.5, "stroke-dasharray": DASHES[r % 7]})),
-      ...(series.length > 1 ? [s.name] : []), told[r]);
+      ...(series.length > 1 ? [s.name] : []), readings[r]);
     caption.append(key);
   });
   host.replaceChildren(caption, drawing);
@@ -88,7 +88,7 @@ function curves(host, {title, about, unit, series, length, clock, height = 150, 
     cursor.setAttribute("x1", X(s)); cursor.setAttribute("x2", X(s));
     series.forEach((one, r) => {
       const v = one.values[Math.min(one.values.length - 1, Math.floor(s / one.every))];
-      told[r].textContent = v === null || v === undefined ? "–" : `${figure(v)} ${unit}`.trim();
+      readings[r].textContent = v === null || v === undefined ? "–" : `${figure(v)} ${unit}`.trim();
     });
   }};
 }

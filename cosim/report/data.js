@@ -1,5 +1,5 @@
 "use strict";
-// Where do shapes and values come from? From blocks in the page, or from the server that sent it.
+// The sources of shapes and values: blocks in the page, or the server that sent it.
 
 async function inflate(text) {
   const bytes = Uint8Array.from(atob(text), c => c.charCodeAt(0));
@@ -9,8 +9,8 @@ async function inflate(text) {
 
 // Undo the packing of shapes: steps of decimetres become metres.
 function unpackShapes(kind, text) {
-  const {labels, paths} = JSON.parse(text);
-  return {kind, labels, paths: paths.map(steps => {
+  const {labels, paths, names = []} = JSON.parse(text);
+  return {kind, labels, shown: labels.map((label, i) => names[i] ? `${names[i]} (${label})` : label), paths: paths.map(steps => {
     const points = [];
     let x = 0, y = 0;
     for (let k = 0; k < steps.length; k += 2) points.push([(x += steps[k]) / 10, (y += steps[k + 1]) / 10]);
@@ -31,15 +31,21 @@ function unpackValues(buffer, nFrames) {
   return {
     frame: k => Float32Array.from({length: count}, (_, i) => at(i, k)),
     course: i => Float32Array.from({length: nFrames}, (_, k) => at(i, k)),
-    mean: () => Float32Array.from({length: count}, (_, i) => {
+    worst: lowest => Float32Array.from({length: count}, (_, i) => {
+      let found = NaN;
+      for (let k = 0; k < nFrames; k++) { const v = at(i, k); if (Number.isFinite(v) && !(lowest ? v >= found : v <= found)) found = v; }
+      return found;
+    }),
+    mean: level => Float32Array.from({length: count}, (_, i) => {  // of levels by energy
       let sum = 0, known = 0;
-      for (let k = 0; k < nFrames; k++) { const v = at(i, k); if (Number.isFinite(v)) { sum += v; known++; } }
-      return known ? sum / known : NaN;
+      for (let k = 0; k < nFrames; k++) { const v = at(i, k); if (Number.isFinite(v)) { sum += level ? 10 ** (v / 10) : v; known++; } }
+      const mean = known ? sum / known : NaN;
+      return level ? 10 * Math.log10(mean) : mean;
     }),
   };
 }
 
-// A source is asked for a layer's shapes, and for a layer of a case and its runs.
+// A source provides the shapes of a layer, and the values of a layer in a case and run.
 function embedded(content) {
   const text = k => document.getElementById("block-" + k).textContent, cache = new Map();
   const values = (at, layer, run) => {
@@ -50,7 +56,8 @@ function embedded(content) {
   return {
     shapes: async about => unpackShapes(about.kind, new TextDecoder().decode(await inflate(text(about.shapes)))),
     frame: async (at, layer, run, k) => (await values(at, layer, run)).frame(k),
-    mean: async (at, layer, run) => (await values(at, layer, run)).mean(),
+    mean: async (at, layer, run) => (await values(at, layer, run)).mean(content.cases[at].layers[layer].level),
+    peak: async (at, layer, run) => (await values(at, layer, run)).worst(content.cases[at].layers[layer].lowest),
     course: async (at, layer, run, element) => ({every: content.cases[at].layers[layer].runs[run].every, values: (await values(at, layer, run)).course(element)}),
     total: async (at, layer, run) => content.cases[at].layers[layer].runs[run],
   };
@@ -76,6 +83,7 @@ function served(content) {
     shapes: async about => unpackShapes(about.kind, await (await ask(`shapes/${about.shapes}`)).text()),
     frame: (at, layer, run, k) => kept(`frame/${at}/${layer}/${run}/${k}`),
     mean: (at, layer, run) => kept(`mean/${at}/${layer}/${run}`),
+    peak: (at, layer, run) => kept(`peak/${at}/${layer}/${run}`),
     course: (at, layer, run, element) => curve(`course/${at}/${layer}/${run}/${element}`),
     total: (at, layer, run) => {
       const path = `total/${at}/${layer}/${run}`;

@@ -1,4 +1,4 @@
-"""How do runs look in a paper? Maps, curves and differences as PNG and SVG, drawn by matplotlib."""
+"""Figures for publications: maps, curves and differences as PNG and SVG, drawn by matplotlib."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cosim.comparison import Comparison
 from cosim.core.errors import CosimError
-from cosim.results import Result
+from cosim.results.comparison import Comparison
+from cosim.results.result import Result
 
 from .charts import coupled_quantities
 from .page import scene_of
@@ -26,18 +26,18 @@ CURVES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#00
 DASHES = ("-", "--", ":", "-.", (0, (4, 2)), (0, (8, 3)), (0, (1, 2)))
 
 _MOST_VECTORS = 3000
-"""Elements beyond which a map becomes a picture inside the SVG."""
+"""Number of elements beyond which a map is rasterized within the SVG."""
 
 
 def write_figures(runs: Result | Comparison, folder: Path) -> list[Path]:
-    """Write every layer's map at its busiest moment, the curves, and the differences, each as PNG and SVG.
+    """Write a map of each layer at its busiest moment, the curves, and the differences, each as PNG and SVG.
 
     Parameters
     ----------
     runs
         A run or a comparison.
     folder
-        Where to; it is made if needed.
+        Folder for the files; created if needed.
 
     Returns
     -------
@@ -53,7 +53,7 @@ def write_figures(runs: Result | Comparison, folder: Path) -> list[Path]:
         import matplotlib as mpl
         from matplotlib.figure import Figure
     except ImportError:
-        raise CosimError("figures need matplotlib: pip install 'cosim[figures]'") from None
+        raise CosimError("figures need matplotlib: pip install 'cosim-city[figures]'") from None
     folder.mkdir(parents=True, exist_ok=True)
     scene = scene_of(runs)
     written = []
@@ -74,7 +74,7 @@ def write_figures(runs: Result | Comparison, folder: Path) -> list[Path]:
 def _save(figure: Figure, path: Path) -> list[Path]:
     files = [path.with_name(f"{path.name}.{kind}") for kind in ("png", "svg")]
     for file in files:
-        # no date: the same runs give the same bytes
+        # without a date, the same runs give the same bytes
         figure.savefig(file, dpi=200, metadata={"Date": None} if file.suffix == ".svg" else None)
     return files
 
@@ -105,7 +105,7 @@ def _map(scene: Scene, view: View, figure_type: type[Figure]) -> Figure:
     start = scene.start + np.timedelta64(round(moment * every), "s")
     figure.suptitle(f"{view.layer.title}, {start:%d %b %H:%M}, mean of {every / 60:g} min")
     for axes, (title, values, ends, ramp) in zip(np.ravel(figure.subplots(1, max(len(panels), 1))), panels):
-        drawn = _elements(axes, scene, view, values, ends, ramp)
+        drawn = _elements(axes, scene, view, values=values, ends=ends, ramp=ramp)
         axes.set_title(title)
         bar = figure.colorbar(
             drawn, ax=axes, location="bottom", shrink=0.8, extend="both" if ramp == "PuOr_r" else "max"
@@ -114,7 +114,7 @@ def _map(scene: Scene, view: View, figure_type: type[Figure]) -> Figure:
     return figure
 
 
-def _elements(axes: Axes, scene: Scene, view: View, values: Any, ends: tuple[float, float], ramp: str) -> Any:
+def _elements(axes: Axes, scene: Scene, view: View, *, values: Any, ends: tuple[float, float], ramp: str) -> Any:
     from matplotlib.collections import LineCollection, PolyCollection
 
     for shapes in scene.shapes:
@@ -125,9 +125,16 @@ def _elements(axes: Axes, scene: Scene, view: View, values: Any, ends: tuple[flo
     if shapes.kind == "point":
         places = np.array([path[0] for path in shapes.points])
         drawn: Any = axes.scatter(
-            places[:, 0], places[:, 1], s=16, c=values, vmin=ends[0], vmax=ends[1], linewidths=0.3,
-            edgecolors="#6b7686", **style,
-        )  # fmt: skip
+            places[:, 0],
+            places[:, 1],
+            s=16,
+            c=values,
+            vmin=ends[0],
+            vmax=ends[1],
+            linewidths=0.3,
+            edgecolors="#6b7686",
+            **style,
+        )
     else:
         collection = LineCollection if shapes.kind == "line" else PolyCollection
         drawn = collection(list(shapes.points), array=np.ma.masked_invalid(values), **style)
@@ -164,7 +171,7 @@ def _curves(scene: Scene, charts: list[dict[str, Any]], figure_type: type[Figure
 
 
 def _differences(comparison: Comparison, plan: str, figure_type: type[Figure]) -> Figure:
-    changes = [c for c in comparison.changes[plan] if c.difference is not None and c.base]
+    changes = [c for c in comparison.changes[plan] if c.difference is not None and math.isfinite(c.relative)]
     figure = figure_type(figsize=(5.6, 0.8 + 0.24 * len(changes)), layout="constrained")
     axes = figure.subplots()
     for row, change in enumerate(reversed(changes)):

@@ -1,4 +1,4 @@
-// The map on a plain canvas, for browsers without WebGL and for pages written without MapLibre.
+// The map on a plain canvas, for browsers without WebGL and pages without MapLibre.
 async function canvasMap(host, box, on) {
   const canvas = document.createElement("canvas");
   canvas.tabIndex = 0;
@@ -12,7 +12,7 @@ async function canvasMap(host, box, on) {
   }
   host.replaceChildren(canvas, buttons);
   const sets = new Map(), values = new Map();
-  let shown = -1, context = [], picked = null, view = null, size = [1, 1], due = false;
+  let shown = -1, context = [], picked = null, around = [], view = null, size = [1, 1], due = false;
 
   const metresPerPixel = () => view[2];
   const pixel = ([x, y]) => [size[0] / 2 + (x - view[0]) / view[2], size[1] / 2 - (y - view[1]) / view[2]];
@@ -45,7 +45,7 @@ async function canvasMap(host, box, on) {
     const set = sets.get(shown), now = values.get(shown);
     if (set && now) {
       if (set.kind === "line") { pen.strokeStyle = CASING; pen.lineWidth = 3; for (const path of set.paths) { trace(pen, path); pen.stroke(); } }
-      // The strongest last, so that they lie on top.
+      // The strongest last, so that they are on top.
       for (const i of now.order) {
         pen.strokeStyle = pen.fillStyle = now.colours[i];
         const path = set.paths[i];
@@ -54,6 +54,9 @@ async function canvasMap(host, box, on) {
         else { const [u, v] = pixel(path[0]); pen.beginPath(); pen.arc(u, v, pointRadius(set) + 3.4 * now.strengths[i], 0, 7); pen.fill(); pen.strokeStyle = "#6b7686"; pen.lineWidth = 0.8; pen.stroke(); }
       }
     }
+    pen.setLineDash([8, 5]); pen.strokeStyle = OUTLINE; pen.lineWidth = 2;
+    for (const path of around) { trace(pen, path, true); pen.stroke(); }
+    pen.setLineDash([]);
     scaleBar(pen);
     if (picked) {
       pen.strokeStyle = PICKED; pen.lineWidth = 3;
@@ -118,6 +121,7 @@ async function canvasMap(host, box, on) {
         order: strengths.map((_, i) => i).sort((a, b) => strengths[a] - strengths[b])});
       redraw();
     },
+    outline(paths) { around = paths; redraw(); },
     mark(set, i) { picked = i < 0 ? null : {kind: set.kind, path: set.paths[i]}; redraw(); },
     settled: () => new Promise(resolve => requestAnimationFrame(() => requestAnimationFrame(resolve))),
   };

@@ -1,8 +1,8 @@
-// The map drawn by MapLibre GL. Metres are laid around (0°, 0°), where Web Mercator keeps them true.
+// The map drawn by MapLibre GL. Metres are placed around (0°, 0°), where Web Mercator has no distortion.
 const DEGREE_M = Math.PI * 6378137 / 180;
 const lonLat = ([x, y]) => [x / DEGREE_M, y / DEGREE_M];
 
-// Without a graphics processor the plain canvas is the quicker one; "#gl" at the end of the address overrules that.
+// Without a graphics processor the plain canvas is faster; "#gl" at the end of the address overrides this.
 function hasWebGL() {
   if (typeof maplibregl === "undefined" || location.hash === "#canvas") return false;
   const canvas = document.createElement("canvas"), gl = canvas.getContext("webgl2") || canvas.getContext("webgl");
@@ -19,7 +19,7 @@ function glFeature(kind, path, id) {
   return {type: "Feature", id, geometry, properties: {}};
 }
 
-// Widths in pixels that grow with the zoom: thin where the whole city is seen.
+// Widths in pixels that grow with the zoom: thin when the whole city is visible.
 const growing = (zoom, width) => ["interpolate", ["exponential", 1.5], ["zoom"], zoom, width(1), zoom + 4, width(4)];
 
 async function glMap(host, box, on) {
@@ -34,9 +34,11 @@ async function glMap(host, box, on) {
   map.addControl(new maplibregl.ScaleControl({maxWidth: 120}), "top-left");
   await new Promise(resolve => map.once("load", resolve));
   const zoom = map.getZoom(), painted = new Map(), kinds = new Map();
-  // Colour and width are reckoned here, so that MapLibre has next to nothing to evaluate for each element.
+  // Colour and width are computed here, so that MapLibre has little to evaluate for each element.
   const own = ["to-color", ["feature-state", "colour"], MISSING], wide = ["coalesce", ["feature-state", "width"], 1.6];
   const widths = {line: [1.6, 2.6], polygon: [0, 0]};
+  map.addSource("outlines", {type: "geojson", data: {type: "FeatureCollection", features: []}});
+  map.addLayer({id: "outlines", type: "line", source: "outlines", paint: {"line-color": OUTLINE, "line-width": 2, "line-dasharray": [4, 2.5]}});
   map.addSource("picked", {type: "geojson", data: {type: "FeatureCollection", features: []}});
   map.addLayer({id: "picked-line", type: "line", source: "picked", filter: ["!=", ["geometry-type"], "Point"],
     layout: {"line-join": "round", "line-cap": "round"}, paint: {"line-color": PICKED, "line-width": growing(zoom, s => 3 * s)}});
@@ -54,7 +56,7 @@ async function glMap(host, box, on) {
       map.addSource("s" + k, {type: "geojson", tolerance: 0.1, maxzoom: 16,
         data: {type: "FeatureCollection", features: set.paths.map((path, i) => glFeature(set.kind, path, i))}});
       const layer = (id, type, paint, layout = {}) =>
-        map.addLayer({id: id + k, type, source: "s" + k, paint, layout: {visibility: "none", ...layout}}, "picked-line");
+        map.addLayer({id: id + k, type, source: "s" + k, paint, layout: {visibility: "none", ...layout}}, "outlines");
       const round = {"line-join": "round", "line-cap": "round"};
       if (set.kind === "line") {
         layer("context", "line", {"line-color": CONTEXT, "line-width": growing(zoom, s => 1.5 * s)}, round);
@@ -68,14 +70,14 @@ async function glMap(host, box, on) {
       kinds.set(k, set.kind === "point" ? [pointRadius(set), 3.4] : widths[set.kind]);
     },
     show(k, context) {
-      for (const source of Object.keys(map.getStyle().sources).filter(id => id !== "picked")) {
+      for (const source of Object.keys(map.getStyle().sources).filter(id => /^s\\d/.test(id))) {
         const j = source.slice(1), shown = j === String(k);
         toggle("context" + j, !shown && context.map(String).includes(j)); toggle("casing" + j, shown); toggle("values" + j, shown);
       }
-      for (const id of ["casing" + k, "values" + k]) if (map.getLayer(id)) map.moveLayer(id, "picked-line");
+      for (const id of ["casing" + k, "values" + k]) if (map.getLayer(id)) map.moveLayer(id, "outlines");
     },
     paint(k, shares, ramp) {
-      // Only what changed: telling MapLibre the state of every element costs most of a step of the slider.
+      // Only changed elements: setting the state of every element would take most of the time of a slider step.
       if (!painted.has(k)) painted.set(k, []);
       const before = painted.get(k), [least, more] = kinds.get(k);
       for (let i = 0; i < shares.length; i++) {
@@ -86,6 +88,9 @@ async function glMap(host, box, on) {
         map.setFeatureState({source: "s" + k, id: i},
           {colour: known ? colour(ramp, level / 63) : MISSING, width: least + (known ? more * strength(ramp, level / 63) : 0)});
       }
+    },
+    outline(paths) {
+      map.getSource("outlines").setData({type: "FeatureCollection", features: paths.map((path, i) => glFeature("polygon", path, i))});
     },
     mark(set, i) {
       map.getSource("picked").setData({type: "FeatureCollection", features: i < 0 ? [] : [glFeature(set.kind, set.paths[i], 0)]});

@@ -1,4 +1,4 @@
-"""How do series and shapes fit into a page? One byte a value, whole decimetres, deflated, as base64 text."""
+"""The packing of series and shapes for a page: one byte per value, whole decimetres, deflated, as base64 text."""
 
 from __future__ import annotations
 
@@ -13,22 +13,23 @@ from numpy.typing import NDArray
 from .scene import Shapes
 
 LEVELS = 254
-"""Steps between the lowest and the highest value of an element; the code 255 is a missing value."""
+"""Number of steps between the lowest and the highest value of an element; code 255 is a missing value."""
 
 SIMPLIFIED_M = 0.5
-"""How far a drawn line may run beside the true one. [m] Douglas and Peucker, Cartographica 10 (1973) 112-122."""
+"""Largest distance between a simplified line and the original. [m] Douglas and Peucker, Cartographica 10 (1973)
+112-122."""
 
 
 def packed(content: bytes) -> str:
-    """Return bytes deflated (zlib format) in base64."""
+    """Return bytes deflated (zlib format) and encoded in base64."""
     return base64.b64encode(zlib.compress(content, 9)).decode("ascii")
 
 
 def pack_values(values: NDArray[np.float64]) -> str:
     """Pack the values of elements over time.
 
-    Every element has a scale of its own, so that a quiet street is drawn as exactly as a busy one: a value is off by
-    at most 1/508 of what lies between its element's lowest and highest.
+    Every element has its own scale, so that a quiet street is as accurate as a busy one: the error of a value is at
+    most 1/508 of the range of its element.
 
     Parameters
     ----------
@@ -37,8 +38,8 @@ def pack_values(values: NDArray[np.float64]) -> str:
 
     Returns
     -------
-    Lowest and highest of each element (float32, little-endian), then for each element its codes, each but the first
-    as the difference to the one before modulo 256: neighbours in time are alike, and deflate makes little of them.
+    Lowest and highest value of each element (float32, little-endian), then the codes of each element, each except the
+    first as the difference from the previous one modulo 256: consecutive values are similar, so they compress well.
     """
     known = np.isfinite(values)
     low = np.where(known, values, np.inf).min(axis=0, initial=np.inf)
@@ -51,16 +52,16 @@ def pack_values(values: NDArray[np.float64]) -> str:
 
 
 def pack_shapes(shapes: Shapes) -> str:
-    """Pack labels and points as `shapes_json` writes them."""
+    """Pack labels and points in the format of `shapes_json`."""
     return packed(shapes_json(shapes))
 
 
 def shapes_json(shapes: Shapes) -> bytes:
-    """Write labels and points, each in whole decimetres, each point but the first as the step from the one before."""
+    """Return labels and points in whole decimetres, each point except the first relative to the previous one."""
     paths = []
     for path in shapes.points:
         if shapes.kind != "point" and len(path) > 2:
             path = shapely.get_coordinates(shapely.LineString(path).simplify(SIMPLIFIED_M))
         paths.append(np.diff(np.round(path * 10).astype(int), axis=0, prepend=0).ravel().tolist())
-    content = {"labels": shapes.labels, "paths": paths}
+    content = {"labels": shapes.labels, "paths": paths, **({"names": shapes.names} if any(shapes.names) else {})}
     return json.dumps(content, separators=(",", ":"), ensure_ascii=False).encode("utf-8")

@@ -1,4 +1,4 @@
-"""How is the page put together? From a template, the runs' words and numbers, and scripts that it carries along."""
+"""The report page, rendered from a template, the data of the runs, and embedded scripts."""
 
 from __future__ import annotations
 
@@ -16,18 +16,21 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, TypeAlias
 
-import jinja2
 import numpy as np
 from markupsafe import Markup
+from numpy.typing import NDArray
 
-from cosim.comparison import Change, Comparison
 from cosim.core.errors import CosimError
-from cosim.results import Result
-from cosim.tables import difference_cells, number
+from cosim.results.comparison import Comparison
+from cosim.results.layers import Layer
+from cosim.results.notebook import comparison_html, environment, run_html
+from cosim.results.result import Result
 
 from .charts import coupled_quantities, course
+from .costs import costs_html
 from .packing import LEVELS, SIMPLIFIED_M, pack_shapes, pack_values
-from .scene import FRAMES, Scene, change_scale_of, make_scene, scale_of, window_s
+from .scene import FRAMES, Frame, Scene, change_scale_of, is_still, make_scene, plan_scene, scale_of, window_s
+from .verdict import verdicts_html
 
 Shown: TypeAlias = Result | Comparison | Mapping[str, Comparison]
 
@@ -45,14 +48,14 @@ def write_report(
     Parameters
     ----------
     runs
-        A run, finished or not; a comparison of plans with a base; or several comparisons by what the report is to call
-        their cases, as in ``{"winter": …, "summer": …}``, which stand side by side in it.
+        A run, finished or not; a comparison of plans with a base; or several comparisons by the names of their cases,
+        as in ``{"winter": …, "summer": …}``, which the report shows side by side.
     path
         The file; by default ``report.html`` in the run's folder, or ``comparison.html`` in that of the first plan.
     frames
-        Moments on the time slider at most; fewer are taken for cities of very many elements.
+        Largest number of moments on the time slider; fewer are used for cities with very many elements.
     links
-        Further pages that the report leads to: relative address by title.
+        Further pages to link to: relative address by title.
 
     Returns
     -------
@@ -62,7 +65,7 @@ def write_report(
     Raises
     ------
     CosimError
-        If there is no case, what was recorded cannot be read, or the file cannot be written.
+        If there is no case, recorded data cannot be read, or the file cannot be written.
     """
     scenes = scenes_of(runs)
     if path is None:
@@ -83,6 +86,11 @@ def write_report(
         cases.append(case_content(scene, name, window, layers, coupled_quantities(scene)))
         notes += _thinning(scene, window)
     page = render_page(runs, {"cases": cases}, list(blocks), notes, links)
+    _write(path, page)
+    return path
+
+
+def _write(path: Path, page: str) -> None:
     part = path.with_name(f"{path.name}.part")
     try:
         part.write_text(page, encoding="utf-8")
@@ -90,22 +98,67 @@ def write_report(
     except OSError as error:
         with contextlib.suppress(OSError):
             part.unlink(missing_ok=True)
-        raise CosimError(f"cannot write the report to {path}: {error.strerror}; write it to another place") from error
+        raise CosimError(f"cannot write the report to {path}: {error.strerror}; choose another path") from error
+
+
+def write_map(
+    name: str,
+    layers: Sequence[Layer],
+    path: str | Path,
+    *,
+    facts: Mapping[str, str] | None = None,
+    meanings: Mapping[str, Mapping[str, str]] | None = None,
+) -> Path:
+    """Write a map page of a scenario that has not run: where its elements are, and what they are.
+
+    Parameters
+    ----------
+    name
+        Name of the scenario.
+    layers
+        Its layers.
+    path
+        The file.
+    facts
+        What the scenario contains, in words, by subject.
+    meanings
+        What the elements are, by port and label.
+
+    Raises
+    ------
+    CosimError
+        If there is no layer, or the file cannot be written.
+    """
+    path = Path(path)
+    _check_place(path)
+    drawn, outlines, frame = plan_scene(layers)
+    if not drawn:
+        raise CosimError(f"{name} has no map layer: append Layer(…) to scenario.layers")
+    blocks: dict[str, int] = {}
+    entries = []
+    for layer, shapes in drawn:
+        about = (meanings or {}).get(layer.port, {})
+        entry = _entry(layer, shapes.kind, blocks.setdefault(pack_shapes(shapes), len(blocks)))
+        entries.append(entry | {"runs": [None], "meanings": [about.get(label, "") for label in shapes.labels]})
+    case = {"name": "", "names": [name], "zone": "UTC", "start": 0, "every": 1, "n": 1, "layers": entries, "charts": []}
+    content = {"cases": [case | _place(outlines, frame)]}
+    answers = [{"name": name, "lines": [], "facts": facts}] if facts else []
+    _write(path, _rendered(name, content, list(blocks), answers=answers))
     return path
 
 
 def _check_place(path: Path) -> None:
-    """Refuse a place for the file before time is spent on what is to stand in it."""
+    """Check that the file can be written, before its content is computed."""
     if path.is_dir():
-        raise CosimError(f"{path} is a folder: name the file in it, as {path / 'report.html'}")
+        raise CosimError(f"{path} is a folder: pass a file name, such as {path / 'report.html'}")
     if not path.parent.is_dir():
-        raise CosimError(f"cannot write the report to {path}: there is no folder {path.parent}; make it first")
+        raise CosimError(f"cannot write the report to {path}: the folder {path.parent} does not exist; create it first")
     if not os.access(path.parent, os.W_OK):
-        raise CosimError(f"cannot write the report to {path}: {path.parent} is not writable; write it to another place")
+        raise CosimError(f"cannot write the report to {path}: {path.parent} is not writable; choose another path")
 
 
 def scenes_of(runs: Shown) -> dict[str, Scene]:
-    """Return what the map shows, by the names of the cases; of a run or a single comparison the name is empty."""
+    """Return the scenes of the map by case name; the name is empty for a run or a single comparison."""
     cases = runs if isinstance(runs, Mapping) else {"": runs}
     if not cases:
         raise CosimError("a report needs a run or a comparison: got no case")
@@ -113,109 +166,106 @@ def scenes_of(runs: Shown) -> dict[str, Scene]:
 
 
 def scene_of(runs: Result | Comparison) -> Scene:
-    """Return what the map shows of a run, or of a comparison: means over the seeds that all its runs have."""
+    """Return the scene of a run, or of a comparison with its common seeds."""
     if isinstance(runs, Comparison):
         return make_scene(runs.runs, runs.names)
     return make_scene([[runs]], [runs.name])
 
 
 def render_page(
-    runs: Shown, content: dict[str, Any], blocks: Sequence[str], notes: Sequence[str],
+    runs: Shown,
+    content: dict[str, Any],
+    blocks: Sequence[str],
+    notes: Sequence[str],
     links: Mapping[str, str] | None = None,
-) -> str:  # fmt: skip
+) -> str:
     """Return the page.
 
     Parameters
     ----------
     runs
-        What it is about.
+        The runs on the page.
     content
-        What its scripts read.
+        The data that its scripts read.
     blocks
-        Packed shapes and values, to which ``content`` refers by number; none for a page that asks a server.
+        Packed shapes and values, to which ``content`` refers by number; empty for a page with a server.
     notes
-        What was thinned, in words.
+        Descriptions of how the data were reduced.
     links
-        Further pages, by title.
+        Further pages by title.
     """
-    library, sheet = _maplibre()
-    script = Markup("\n").join(Markup(_text(name)) for name in _SCRIPTS)
-    scripts = [text for text in (library, script) if text]
     scenes = scenes_of(runs)
+    compared: Mapping[str, Comparison] = (
+        {} if isinstance(runs, Result) else runs if isinstance(runs, Mapping) else {"": runs}
+    )
     first = next(iter(scenes.values()))
-    return _environment().get_template("page.html").render(
-        title=f"{', '.join(first.names[1:])} against {first.names[0]}" if len(first.names) > 1 else first.names[0],
+    shown = [
+        (run, f"{case}: {name}" if case else name, f", seed {run.provenance['seed']}" if len(group) > 1 else "")
+        for case, scene in scenes.items()
+        for run, name, group in zip(scene.runs, scene.names, scene.groups)
+    ]
+    return _rendered(
+        f"{', '.join(first.names[1:])} against {first.names[0]}" if len(first.names) > 1 else first.names[0],
+        content,
+        blocks,
         subtitles=[(name, _subtitle(scene)) for name, scene in scenes.items()],
-        problem="" if first.runs[0].status == "finished" else f"{first.runs[0].status}: "
-        f"{first.runs[0].provenance.get('error', 'it has not ended, or was killed')}",
-        style=Markup(_text("style.css")),
-        sheet=sheet,
-        scripts=scripts,
-        policy=_policy(scripts, served="served" in content),
-        # "<" could end the script element that holds the data; JSON reads \\u003c as the same character
-        content=Markup(json.dumps(content, separators=(",", ":"), ensure_ascii=False).replace("<", "\\u003c")),
-        blocks=blocks,
+        problem=""
+        if first.runs[0].status == "finished"
+        else f"{first.runs[0].status}: {first.runs[0].provenance.get('error', 'it has not ended, or was killed')}",
+        answers=[answer for run, name, seed in shown if (answer := _answer(run, name + seed))],
         table=Markup(indicators_html(runs)),
+        costs=costs_html(compared),
+        verdicts=verdicts_html(compared, scenes),
         several=len(content["cases"]) > 1,
         compared=len(first.names) > 1,
         notes=list(dict.fromkeys([*notes, *(note for scene in scenes.values() for note in scene.notes)])),
-        documents=[_document(run, f"{case}: {name}" if case else name)
-                   for case, scene in scenes.items() for run, name in zip(scene.runs, scene.names)],
-        most_events=_MOST_EVENTS,
+        documents=[_document(run, name) for run, name, _ in shown],
         links=links or {},
-    )  # fmt: skip
+    )
+
+
+def _rendered(title: str, content: dict[str, Any], blocks: Sequence[str], **parts: Any) -> str:
+    """Return the page with its style, scripts and data; parts that are not given stay empty."""
+    library, sheet = _maplibre()
+    script = Markup("\n").join(Markup(_text(name)) for name in _SCRIPTS)
+    scripts = [text for text in (library, script) if text]
+    empty: dict[str, Any] = {"subtitles": [], "problem": "", "answers": [], "table": "", "costs": "", "verdicts": ""}
+    empty |= {"several": False, "compared": False, "notes": [], "documents": [], "links": {}}
+    return (
+        environment("cosim.report")
+        .get_template("page.html")
+        .render(
+            title=title,
+            style=Markup(_text("style.css")),
+            sheet=sheet,
+            scripts=scripts,
+            policy=_policy(scripts, served="served" in content),
+            # "<" could end the script element that holds the data; \\u003c is the same character in JSON
+            content=Markup(json.dumps(content, separators=(",", ":"), ensure_ascii=False).replace("<", "\\u003c")),
+            blocks=blocks,
+            most_events=_MOST_EVENTS,
+            **empty | parts,
+        )
+    )
 
 
 def indicators_html(runs: Shown) -> str:
-    """Return the indicators of what is shown as HTML tables, for the page and for notebooks."""
-    template = _environment().get_template("indicators.html")
+    """Return the indicators of runs as HTML tables."""
     if isinstance(runs, Result):
-        return template.render(run=runs, number=number)
-    comparisons = runs if isinstance(runs, Mapping) else {"": runs}
-    tables = [
-        {"case": case, "plan": plan, "base": found.base_name, "unshared": found.unshared[plan],
-         "n": most_pairs(changes),
-         "rows": [(change, difference_cells(change), _direction(change)) for change in changes]}
-        for case, found in comparisons.items()
-        for plan, changes in found.changes.items()
-    ]  # fmt: skip
-    return template.render(tables=tables, overview=_overview(comparisons) if len(tables) > 1 else None, number=number)
-
-
-def _overview(comparisons: Mapping[str, Comparison]) -> dict[str, Any]:
-    """Return a table with a row for each indicator, and for each case its base and what every plan changes."""
-    about = {c.indicator: c for found in comparisons.values() for changes in found.changes.values() for c in changes}
-    by_plan = [
-        [{c.indicator: c for c in changes} for changes in found.changes.values()] for found in comparisons.values()
-    ]
-    return {
-        "heads": [(case, found.names, max(map(most_pairs, found.changes.values()))) for case, found in
-                  comparisons.items()],
-        "rows": [(one, [[plan.get(name) for plan in plans] for plans in by_plan]) for name, one in about.items()],
-        "cells": difference_cells,
-        "direction": _direction,
-    }  # fmt: skip
-
-
-def most_pairs(changes: Sequence[Change]) -> int:
-    """Return of how many pairs of runs the differences are at most."""
-    return max((c.difference.n for c in changes if c.difference is not None), default=0)
-
-
-def _direction(change: Change) -> str:
-    """Return whether a shown effect is for the better or the worse; empty where nothing may be said."""
-    if change.better is None or change.verdict not in ("higher", "lower"):
-        return ""
-    return "better" if change.verdict == change.better else "worse"
+        return run_html(runs.name, runs.status, runs.indicators)
+    return comparison_html(runs if isinstance(runs, Mapping) else {"": runs})
 
 
 def _layer(scene: Scene, k: int, window: float, shapes: Sequence[int], blocks: dict[str, int]) -> dict[str, Any]:
-    """Return what the page says of a layer; its packed values are put to the blocks, the same ones only once."""
+    """Return the data of a layer; add its packed values to the blocks, equal values only once."""
     view = scene.views[k]
     frames = [scene.means(view, run, window) if there else None for run, there in enumerate(view.present)]
     tables = [found[1] for found in frames if found is not None]
     scale = scale_of(view, tables)
-    entry = layer_entry(scene, k, shapes[view.shapes], scale, _change_scale([f and f[1] for f in frames]))
+    values_by_run = [found and found[1] for found in frames]
+    entry = layer_entry(
+        scene, k, shapes[view.shapes], scale, _change_scale(values_by_run), still=is_still(values_by_run)
+    )
     for found in frames:
         if found is None:
             entry["runs"].append(None)
@@ -226,19 +276,33 @@ def _layer(scene: Scene, k: int, window: float, shapes: Sequence[int], blocks: d
     return entry
 
 
-def layer_entry(scene: Scene, k: int, shapes: int | str, scale: tuple[float, float], change: float) -> dict[str, Any]:
-    """Return what the page says of a layer, without its runs; ``shapes`` is where the page finds them."""
+def layer_entry(
+    scene: Scene, k: int, shapes: int | str, scale: tuple[float, float], change: float, *, still: bool
+) -> dict[str, Any]:
+    """Return the data of a layer without its runs; ``shapes`` is the key by which the page finds its shapes.
+
+    ``still`` marks a layer that shows nothing.
+    """
     view = scene.views[k]
+    entry = _entry(view.layer, scene.shapes[view.shapes].kind, shapes)
+    return entry | {"sum": view.adds_up, "level": view.level, "scale": scale, "change": change, "still": still}
+
+
+def _entry(layer: Layer, kind: str, shapes: int | str) -> dict[str, Any]:
+    """Return the data of a layer that has no values."""
     return {
-        "title": view.layer.title,
-        "port": view.layer.port,
-        "unit": view.layer.unit,
-        "kind": scene.shapes[view.shapes].kind,
+        "title": layer.title,
+        "port": layer.port,
+        "unit": layer.unit,
+        "kind": kind,
         "shapes": shapes,
-        "sum": view.adds_up,
-        "scale": scale,
-        "change": change,
-        "fixed": view.layer.scale is not None,
+        "sum": False,
+        "level": False,
+        "scale": layer.scale or (0.0, 1.0),
+        "change": 1.0,
+        "fixed": layer.scale is not None,
+        "still": False,
+        "lowest": layer.worst == "lowest",
         "runs": [],
     }
 
@@ -246,7 +310,7 @@ def layer_entry(scene: Scene, k: int, shapes: int | str, scale: tuple[float, flo
 def case_content(
     scene: Scene, name: str, every_s: float, layers: list[dict[str, Any]], charts: list[dict[str, Any]]
 ) -> dict[str, Any]:
-    """Return what the page's scripts read of a case; the slider's moments are ``every_s`` apart."""
+    """Return the data of a case for the page's scripts; moments on the slider are ``every_s`` apart."""
     return {
         "name": name,
         "names": scene.names,
@@ -256,11 +320,19 @@ def case_content(
         "n": max(1, math.ceil(scene.length_s / every_s - 1e-9)),
         "layers": layers,
         "charts": charts,
+        "peak": max(every_s, window_s(scene)),
+        **_place(scene.outlines, scene.frame),
     }
 
 
+def _place(outlines: Mapping[str, Sequence[NDArray[np.float64]]], frame: Frame) -> dict[str, Any]:
+    """Return the outlines on a map and the frame of its coordinates, for the page's scripts."""
+    rounded = {title: [np.round(path, 1).tolist() for path in paths] for title, paths in outlines.items()}
+    return {"outlines": rounded, "frame": [frame.x, frame.y, frame.latitude]}
+
+
 def _change_scale(frames: Sequence[np.ndarray | None]) -> float:
-    """Return the scale for differences to the base, of frames that have the same length."""
+    """Return the colour scale of differences to the base, from frames with the same shape."""
     base, *plans = frames
     if base is None:
         return 1.0
@@ -270,16 +342,22 @@ def _change_scale(frames: Sequence[np.ndarray | None]) -> float:
 def _thinning(scene: Scene, window: float) -> list[str]:
     if not scene.views:
         return []
-    every = sorted({float(run.provenance["outputs"][v.layer.port]["every_s"])
-                    for v in scene.views for run, there in zip(scene.runs, v.present) if there})  # fmt: skip
+    every = sorted(
+        {
+            float(run.provenance["outputs"][v.layer.port]["every_s"])
+            for v in scene.views
+            for run, there in zip(scene.runs, v.present)
+            if there
+        }
+    )
     recorded = " or ".join(f"{seconds:g} s" for seconds in every)
     n = len(scene.groups[0])
     return [
-        f"The map shows means over {window / 60:g} min of what was recorded every {recorded}"
-        + (f", and over {n} runs with different seeds; curves do so too." if n > 1 else "."),
-        f"A value is drawn in one of {LEVELS + 1} steps from the lowest to the highest of its element, off by "
-        f"at most {0.5 / LEVELS:.1%} of that range.",
-        f"Shapes are rounded to 0.1 m, and lines simplified by at most {SIMPLIFIED_M:g} m.",
+        f"The map shows means over {window / 60:g} min of values recorded every {recorded}"
+        + (f", and over {n} runs with different seeds, as do the curves." if n > 1 else "."),
+        f"Values are stored in {LEVELS + 1} levels between the lowest and the highest value of each element, with an "
+        f"error of at most {0.5 / LEVELS:.1%} of this range.",
+        f"Shapes are rounded to 0.1 m, and lines are simplified by at most {SIMPLIFIED_M:g} m.",
     ]
 
 
@@ -293,8 +371,17 @@ def _subtitle(scene: Scene) -> str:
     return f"{name}{day} ({zone}) for {scene.length_s / 3600:.4g} h, {listed}"
 
 
+def _answer(run: Result, name: str) -> dict[str, Any] | None:
+    """Return what a run answers and what it contains, in words; None if its scenario says neither."""
+    indicators = run.indicators
+    answers = sorted(indicators.values(), key=lambda indicator: indicator.better is None)  # what is judged comes first
+    lines = [indicator.headline for indicator in answers if indicator.headline]
+    facts = run.provenance.get("facts", {})
+    return {"name": name, "lines": lines, "facts": facts} if lines or facts else None
+
+
 def _document(run: Result, name: str) -> dict[str, Any]:
-    """Return what the page says of how a run came about."""
+    """Return the provenance, ledger and events of a run for the page."""
     p = run.provenance
     events = run.events
     return {
@@ -305,8 +392,10 @@ def _document(run: Result, name: str) -> dict[str, Any]:
             ("seed", str(p["seed"])),
             ("exchange step", f"{p['clock']['step_s']:g} s"),
             ("versions", ", ".join(f"{package} {version}" for package, version in p["versions"].items())),
-            *((f"adapter {key}", f"{a['class']}, step {a['step_s']:g} s, {p['placements'][key]}")
-              for key, a in p["adapters"].items()),
+            *(
+                (f"adapter {key}", f"{a['class']}, step {a['step_s']:g} s, {p['placements'][key]}")
+                for key, a in p["adapters"].items()
+            ),
             *((f"input {Path(file).name}", f"sha256 {digest}") for file, digest in p["inputs"].items()),
         ],
         "ledger": p.get("ledger", []),
@@ -315,11 +404,11 @@ def _document(run: Result, name: str) -> dict[str, Any]:
             for row in events.head(_MOST_EVENTS).itertuples()
         ],
         "n_events": len(events),
-    }  # fmt: skip
+    }
 
 
 def _policy(scripts: Sequence[str], *, served: bool) -> str:
-    """Return the page's content security policy: its own scripts by their hash, and no address but its own."""
+    """Return the page's content security policy: only its own scripts, by hash, and no other address."""
     hashes = " ".join(
         f"'sha256-{base64.b64encode(hashlib.sha256(text.encode('utf-8')).digest()).decode()}'" for text in scripts
     )
@@ -331,8 +420,8 @@ def _policy(scripts: Sequence[str], *, served: bool) -> str:
 
 @cache
 def _maplibre() -> tuple[Markup, Markup]:
-    """Return MapLibre GL's script and style sheet as its Python package ships them; empty if it is not installed."""
-    # found, not imported: only its files are wanted
+    """Return MapLibre GL's script and style sheet from its Python package; empty if it is not installed."""
+    # located, not imported: only its files are needed
     found = importlib.util.find_spec("maplibre")
     if found is None or found.origin is None:
         return Markup(), Markup()
@@ -341,18 +430,10 @@ def _maplibre() -> tuple[Markup, Markup]:
         script, sheet = ((folder / name).read_text(encoding="utf-8") for name in ("maplibre-gl.js", "maplibre-gl.css"))
     except OSError:
         return Markup(), Markup()
-    # A source map would be asked for over the network.
+    # Browsers would request the source map over the network.
     script = re.sub(r"//# sourceMappingURL=\S+\s*$", "", script)
     return Markup(script.replace("</script", "<\\/script")), Markup(sheet.replace("</style", ""))
 
 
 def _text(name: str) -> str:
     return files("cosim.report").joinpath(name).read_text(encoding="utf-8")
-
-
-@cache
-def _environment() -> jinja2.Environment:
-    return jinja2.Environment(
-        loader=jinja2.PackageLoader("cosim.report", "."), autoescape=True, undefined=jinja2.StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip

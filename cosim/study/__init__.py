@@ -1,1 +1,1 @@
-"""Many runs of one scenario: a builder, a design of its parameters, seeds; and what may be concluded from them."""
+"""Studies: many runs of one scenario over a design of its parameters and over seeds, and their analysis."""

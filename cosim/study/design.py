@@ -1,4 +1,4 @@
-"""Which runs does a study consist of? The points of a design, with the place of each in the unit cube."""
+"""Designs of studies: their points, with the position of each in the unit cube."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ class Points:
     Parameters
     ----------
     design
-        How they were chosen.
+        The type of design.
     factors
         All factors by name.
     points
-        A level of every factor, per point.
+        The level of every factor, per point.
     cube : shape (n_points, n_varied) or None
-        Quantiles of the varied factors, for designs that sample.
+        Quantiles of the varied factors, for sampled designs.
     """
 
     design: Design
@@ -63,16 +63,16 @@ def make_points(
         Saltelli's ``samples * (n + 2)`` points for n varied factors, ``samples`` a power of two. ``"morris"``:
         ``samples`` trajectories of n + 1 points. Or a list of points, each a mapping of factors to values.
     given
-        The factors as the user gave them.
+        The factors as passed by the user.
     samples
-        Size of a design that samples.
+        Size of a sampled design.
     seed
         Seed of the sampling.
 
     Raises
     ------
     StudyError
-        If the design does not fit its factors.
+        If the design and the factors are incompatible.
     """
     factors, problems = {}, []
     for name, value in given.items():
@@ -85,28 +85,35 @@ def make_points(
     if not isinstance(design, str):
         return _listed(design, factors)
     if design not in get_args(Design) or design == "list":
-        raise StudyError(f"design is {design!r}: write 'grid', 'lhs', 'sobol' or 'morris', or give a list of points")
+        raise StudyError(f"design is {design!r}: write 'grid', 'lhs', 'sobol' or 'morris', or pass a list of points")
     if design == "grid":
         return _grid(factors, samples)
     return _sampled(design, factors, samples, seed)
 
 
 def _listed(rows: Sequence[Mapping[str, Any]], fixed: dict[str, Factor]) -> Points:
-    problems = [f"{name} is varied beside a list of points: write it into each point" for name, one in fixed.items()
-                if one.varied]  # fmt: skip
+    problems = [
+        f"{name} is varied in addition to a list of points: include it in each point"
+        for name, one in fixed.items()
+        if one.varied
+    ]
     if not rows:
-        problems.append("the list of points is empty: give at least one")
+        problems.append("the list of points is empty: pass at least one")
     names = list(rows[0]) if rows else []
     for k, row in enumerate(rows):
         if set(row) != set(names):
-            problems.append(f"point {k} names {', '.join(row) or 'nothing'}, the first {', '.join(names)}: name the "
-                            "same factors in all")  # fmt: skip
+            problems.append(
+                f"point {k} has the factors {', '.join(row) or 'none'}, the first has {', '.join(names)}: give all "
+                "points the same factors"
+            )
     if problems:
         raise StudyError(problems)
     points: list[Point] = []
     for row in rows:
-        own = {name: factor(name, {str(value): value} if isinstance(value, list) else value).levels[0]
-               for name, value in row.items()}  # fmt: skip
+        own = {
+            name: factor(name, {str(value): value} if isinstance(value, list) else value).levels[0]
+            for name, value in row.items()
+        }
         points.append(own | {name: one.levels[0] for name, one in fixed.items()})
     factors = {
         name: Factor(name, tuple({str(point[name].label): point[name] for point in points}.values())) for name in names
@@ -116,11 +123,12 @@ def _listed(rows: Sequence[Mapping[str, Any]], fixed: dict[str, Factor]) -> Poin
 
 def _grid(factors: dict[str, Factor], samples: int | None) -> Points:
     problems = [
-        f"{name} is a distribution, which a grid cannot step through: give levels, or design='lhs' or 'sobol'"
-        for name, one in factors.items() if one.distribution is not None
-    ]  # fmt: skip
+        f"{name} is a distribution, but a grid needs levels: pass levels, or design='lhs' or 'sobol'"
+        for name, one in factors.items()
+        if one.distribution is not None
+    ]
     if samples is not None:
-        problems.append("a grid takes every combination: leave out samples, or choose design='lhs'")
+        problems.append("a grid has every combination of levels: omit samples, or use design='lhs'")
     if problems:
         raise StudyError(problems)
     combinations = itertools.product(*(one.levels for one in factors.values()))
@@ -131,17 +139,18 @@ def _sampled(design: Design, factors: dict[str, Factor], samples: int | None, se
     varied = [one for one in factors.values() if one.varied]
     problems = []
     if not varied:
-        problems.append(f"design {design!r} has nothing to vary: give a factor levels or a distribution")
+        problems.append(f"design {design!r} has no varied factor: pass levels or a distribution")
     if samples is None or samples < 1:
-        problems.append(f"design {design!r} needs samples, a positive number, got {samples}")
+        problems.append(f"samples of design {design!r} is {samples}: it must be a positive number")
     elif design == "sobol" and samples & (samples - 1):
-        problems.append(f"samples is {samples}: a Sobol sequence is balanced only at powers of two, as "
-                        f"{2 ** samples.bit_length()}")  # fmt: skip
+        problems.append(
+            f"samples is {samples}: a Sobol sequence needs a power of two, such as {2 ** samples.bit_length()}"
+        )
     elif design == "morris" and samples < 2:
-        problems.append("samples is 1: one trajectory shows no spread, give at least 2")
+        problems.append("samples is 1: one trajectory gives no spread, pass at least 2")
     if design == "morris":
         problems += [
-            f"{one.name} has no bounds, and Morris steps from bound to bound: truncate it, or choose design='sobol'"
+            f"{one.name} is unbounded, but a Morris design needs bounds: truncate it, or use design='sobol'"
             for one in varied
             if one.distribution is not None and not np.isfinite(one.distribution.support()).all()
         ]
@@ -158,7 +167,7 @@ def _sampled(design: Design, factors: dict[str, Factor], samples: int | None, se
 
 
 def problem(n: int) -> dict[str, Any]:
-    """Return what SALib calls a problem: n factors in the unit cube."""
+    """Return SALib's description of a problem with n factors in the unit cube."""
     return {"num_vars": n, "names": [str(k) for k in range(n)], "bounds": [[0.0, 1.0]] * n}
 
 

@@ -1,4 +1,4 @@
-"""What does a part of a study ask for beyond the plain installation?"""
+"""Packages that parts of a study need beyond the basic installation."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from cosim.core.errors import CosimError
 
 @contextmanager
 def needs(package: str, what: str) -> Iterator[None]:
-    """Turn a package of the extra ``study`` that is not there into one clear error."""
+    """Turn a missing package of the extra ``study`` into one clear error."""
     try:
         yield
     except ModuleNotFoundError as error:
-        raise CosimError(f"{what} needs {package}: install it with pip install 'cosim[study]'") from error
+        raise CosimError(f"{what} needs {package}: install it with pip install 'cosim-city[study]'") from error

@@ -1,4 +1,4 @@
-"""What is varied in a study? Factors: values, policies or distributions, each with a text by which it is known."""
+"""The factors of a study: values, policies or distributions, each with a label."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import dataclasses
 import datetime as dt
 import enum
 import functools
+import inspect
 import json
 import math
 import types
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import numpy as np
 import pydantic
@@ -20,7 +21,7 @@ from cosim.core.errors import ScenarioError
 
 
 class StudyError(ScenarioError):
-    """Everything that is wrong with a study, collected before anything runs."""
+    """The problems of a study, collected before anything runs."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,9 +31,9 @@ class Level:
     Parameters
     ----------
     value
-        What the builder is given.
+        The value passed to the builder.
     label
-        What tables show: the value itself if it is a number or a text.
+        The label in tables: the value itself if it is a number or a text.
     """
 
     value: Any
@@ -48,9 +49,9 @@ class Factor:
     name
         The builder's parameter.
     levels
-        Its values; one for a parameter that is not varied.
+        Its values; a single one if the parameter is not varied.
     distribution
-        A frozen distribution of `scipy.stats`, instead of levels.
+        A frozen distribution from `scipy.stats`, instead of levels.
     """
 
     name: str
@@ -63,7 +64,7 @@ class Factor:
         return self.distribution is not None or len(self.levels) > 1
 
     def at(self, quantile: float) -> Level:
-        """Return the level at a quantile of the distribution; levels are equally likely.
+        """Return the level at a quantile of the distribution; listed levels are equally likely.
 
         Parameters
         ----------
@@ -85,20 +86,20 @@ class Factor:
 
 
 def factor(name: str, given: Any) -> Factor:
-    """Return the factor that a user means.
+    """Return the factor described by the user's value.
 
     Parameters
     ----------
     name
         The builder's parameter.
     given
-        A list, range or array of levels, a mapping of labels to levels, a frozen distribution of `scipy.stats`, or one
-        value; a tuple is one value.
+        A list, range or array of levels, a mapping of labels to levels, a frozen distribution from `scipy.stats`, or a
+        single value; a tuple is a single value.
 
     Raises
     ------
     StudyError
-        If there are no levels, two of them are the same, or one has no identity.
+        If there are no levels, two of them are equal, or one has no identity.
 
     Examples
     --------
@@ -116,7 +117,7 @@ def factor(name: str, given: Any) -> Factor:
     else:
         levels = (Level(_plain(given), _label(given)),)
     if not levels:
-        raise StudyError(f"{name} has no levels: give it at least one value")
+        raise StudyError(f"{name} has no levels: pass at least one value")
     texts = []
     for level in levels:
         try:
@@ -126,17 +127,17 @@ def factor(name: str, given: Any) -> Factor:
     for what, seen in (("values", texts), ("labels", [str(level.label) for level in levels])):
         if len(set(seen)) < len(seen):
             twice = next(str(level.label) for level, text in zip(levels, seen) if seen.count(text) > 1)
-            raise StudyError(f"{name} has two levels with the same {what}, {twice}: name each once")
+            raise StudyError(f"{name} has two levels with the same {what}, {twice}: list each once")
     return Factor(name, levels)
 
 
 def canonical(value: Any) -> Any:
-    """Return JSON data that is the same for equal values, whatever the process.
+    """Return JSON data that is the same for equal values in every process.
 
     Raises
     ------
     ValueError
-        If a value has no such data: it is not finite, or holds what cannot be told apart by its content.
+        If a value is not finite, or contains an object that cannot be identified by its content.
 
     Examples
     --------
@@ -147,7 +148,7 @@ def canonical(value: Any) -> Any:
         return value.value if isinstance(value, enum.Enum) else value
     if isinstance(value, float):
         if not math.isfinite(value):
-            raise ValueError(f"{value} is not a number to build with: give a finite one")
+            raise ValueError(f"{value} is not finite: pass a finite number")
         return value
     if isinstance(value, (np.generic, np.ndarray)):
         return canonical(value.tolist())
@@ -166,7 +167,7 @@ def canonical(value: Any) -> Any:
 
 
 def _object(value: Any) -> Any:
-    # By its class's name without the module: a script is __main__ when it is run and has a name when it is imported.
+    # By class name without the module: a script is __main__ when it is run but has a name when it is imported.
     if isinstance(value, (type, types.FunctionType)) and "<" not in value.__qualname__:
         return {"name": value.__qualname__}
     kind = {"class": type(value).__qualname__}
@@ -180,8 +181,8 @@ def _object(value: Any) -> Any:
         return {"partial": canonical(value.func), "of": canonical([value.args, value.keywords])}
     if type(value).__module__ == "builtins" or not hasattr(value, "__dict__"):
         raise ValueError(
-            f"a {type(value).__name__} cannot be told from another by its content: pass numbers, texts, data classes "
-            "or pydantic models"
+            f"a {type(value).__name__} cannot be identified by its content: pass numbers, texts, data classes or "
+            "pydantic models"
         )
     return kind | {"fields": canonical(vars(value))}
 
@@ -199,3 +200,53 @@ def _distribution_text(distribution: Any) -> str:
     given = [f"{value:g}" for value in distribution.args]
     given += [f"{name}={value:g}" for name, value in distribution.kwds.items()]
     return f"{distribution.dist.name}({', '.join(given)})"
+
+
+def fitted(build: Callable[..., Any], name: str, factors: Mapping[str, Factor], *, n_seeds: int) -> dict[str, Factor]:
+    """Return the factors with their levels converted to the types in the builder's annotations.
+
+    Raises
+    ------
+    StudyError
+        If factors are unknown to the builder, levels have the wrong type, or required parameters are missing.
+    """
+    signature = inspect.signature(build)
+    known = dict(signature.parameters)
+    takes_all = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in known.values())
+    hints = get_type_hints(build, include_extras=True)
+    names = [n for n, p in known.items() if p.kind is not inspect.Parameter.VAR_KEYWORD and n != "seed"]
+    problems, found = [], {}
+    for factor in factors.values():
+        if factor.name not in names and not takes_all:
+            problems.append(f"{name} has no parameter {factor.name!r}; available: {', '.join(names) or 'none'}")
+            continue
+        levels = []
+        for level in factor.levels:
+            try:
+                levels.append(Level(_typed(level.value, hints.get(factor.name, Any)), level.label))
+            except pydantic.ValidationError as error:
+                reason = error.errors()[0]["msg"]
+                problems.append(f"{factor.name}={level.label} does not fit {name}: {reason[0].lower()}{reason[1:]}")
+        found[factor.name] = dataclasses.replace(factor, levels=tuple(levels))
+    problems += [
+        f"{name} needs {n}: pass a value or levels"
+        for n in names
+        if known[n].default is inspect.Parameter.empty
+        and n not in factors
+        and known[n].kind is not inspect.Parameter.VAR_POSITIONAL
+    ]
+    if "seed" not in known and not takes_all and n_seeds > 1:
+        problems.append(f"{name} has no parameter seed, so {n_seeds} seeds would give the same run: add one")
+    if problems:
+        raise StudyError(problems)
+    return found
+
+
+def _typed(value: Any, hint: Any) -> Any:
+    try:
+        adapter = pydantic.TypeAdapter(hint)
+        return adapter.validate_python(value)
+    except pydantic.ValidationError:
+        raise
+    except (pydantic.errors.PydanticUserError, TypeError):  # a type that pydantic cannot check
+        return value

@@ -1,8 +1,8 @@
-"""Is a run the same as one that was done? Its identity: all that its result depends on, by content.
+"""The identity of a run: everything that its result depends on, by content.
 
-A run is named before it runs by the source of the package, the builder's file, parameters, seed and versions. Which
-files it reads is known only when it has run: like a build system, the marker of a done run lists them with their
-contents, and the run is done again when one has changed.
+A run is found again by its key: builder, parameters and seed. What else it depends on is kept by the marker of a
+finished run, as in a build system: the code of the builder and of cosim, versions, and the files that it read, which
+are known only afterwards. If one of them is different now, the run has changed.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from typing import Any
 
-from .builders import BuilderPlace
+from cosim.registry.builder import BuilderPlace
+
+from .code import code_digest, function_digest
 
 _PACKAGE = Path(__file__).parents[1]
 _SOURCES = {".py", ".pyx", ".pxd", ".h", ".csv", ".json", ".so"}
@@ -30,10 +32,15 @@ _INSTALLED = [
     Path(sys.prefix),
 ]
 _LEFT_OUT = (
-    "/proc/", "/sys/", "/dev/", "/etc/", "/usr/", f"{os.environ.get('XDG_CACHE_HOME', Path.home() / '.cache')}{os.sep}",
+    "/proc/",
+    "/sys/",
+    "/dev/",
+    "/etc/",
+    "/usr/",
+    f"{os.environ.get('XDG_CACHE_HOME', Path.home() / '.cache')}{os.sep}",
     *{f"{path}{os.sep}" for given in _INSTALLED for path in (given.absolute(), given.resolve())},
-)  # fmt: skip
-"""Folders whose files are known by version or as source, or say nothing of a study."""
+)
+"""Folders whose files are identified by version or as source, or do not affect a study."""
 
 
 @functools.cache
@@ -52,7 +59,7 @@ def source_digest() -> str:
 def versions() -> dict[str, str]:
     """Return the versions of Python and of every package that cosim requires."""
     found = {"python": platform.python_version()}
-    for requirement in requires("cosim") or ():
+    for requirement in requires("cosim-city") or ():
         if "extra ==" in requirement:
             continue
         name = re.match(r"[\w.-]+", requirement)
@@ -65,30 +72,32 @@ def versions() -> dict[str, str]:
 
 
 def run_key(place: BuilderPlace, parameters: Mapping[str, Any], seed: int) -> str:
-    """Return the name of a run by what is known before it runs.
+    """Return the key of a run: which builder is called with which parameters and seed.
 
     Parameters
     ----------
     place
-        The builder; counts by the content of its file.
+        The builder, identified by its name: what it does may change, see `basis`.
     parameters
         Canonical values of the factors.
     seed
         The seed.
     """
-    content = {
-        "source": source_digest(),
-        "builder": [file_digest(place.file), place.function],
-        "parameters": parameters,
-        "seed": seed,
-        "versions": versions(),
+    return _sha256({"builder": [place.name, place.function], "parameters": parameters, "seed": seed})[:20]
+
+
+def basis(place: BuilderPlace) -> dict[str, str]:
+    """Return what a run depends on besides its key and the files that it reads: the builder's code and the versions."""
+    return {
+        f"{place.function}() or what it uses": function_digest(place.file, place.function),
+        "the source of cosim": source_digest(),
+        **{f"the version of {name}": number for name, number in versions().items()},
     }
-    return _sha256(content)[:20]
 
 
-def identity(key: str, inputs: Mapping[str, str]) -> str:
-    """Return the identity of a run that has run: its key and what it read."""
-    return _sha256([key, dict(inputs)])
+def identity(key: str, based_on: Mapping[str, str], inputs: Mapping[str, str]) -> str:
+    """Return the identity of a finished run: its key, its basis and the files that it read."""
+    return _sha256([key, dict(based_on), dict(inputs)])
 
 
 def _sha256(content: object) -> str:
@@ -96,7 +105,7 @@ def _sha256(content: object) -> str:
 
 
 def file_digest(path: Path) -> str:
-    """Return the digest of a file's content, read again only if the file was touched."""
+    """Return the digest of a file's content, read again only if the file was modified."""
     about = path.stat()
     return _file_digest(path, about.st_mtime_ns, about.st_size)
 
@@ -107,30 +116,56 @@ def _file_digest(path: Path, _mtime_ns: int, _size: int) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def unchanged(inputs: Mapping[str, str]) -> str | None:
-    """Return the first file that is no longer what a run read; None if all are."""
-    for name, digest in inputs.items():
+def input_digest(path: Path) -> str:
+    """Return the digest of what a run read: of Python files, only the code counts."""
+    if path.suffix != ".py":
+        return file_digest(path)
+    about = path.stat()
+    return _code_digest(path, about.st_mtime_ns, about.st_size)
+
+
+@functools.lru_cache(maxsize=100_000)
+def _code_digest(path: Path, _mtime_ns: int, _size: int) -> str:
+    return code_digest(path.read_bytes()) or file_digest(path)
+
+
+def change(marker: Mapping[str, Any], now: Mapping[str, str] | None) -> str | None:
+    """Return what a run depends on and has changed since; None if nothing has.
+
+    Parameters
+    ----------
+    marker
+        The marker of a run that has ended.
+    now
+        The current `basis`; None to compare only the files that the run read.
+    """
+    before: Mapping[str, str] = marker.get("basis", {})
+    for name, value in (now or {}).items() if before else ():
+        if before.get(name) != value:
+            is_version = name.startswith("the version")
+            return f"{name} has changed" + (f" from {before.get(name)} to {value}" if is_version else "")
+    for name, digest in marker["inputs"].items():
         try:
-            if file_digest(Path(name)) != digest:
-                return name
+            if input_digest(Path(name)) != digest:
+                return f"{name} has changed"
         except OSError:
-            return name
+            return f"{name} no longer exists"
     return None
 
 
 class FilesRead:
-    """Listens to which files this process reads, from its making on, until the process ends.
+    """Records the files that this process reads, from its creation until the process ends.
 
-    Python tells of every file that it opens. What libraries open without it, SUMO above all, the adapters declare as
-    their ``files``.
+    Python reports every file that it opens. Files that libraries such as SUMO open themselves are declared by the
+    adapters as their ``files``.
     """
 
     def __init__(self) -> None:
         self._read: set[str] = set()
         self._written: set[str] = set()
-        sys.addaudithook(self._hear)
+        sys.addaudithook(self._record)
 
-    def _hear(self, event: str, arguments: tuple[Any, ...]) -> None:
+    def _record(self, event: str, arguments: tuple[Any, ...]) -> None:
         if event != "open":
             return
         path, mode, flags = arguments
@@ -139,25 +174,27 @@ class FilesRead:
         writes = any(c in mode for c in "wax+") if mode is not None else bool(flags & (os.O_WRONLY | os.O_RDWR))
         (self._written if writes else self._read).add(os.fsdecode(path))
 
-    def digests(self, declared: Iterable[Path], *own: Path) -> dict[str, str]:
-        """Return the contents of all that was read or declared or imported, by absolute path.
+    def digests(self, declared: Iterable[Path], *own: Path, builder: Path) -> dict[str, str]:
+        """Return the digests of all files that were read, declared or imported, by absolute path.
 
         Parameters
         ----------
         declared
             Further files.
         own
-            Folders whose files the run made itself.
+            Folders whose files the run itself created.
+        builder
+            The builder's file, of which only the builder counts; see `basis`.
         """
         left_out = (*_LEFT_OUT, *(f"{os.path.realpath(path)}{os.sep}" for path in own))
         modules = (getattr(module, "__file__", None) or "" for module in list(sys.modules.values()))
-        written = {os.path.realpath(path) for path in self._written}
+        written = {os.path.realpath(path) for path in (*self._written, str(builder))}
         found = {}
         for name in {*self._read, *map(str, declared), *modules}:
-            # most are installed, and asking the system for the real path of each would take as long as a small run
+            # most are installed, and resolving the real path of each would take as long as a small run
             if not name or name.startswith(left_out) or name.endswith(".pyc"):
                 continue
             path = Path(os.path.realpath(name))
             if not str(path).startswith(left_out) and str(path) not in written and path.is_file():
-                found[str(path)] = file_digest(path)
+                found[str(path)] = input_digest(path)
         return dict(sorted(found.items()))

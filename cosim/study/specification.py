@@ -1,11 +1,12 @@
-"""How is a study written without Python? As YAML, every word of which is checked, with a JSON Schema for editors."""
+"""Studies as YAML files, fully validated, with a JSON Schema for editors."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 import pydantic
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
@@ -14,11 +15,9 @@ from cosim.core.errors import InputFileError
 
 from .extra import needs
 from .factors import StudyError
+from .study import Study
 
-if TYPE_CHECKING:
-    from .campaign import Study
-
-SCHEMA = Path(__file__).with_name("study.schema.json")
+SCHEMA = resources.files("cosim.study").joinpath("study.schema.json")
 """The JSON Schema of a study file, for editors."""
 
 Scalar: TypeAlias = bool | int | float | str
@@ -29,18 +28,29 @@ class _Strict(BaseModel):
 
 
 class Distribution(_Strict):
-    """A distribution of scipy.stats by its name and parameters, as in ``{distribution: uniform, loc: 0, scale: 2}``."""
+    """A distribution from scipy.stats by name and parameters, as in ``{distribution: uniform, loc: 0, scale: 2}``."""
 
     model_config = ConfigDict(extra="allow", allow_inf_nan=False)
 
     distribution: Literal[
-        "uniform", "norm", "truncnorm", "lognorm", "triang", "beta", "gamma", "expon", "weibull_min", "loguniform",
-        "randint", "binom", "poisson",
-    ]  # fmt: skip
+        "uniform",
+        "norm",
+        "truncnorm",
+        "lognorm",
+        "triang",
+        "beta",
+        "gamma",
+        "expon",
+        "weibull_min",
+        "loguniform",
+        "randint",
+        "binom",
+        "poisson",
+    ]
     __pydantic_extra__: dict[str, float] = Field(init=False)
 
     def frozen(self) -> Any:
-        """Return the distribution of scipy.stats."""
+        """Return the frozen distribution from scipy.stats."""
         from scipy import stats
 
         try:
@@ -50,7 +60,7 @@ class Distribution(_Strict):
 
 
 class One(_Strict):
-    """One value that is itself a list or a mapping, as in ``{value: [4, 4]}``."""
+    """A single value that is itself a list or a mapping, as in ``{value: [4, 4]}``."""
 
     value: Any
 
@@ -62,7 +72,7 @@ class Named(_Strict):
 
 
 def _form(value: Any) -> str:
-    """Tell which form of a factor is meant, so that what is wrong with it is said in that form's words."""
+    """Return the form of a factor, so that validation errors refer to this form."""
     if isinstance(value, BaseModel):
         return type(value).__name__
     if isinstance(value, list):
@@ -73,14 +83,17 @@ def _form(value: Any) -> str:
 
 
 FactorForm: TypeAlias = Annotated[
-    Annotated[Scalar, Tag("scalar")] | Annotated[list[Any], Tag("list")] | Annotated[One, Tag("One")]
-    | Annotated[Named, Tag("Named")] | Annotated[Distribution, Tag("Distribution")],
+    Annotated[Scalar, Tag("scalar")]
+    | Annotated[list[Any], Tag("list")]
+    | Annotated[One, Tag("One")]
+    | Annotated[Named, Tag("Named")]
+    | Annotated[Distribution, Tag("Distribution")],
     Discriminator(_form),
-]  # fmt: skip
+]
 
 
-class Run(_Strict):
-    """How the runs are done; see ``Study.run``."""
+class RunSettings(_Strict):
+    """Settings of the runs; see ``Study.run``."""
 
     workers: Annotated[int, Field(ge=1)] = 1
     record: Literal["indicators", "everything"] | list[str] = "indicators"
@@ -95,32 +108,30 @@ class StudyFile(_Strict):
     """A study: a builder, a design of its parameters, seeds."""
 
     builder: Annotated[str, Field(description="A registered scenario, FILE.py, or FILE.py:function.")]
-    name: Annotated[str | None, Field(description="Names the study's folder.")] = None
+    name: Annotated[str | None, Field(description="Name of the study, used for its folder.")] = None
     design: Annotated[
         Literal["grid", "lhs", "sobol", "morris"] | list[dict[str, Any]],
-        Field(description="How points are chosen, or the points themselves."),
+        Field(description="Type of design, or a list of points."),
     ] = "grid"
-    samples: Annotated[int | None, Field(ge=1, description="Size of a design that samples.")] = None
-    seeds: Annotated[int | list[int], Field(description="How many, or which.")] = 1
+    samples: Annotated[int | None, Field(ge=1, description="Size of a sampled design.")] = None
+    seeds: Annotated[int | list[int], Field(description="Number of seeds, or a list of seeds.")] = 1
     factors: Annotated[
         dict[str, FactorForm],
-        Field(description="Parameters of the builder: one value, a list of levels, or a distribution."),
+        Field(description="Parameters of the builder: a value, a list of levels, or a distribution."),
     ] = Field(default_factory=dict)
-    run: Run = Field(default_factory=Run)
+    run: RunSettings = Field(default_factory=RunSettings)
 
 
-def read_study(path: Path, out: Path | None = None) -> tuple[Study, Run]:
-    """Return the study that a YAML file describes, and how it is to be run.
+def read_study(path: Path, out: Path | None = None) -> tuple[Study, RunSettings]:
+    """Return the study that a YAML file describes, and the settings of its runs.
 
     Raises
     ------
     InputFileError
         If the file is missing or not YAML.
     StudyError
-        Everything in it that is not as it should be.
+        If its content is invalid.
     """
-    from .campaign import Study
-
     found = _parsed(path, StudyFile)
     builder = found.builder
     file = (path.parent / builder.partition(":")[0]).resolve()
@@ -128,9 +139,15 @@ def read_study(path: Path, out: Path | None = None) -> tuple[Study, Run]:
         builder = f"{file}{':' if ':' in builder else ''}{builder.partition(':')[2]}"
     factors = {name: _factor(value) for name, value in found.factors.items()}
     study = Study(
-        builder, seeds=found.seeds, design=found.design, samples=found.samples, name=found.name or path.stem, out=out,
+        builder,
+        seeds=found.seeds,
+        design=found.design,
+        samples=found.samples,
+        name=found.name or path.stem,
+        out=out,
         **factors,
-    )  # fmt: skip
+    )
+    study.defined_in = str(path.resolve())
     return study, found.run
 
 
@@ -145,26 +162,27 @@ def _factor(value: Any) -> Any:
 
 
 def read_yaml(path: Path) -> Any:
-    """Return what a YAML file holds.
+    """Return the content of a YAML file.
 
     Raises
     ------
     InputFileError
-        If it is missing, no YAML, or gives a key twice.
+        If it is missing, not YAML, or has a duplicate key.
     """
     with needs("pyyaml", str(path)):
         import yaml
 
     class Loader(yaml.SafeLoader):
-        """Refuses a key that is given twice, of which YAML would silently take the last."""
+        """Refuses duplicate keys, of which PyYAML would silently use the last."""
 
         def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
             node = super().compose_mapping_node(anchor)
             names: set[str] = set()
             for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
                 if key.value in names:
-                    raise InputFileError(f"{path}, line {key.start_mark.line + 1}: {key.value!r} is given twice: give "
-                                         "it once")  # fmt: skip
+                    raise InputFileError(
+                        f"{path}, line {key.start_mark.line + 1}: duplicate key {key.value!r}: write it once"
+                    )
                 names.add(key.value)
             return node
 
@@ -173,14 +191,14 @@ def read_yaml(path: Path) -> Any:
     except OSError as error:
         raise InputFileError(f"cannot read {path}: {error.strerror}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputFileError(f"{path} is no YAML: {' '.join(str(error).split())}") from error
+        raise InputFileError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
 
 
 def _parsed(path: Path, model: type[StudyFile]) -> StudyFile:
     content = read_yaml(path)
     if not isinstance(content, Mapping):
         held = "nothing" if content is None else f"a {type(content).__name__}"
-        raise InputFileError(f"{path} holds {held}: a study is a mapping, 'builder: …' and so on")
+        raise InputFileError(f"{path} holds {held}: a study must be a mapping, 'builder: …' and so on")
     try:
         return model.model_validate(content)
     except pydantic.ValidationError as error:
@@ -188,14 +206,14 @@ def _parsed(path: Path, model: type[StudyFile]) -> StudyFile:
 
 
 def validation_problems(path: Path, error: pydantic.ValidationError) -> list[str]:
-    """Return in words what pydantic found in a file: one problem per place."""
+    """Return the problems that pydantic found in a file, one per key."""
     found: dict[str, str] = {}
     for one in error.errors():
-        # a factor's form and the branches of a union are no places of the file
+        # the form of a factor and the branches of a union are not keys of the file
         place = ".".join(str(part) for part in one["loc"] if str(part).islower() and not str(part).endswith("]"))
         text = one["msg"][0].lower() + one["msg"][1:]
         if one["type"] == "extra_forbidden":
-            text = "there is no such word"
+            text = "unknown key"
         found.setdefault(place, text)
     return [f"{path}: {place}: {text}" for place, text in found.items()]
 
@@ -203,5 +221,3 @@ def validation_problems(path: Path, error: pydantic.ValidationError) -> list[str
 def schema() -> str:
     """Return the JSON Schema of a study file as text."""
     return json.dumps(StudyFile.model_json_schema(), indent=2) + "\n"
-
-

@@ -1,6 +1,6 @@
-"""Does an adapter keep the contract? Checks for any adapter, from a test, from Python, or by ``cosim check``.
+"""Conformance checks for any adapter, run from a test, from Python, or by ``cosim check``.
 
-In a test module, one test per adapter and check, in which every failure says how to mend it::
+In a test module there is one test per adapter and check, and every failure states the fix::
 
     from cosim.testing import parametrize_with_checks
 
@@ -26,25 +26,25 @@ __all__ = ["ConformanceError", "Finding", "Inspection", "Rig", "Verdict", "check
 
 
 def check_adapter(factory: Factory | Rig, **options: Any) -> None:
-    """Check an adapter and report everything that fails together.
+    """Check an adapter and report all failures together.
 
     Parameters
     ----------
     factory
-        What builds the adapter: a class or function that needs no arguments, or a `Rig`.
+        Builds the adapter: a class or function without required arguments, or a `Rig`.
     **options
-        Of the `Rig`: ``step_s``, ``n_steps``, ``inputs``, ``seed``, ``expected_failures``.
+        Options of the `Rig`: ``step_s``, ``n_steps``, ``inputs``, ``seed``, ``expected_failures``.
 
     Raises
     ------
     ConformanceError
-        With every finding and its fix.
+        If a check fails; it lists every finding with its fix.
     """
     inspection = Inspection.of(factory, **options)
     failed = [v for v in inspection.verdicts() if v.status == "failed"]
     if failed:
         findings = [Finding(f"{v.check}: {f.problem}", f.fix) for v in failed for f in v.findings]
-        raise ConformanceError(findings, f"{inspection.rig.name} fails {len(failed)} of the checks:")
+        raise ConformanceError(findings, f"{inspection.rig.name} fails {len(failed)} checks:")
 
 
 def parametrize_with_checks(factories: Iterable[Factory | Rig], **options: Any) -> pytest.MarkDecorator:
@@ -53,15 +53,18 @@ def parametrize_with_checks(factories: Iterable[Factory | Rig], **options: Any) 
     Parameters
     ----------
     factories
-        What builds each adapter, or a `Rig`.
+        Builds each adapter: a class or function without required arguments, or a `Rig`.
     **options
-        Of the `Rig`, for those that are not one already.
+        Options of the `Rig`, for factories that are not a `Rig` already.
     """
     import pytest
 
     inspections = [Inspection.of(factory, **options) for factory in factories]
-    return pytest.mark.parametrize("check", [
-        pytest.param(inspection.test(name), id=f"{inspection.rig.name}-{name.replace(' ', '_')}")
-        for inspection in inspections
-        for name in inspection.names
-    ])  # fmt: skip
+    return pytest.mark.parametrize(
+        "check",
+        [
+            pytest.param(inspection.test(name), id=f"{inspection.rig.name}-{name.replace(' ', '_')}")
+            for inspection in inspections
+            for name in inspection.names
+        ],
+    )

@@ -1,4 +1,4 @@
-"""What must hold for any adapter? Each check is a sentence of the contract, and its failure says how to mend it."""
+"""The conformance checks: each is one rule of the contract, and its failure states the fix."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ import numpy as np
 from cosim.core.adapter import Adapter, inputs, outputs
 from cosim.core.conformance import datasheet, datasheet_findings
 from cosim.core.errors import CosimError, PortError
-from cosim.core.ports import Vector
-from cosim.hosts import check_picklable
+from cosim.core.quantities import Vector
+from cosim.engine.hosts import check_picklable
 
 from .leftovers import left_since, open_now
 from .rig import ConformanceError, Rig, violation
 
 
 class DoesNotApply(Exception):
-    """Why a check has nothing to say about an adapter."""
+    """A check that does not apply to an adapter, with the reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One sentence of the contract.
+    """One rule of the contract.
 
-    ``after`` names the checks without which this one has no meaning: one cause, one failure.
+    ``after`` names the checks that must pass before this one makes sense: one cause, one failure.
     """
 
     name: str
@@ -36,11 +36,11 @@ class Check:
 
 
 CHECKS: dict[str, Check] = {}
-"""Every check by name, in the order in which they are run."""
+"""Every check by name, in the order of execution."""
 
 
 def check(*after: str) -> Callable[[Callable[[Rig], None]], Callable[[Rig], None]]:
-    """Register a function as a check; ``after`` names those without which it has no meaning."""
+    """Register a function as a check; ``after`` names the checks that must pass first."""
 
     def register(function: Callable[[Rig], None]) -> Callable[[Rig], None]:
         name = function.__name__.replace("_", " ")
@@ -52,16 +52,16 @@ def check(*after: str) -> Callable[[Callable[[Rig], None]], Callable[[Rig], None
 
 @check()
 def is_built(rig: Rig) -> None:
-    """The factory builds an adapter, a fresh one each time, with the same datasheet."""
+    """The factory builds a new adapter each time, always with the same datasheet."""
     first, second = rig.build(), rig.build()
     if first is second:
         raise violation(
-            f"{rig.name} returns the same adapter twice", "build it inside the factory: every run has one of its own"
+            f"{rig.name} returns the same adapter twice", "build it inside the factory: every run needs its own"
         )
     if datasheet(first) != datasheet(second):
         raise violation(
             f"{rig.name} builds adapters with different datasheets: {_unlike(first, second)} differ",
-            "let ports follow from the arguments and input files alone; label order must not come from a set",
+            "derive ports only from the arguments and input files; label order must not come from a set",
         )
 
 
@@ -82,14 +82,14 @@ def constructor_starts_nothing(rig: Rig) -> None:
     adapter.close()
     if left:
         raise violation(
-            f"the constructor leaves open: {', '.join(left)}",
+            f"the constructor leaves {', '.join(left)} open",
             "start simulators and open files and sockets in open(); read label files in the constructor and close them",
         )
 
 
 @check("is built")
 def is_picklable(rig: Rig) -> None:
-    """Before open() it can be pickled, as a worker process needs, and comes back with the same datasheet."""
+    """Before open() it can be pickled, as worker processes require, and keeps its datasheet when unpickled."""
     adapter = rig.build()
     problem = check_picklable(rig.name, adapter)
     if problem:
@@ -99,18 +99,18 @@ def is_picklable(rig: Rig) -> None:
     except Exception as error:
         raise violation(
             f"it cannot be pickled: {type(error).__name__}: {error}",
-            "make locks, lambdas, handles and generators in open(), and define the class at the top of a module",
+            "create locks, lambdas, handles and generators in open(), and define the class at the top of a module",
         ) from error
     if datasheet(again) != datasheet(adapter):
         raise violation(
-            f"it comes back from pickling with another datasheet: {_unlike(adapter, again)} differ",
-            "do not leave ports out of __getstate__ or __reduce__",
+            f"pickling changes its datasheet: {_unlike(adapter, again)} differ",
+            "do not omit ports in __getstate__ or __reduce__",
         )
 
 
 @check("is built")
 def wrong_inputs_are_refused(rig: Rig) -> None:
-    """NaN and wrong shapes are refused by every input before the simulator sees them."""
+    """Every input refuses NaN and wrong shapes before they reach the simulator."""
     for name, port in inputs(rig.build()).items():
         wrong = {"NaN": np.full(max(len(port), 1), np.nan), "a wrong shape": np.zeros(len(port) + 2)}
         for what, value in wrong.items():
@@ -118,19 +118,19 @@ def wrong_inputs_are_refused(rig: Rig) -> None:
                 port.deliver(value)
             except CosimError:
                 continue
-            raise violation(f"{name} takes {what}", f"declare {name} as a cosim.Input and leave its deliver() alone")
+            raise violation(f"{name} accepts {what}", f"declare {name} as a cosim.Input and do not override deliver()")
 
 
 @check("is built")
 def opens(rig: Rig) -> None:
-    """open() starts it."""
+    """open() starts the simulator without an error."""
     with rig.opened(rig.build()):
         pass
 
 
 @check("opens")
 def close_is_safe(rig: Rig) -> None:
-    """close() may be called without open(), after a run, and twice."""
+    """close() can be called without open(), after a run, and twice."""
     adapter = rig.build()
     for when in ("without open()", "twice without open()"):
         try:
@@ -147,19 +147,19 @@ def close_is_safe(rig: Rig) -> None:
     except Exception as error:
         raise violation(
             f"close() raises {type(error).__name__} when called a second time: {error}",
-            "forget the simulator when it is closed: simulator, self._simulator = self._simulator, None",
+            "drop the reference when the simulator is closed: simulator, self._simulator = self._simulator, None",
         ) from error
 
 
 @check("close is safe")
-def outputs_are_told(rig: Rig) -> None:
-    """In every step every output is assigned, one finite number per label."""
+def outputs_are_assigned(rig: Rig) -> None:
+    """Every output is assigned in every step, one finite number per label."""
     assert rig.reference
 
 
-@check("outputs are told")
-def defaults_will_do(rig: Rig) -> None:
-    """It runs with nothing connected but the inputs that have no default."""
+@check("outputs are assigned")
+def defaults_suffice(rig: Rig) -> None:
+    """It runs when only the inputs without a default are connected."""
     adapter = rig.build()
     needed = [name for name, port in inputs(adapter).items() if port.default is None]
     with rig.opened(adapter):
@@ -167,14 +167,14 @@ def defaults_will_do(rig: Rig) -> None:
             rig.advance(adapter, index, only=needed)
 
 
-@check("outputs are told")
+@check("outputs are assigned")
 def states_are_known_at_the_start(rig: Rig) -> None:
-    """open() assigns every 'end' output, the state at the start, and no 'mean', for no step has passed."""
+    """open() assigns the initial state of every 'end' output, and no 'mean' output."""
     adapter = rig.build()
     ports = outputs(adapter)
-    told = rig.reference[0].outputs
+    initial = rig.reference[0].outputs
     for name, port in ports.items():
-        if port.kind == "end" and name not in told:
+        if port.kind == "end" and name not in initial:
             raise violation(
                 f"{name} is a state (kind='end'), but open() does not assign it",
                 f"assign self.{name}.value in open(); if it is a mean over the step, declare kind='mean'",
@@ -183,14 +183,14 @@ def states_are_known_at_the_start(rig: Rig) -> None:
         early = [name for name, port in ports.items() if port.kind == "mean" and port.has_value]
     if early:
         raise violation(
-            f"{early[0]} is a mean over a step, but is assigned before the first one, where nobody hears it",
-            f"assign self.{early[0]}.value in advance() only; if it is a state, declare kind='end'",
+            f"{early[0]} is a mean over a step, but is assigned before the first step, where it is never received",
+            f"assign self.{early[0]}.value only in advance(); if it is a state, declare kind='end'",
         )
 
 
-@check("outputs are told")
-def datasheet_stays(rig: Rig) -> None:
-    """Ports neither appear nor change once the adapter is built."""
+@check("outputs are assigned")
+def datasheet_is_constant(rig: Rig) -> None:
+    """Ports neither appear nor change after the adapter is built."""
     adapter = rig.build()
     before = datasheet(adapter)
     rig.run(adapter)
@@ -198,74 +198,74 @@ def datasheet_stays(rig: Rig) -> None:
     changed = sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))
     if changed:
         raise violation(
-            f"{', '.join(changed)} changed while it ran",
-            "declare every port in __init__: scenarios are connected and checked before anything is opened",
+            f"{', '.join(changed)} changed during the run",
+            "declare every port in __init__: scenarios are connected and checked before adapters are opened",
         )
 
 
-@check("outputs are told")
-def inputs_are_left_alone(rig: Rig) -> None:
-    """What an input hears is not changed, neither in the step nor later."""
+@check("outputs are assigned")
+def inputs_are_not_modified(rig: Rig) -> None:
+    """Received values are not modified, neither during the step nor later."""
     adapter = rig.build()
-    heard: list[tuple[str, int, Vector, Vector]] = []
+    received: list[tuple[str, int, Vector, Vector]] = []
     with rig.opened(adapter):
         for index in range(rig.n_steps):
-            expected = rig.heard(adapter, index)
+            expected = rig.received(adapter, index)
             rig.advance(adapter, index)
-            heard += [(name, index, port.value, expected[name]) for name, port in inputs(adapter).items()]
-    for name, index, now, then in heard:
+            received += [(name, index, port.value, expected[name]) for name, port in inputs(adapter).items()]
+    for name, index, now, then in received:
         if not (now == then).all():
             raise violation(
-                f"{name} was changed after it was delivered for the step from {rig.step(index).start_s:g} s: from "
+                f"{name} was modified after it was delivered for the step from {rig.step(index).start_s:g} s: from "
                 f"{then} to {now}",
                 f"work on a copy, value = self.{name}.value.copy(), and never make a port's vector writeable",
             )
 
 
-@check("outputs are told")
+@check("outputs are assigned")
 def same_inputs_give_same_outputs(rig: Rig) -> None:
-    """Two fresh adapters tell the same bytes under the same inputs."""
+    """Two new adapters publish the same bytes for the same inputs."""
     rig.expect_same(
         rig.run(rig.build()),
-        "a second adapter tells something else under the same inputs",
-        "draw by seed, purpose and label (cosim.core.random) with the seed as an argument; take nothing from the wall "
-        "clock, global generators, the order of sets, or class attributes that a run changes",
+        "a second adapter publishes different values for the same inputs",
+        "draw by seed, purpose and label (cosim.core.random) with the seed as an argument; use neither the wall clock "
+        "nor global generators, the order of sets, or class attributes that a run changes",
     )
 
 
 @check("same inputs give same outputs")
-def opens_again(rig: Rig) -> None:
-    """Opened again after close(), the same adapter tells the same from the start."""
+def reopens(rig: Rig) -> None:
+    """Reopened after close(), the same adapter publishes the same values from the start."""
     adapter = rig.build()
     rig.run(adapter)
     rig.expect_same(
         rig.run(adapter),
-        "opened again, it does not start afresh",
-        "set in open() everything that advance() changes: states, counters, generators",
+        "when reopened, it does not start from its initial state",
+        "reset in open() everything that advance() changes: states, counters, generators",
     )
 
 
-@check("outputs are told", "constructor starts nothing")
+@check("outputs are assigned", "constructor starts nothing")
 def close_leaves_nothing(rig: Rig) -> None:
-    """After close() no thread, child process, file or socket is left."""
-    _ = rig.reference  # what a library opens once for all is open now
+    """After close() no thread, child process, file or socket remains."""
+    _ = rig.reference  # so that resources that a library opens once per process are already open
     before = open_now()
     adapter = rig.build()
     rig.run(adapter)
     left = left_since(before)
     if left:
         raise violation(
-            f"close() leaves open: {', '.join(left)}",
-            "end and join threads, end and wait for child processes, close files and sockets in close()",
+            f"close() leaves {', '.join(left)} open",
+            "in close(), end and join threads, end and wait for child processes, close files and sockets",
         )
 
 
 @check("same inputs give same outputs")
 def failure_leaves_nothing(rig: Rig) -> None:
-    """After a step that fails midway, close() works, and the next adapter is not affected."""
+    """After a step that fails halfway, close() works, and the next adapter is not affected."""
     adapter = rig.build()
     if not outputs(adapter):
-        raise DoesNotApply("it has no outputs, by which a step could be made to fail")
+        raise DoesNotApply("it has no outputs through which a step could be made to fail")
     before = open_now()
     try:
         with rig.opened(adapter):
@@ -277,25 +277,25 @@ def failure_leaves_nothing(rig: Rig) -> None:
         pass
     else:
         raise violation(
-            "advance() goes on although a port refused its value",
-            "let errors out of advance(): the run must end and say what happened, not go on with old values",
+            "advance() continues although a port refused its value",
+            "let errors propagate out of advance(): the run must end with the error, not continue with old values",
         )
     try:
         adapter.close()
     except Exception as error:
         raise violation(
             f"after a failed step close() raises {type(error).__name__}: {error}",
-            "let close() stop whatever is there, in whatever state a failed step has left it",
+            "make close() stop everything that is running, in whatever state a failed step left it",
         ) from error
     left = left_since(before)
     if left:
         raise violation(
-            f"after a failed step close() leaves open: {', '.join(left)}",
-            "stop in close() also what a step had started and not finished",
+            f"after a failed step close() leaves {', '.join(left)} open",
+            "in close(), also stop what a step had started and not finished",
         )
     rig.expect_same(
         rig.run(rig.build()),
-        "after one adapter failed, the next tells something else",
+        "after one adapter failed, the next publishes different values",
         "keep state in the instance, not in the class, the module or a simulator that outlives close()",
     )
 

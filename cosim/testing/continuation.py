@@ -1,4 +1,4 @@
-"""Does an adapter go on as it was: after an interruption, and whatever the length of its steps?"""
+"""The checks of resuming after an interruption and of independence from the step length."""
 
 from __future__ import annotations
 
@@ -8,25 +8,26 @@ from pathlib import Path
 
 import numpy as np
 
+from cosim.core import units
 from cosim.core.adapter import Adapter, outputs, restored_by
 from cosim.core.errors import CosimError
-from cosim.hosts import perform_load, perform_save
+from cosim.engine.hosts import perform_load, perform_save
 
 from .checks import DoesNotApply, check
 from .rig import Rig, violation
 
 
 @check("same inputs give same outputs")
-def comes_back(rig: Rig) -> None:
-    """After save() and load(), or replayed, it goes on bit for bit."""
+def resumes(rig: Rig) -> None:
+    """After save() and load(), or a replay, it continues bit for bit."""
     kind = type(rig.build())
     if (kind.save is Adapter.save) != (kind.load is Adapter.load):
         has, lacks = ("load", "save") if kind.save is Adapter.save else ("save", "load")
-        raise violation(f"it has {has}() without {lacks}()", f"write {lacks}(folder) too: they only work together")
+        raise violation(f"it has {has}() without {lacks}()", f"implement {lacks}(folder) too: both are needed")
     way = restored_by(rig.build())
     if way is None:
         raise DoesNotApply(
-            "a run with it cannot be resumed: write save(folder) and load(folder), or set replays = True if it is "
+            "a run with it cannot be resumed: implement save(folder) and load(folder), or set replays = True if it is "
             "deterministic"
         )
     half = rig.n_steps // 2
@@ -44,7 +45,7 @@ def comes_back(rig: Rig) -> None:
                 rig.expect_same(
                     [rig.advance(first, half)],
                     "save() changes the adapter that it saves",
-                    "write copies in save() and leave the simulator as it is",
+                    "write copies in save() and do not change the simulator",
                     first=half + 1,
                 )
         with rig.opened(second, run):
@@ -55,10 +56,11 @@ def comes_back(rig: Rig) -> None:
                     rig.advance(second, index)
             rig.expect_same(
                 [rig.advance(second, index) for index in range(half, rig.n_steps)],
-                f"{'after load()' if way == 'state' else 'replayed,'} it does not go on as it was",
+                f"after {'load()' if way == 'state' else 'a replay'} it does not continue as before",
                 "save everything that advance() reads and changes, at full precision (numpy.savez, not text)"
                 if way == "state"
-                else "remove what makes it differ, or set replays = False and write save(folder) and load(folder)",
+                else "remove the cause of the difference, or set replays = False and implement save(folder) and "
+                "load(folder)",
                 first=half + 1,
             )
 
@@ -68,23 +70,26 @@ def _called(verb: str, function: Callable[..., None], *arguments: object) -> Non
         function(*arguments)
     except CosimError as error:
         raise violation(
-            f"{verb}() fails: {error}", "save() finds an empty folder, load() what save() wrote, after open()"
+            f"{verb}() fails: {error}",
+            "save() is given an empty folder; load() is called after open() with the folder that save() wrote",
         ) from error
 
 
-@check("outputs are told")
+@check("outputs are assigned")
 def step_length_does_not_matter(rig: Rig) -> None:
-    """Two half steps tell the same means and final states as the whole, if it declares a step_tolerance."""
+    """Two half steps give the same means and final states as a whole step, if it declares a step_tolerance."""
     adapter = rig.build()
     tolerance = adapter.step_tolerance
     if tolerance is None:
-        raise DoesNotApply("it declares no step_tolerance: its results may depend on the step, which the user chooses")
+        raise DoesNotApply("it declares no step_tolerance: its results may depend on the step that the user chooses")
     with rig.opened(adapter):
         halves = [[rig.advance(adapter, k, half=h).outputs for h in (0, 1)] for k in range(rig.n_steps)]
     for name, port in outputs(adapter).items():
         whole = np.array([reply.outputs[name] for reply in rig.reference[1:]])
         parts = np.array([[half[name] for half in pair] for pair in halves])
-        split = parts.mean(axis=1) if port.kind == "mean" else parts[:, 1]
+        level = units.is_level(port.unit)
+        mean = units.levels(units.energies(parts).mean(axis=1)) if level else parts.mean(axis=1)
+        split = mean if port.kind == "mean" else parts[:, 1]
         scale = np.max(np.abs(np.nan_to_num(whole)), initial=0.0)
         off = np.where(np.isnan(whole) & np.isnan(split), 0.0, np.abs(split - whole))
         if not (off <= tolerance * scale).all():
@@ -95,5 +100,5 @@ def step_length_does_not_matter(rig: Rig) -> None:
                 f"{rig.step_s / 2:g} s: off by {off[index, element] / (scale or 1.0):.2g} of its largest value, "
                 f"while step_tolerance promises {tolerance:g}",
                 "integrate exactly over the step or in smaller steps inside advance(), take the mean over the whole "
-                "step, or declare the tolerance that the method keeps (None: the step matters)",
+                "step, or declare the tolerance that the method achieves (None: the step matters)",
             )

@@ -1,4 +1,4 @@
-"""What does each check say of one adapter: passed, failed with a fix, or beside the point?"""
+"""The inspection of one adapter: a verdict for every check."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from typing import Any, Literal, TypeAlias
 from cosim.core.conformance import Finding
 from cosim.core.errors import CosimError
 
-from . import continuation, placement  # noqa: F401  in the order in which their checks are made
+from . import continuation, placement  # noqa: F401  registers their checks, in this order
 from .checks import CHECKS, DoesNotApply
 from .rig import ConformanceError, Factory, Rig
 
-Status: TypeAlias = Literal["passed", "failed", "excused", "skipped"]
+CheckStatus: TypeAlias = Literal["passed", "failed", "excused", "skipped"]
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What one check says of an adapter; ``reason`` tells why it was skipped, or why its failure is excused."""
+    """The verdict of one check; ``reason`` states why it was skipped, or why its failure is excused."""
 
     check: str
-    status: Status
+    status: CheckStatus
     findings: tuple[Finding, ...] = ()
     reason: str = ""
     cause: BaseException | None = None
 
 
 class Inspection:
-    """All checks on one adapter; each is made once, and not where what it rests on has failed.
+    """All checks of one adapter; each runs once, and only if the checks that it depends on have passed.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ class Inspection:
     Raises
     ------
     CosimError
-        If the rig expects a failure of a check that does not exist.
+        If the rig expects a failure of an unknown check.
     """
 
     def __init__(self, rig: Rig) -> None:
@@ -57,10 +57,10 @@ class Inspection:
         return cls(factory if isinstance(factory, Rig) else Rig(factory, **options))
 
     names = tuple(CHECKS)
-    """The checks in the order in which they are made."""
+    """The checks in the order of execution."""
 
     def verdicts(self) -> Iterator[Verdict]:
-        """Yield the verdict of every check, as it is made."""
+        """Yield the verdict of every check, as it completes."""
         return (self.verdict(name) for name in self.names)
 
     def verdict(self, name: str) -> Verdict:
@@ -87,19 +87,19 @@ class Inspection:
             findings = (
                 Finding(
                     f"raised {type(error).__name__}: {error} ({Path(frame.filename).name}, line {frame.lineno})",
-                    "make it work under the demand of this check: " + check.demand,
+                    "make it satisfy this check: " + check.demand,
                 ),
             )
             cause = error
         else:
             if not excuse:
                 return Verdict(name, "passed")
-            findings = (Finding("passes, although expected_failures excuses it", f"take {name!r} out of it"),)
+            findings = (Finding("passes, although expected_failures excuses it", f"remove {name!r} from it"),)
             return Verdict(name, "failed", findings)
         return Verdict(name, "excused" if excuse else "failed", findings, excuse, cause)
 
     def test(self, name: str) -> Callable[[], None]:
-        """Return a function that makes one check under pytest: it raises, is expected to fail, skips or returns."""
+        """Return a function that runs one check under pytest: it fails, xfails, skips or passes."""
 
         def check() -> None:
             import pytest

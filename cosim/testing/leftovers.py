@@ -1,4 +1,4 @@
-"""What runs or stays open on behalf of this process: threads, child processes, files and sockets?"""
+"""Threads, child processes, files and sockets that this process has open."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ def open_now() -> set[tuple[object, str]]:
 
 
 def left_since(before: set[tuple[object, str]], patience_s: float = 1.0) -> list[str]:
-    """Return what is open beyond ``before``; what is just ending is given a moment to do so.
+    """Return what is open beyond ``before``, after a moment for resources that are just closing.
 
     Parameters
     ----------
     before
-        What `open_now` returned earlier.
+        An earlier result of `open_now`.
     patience_s
-        How long to wait for the last of it to go. [s]
+        How long to wait for the last of them to close. [s]
     """
     deadline = time.monotonic() + patience_s
     while (left := open_now() - before) and time.monotonic() < deadline:
@@ -57,10 +57,10 @@ def _descriptors() -> Iterator[tuple[object, str]]:
     for entry in Path("/dev/fd").iterdir():
         try:
             os.fstat(int(entry.name))
-        except OSError:  # the descriptor of this very listing
+        except OSError:  # the descriptor of this listing itself
             continue
         try:
             name = str(entry.readlink())
-        except OSError:  # no link outside Linux
+        except OSError:  # not a link outside Linux
             name = "file or socket"
         yield (entry.name, name), f"{name} (descriptor {entry.name})"

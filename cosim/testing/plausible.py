@@ -1,4 +1,4 @@
-"""What may an input hear while an adapter is checked, if its author says nothing?"""
+"""Plausible input values for checks, where the author of the adapter gives none."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import numpy as np
 
 from cosim.core import units
 from cosim.core.errors import UnitError
-from cosim.core.ports import Input, Vector
+from cosim.core.ports import Input
+from cosim.core.quantities import Vector
 from cosim.core.random import uniform
 
 # Quantities of a city at the scale of one element, small enough for the smallest grid or building; assumptions.
@@ -43,7 +44,7 @@ def _range(unit: str) -> tuple[float, float]:
 
 
 def plausible(port: Input, index: int, seed: int) -> Vector:
-    """Return what an input hears in a step: its default at first, if it has one, then a draw of its own per element.
+    """Return the values of an input in a step: first its default, if it has one, then an independent draw per element.
 
     Parameters
     ----------
@@ -57,8 +58,8 @@ def plausible(port: Input, index: int, seed: int) -> Vector:
     Returns
     -------
     shape (n_labels,)
-        Values in the input's unit. Powers, flows, prices and counts are not negative; ratios are 0 or 1, which a
-        permission and a share both take.
+        Values in the input's unit. Powers, flows, prices and counts are not negative; ratios are 0 or 1, which is valid
+        for both a permission and a share.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""How is an adapter driven while it is checked? Built anew, opened, advanced on plausible inputs, and closed."""
+"""The test rig, which builds an adapter, opens it, advances it with plausible inputs and closes it."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ import numpy as np
 from cosim.core.adapter import Adapter, Step, inputs, outputs
 from cosim.core.conformance import Finding
 from cosim.core.errors import CosimError
-from cosim.core.ports import Vector
-from cosim.hosts import Host, Reply, perform_advance, perform_open
+from cosim.core.quantities import Vector
+from cosim.engine.hosts import Host, Reply, perform_advance, perform_open
 
 from .plausible import plausible
 
@@ -27,7 +27,7 @@ Inputs: TypeAlias = Callable[[Step], Mapping[str, "ArrayLike"]]
 
 
 class ConformanceError(CosimError):
-    """What an adapter does against the contract, each with its fix."""
+    """An adapter's violations of the contract, each with its fix."""
 
     def __init__(self, findings: Sequence[Finding], heading: str = "") -> None:
         self.findings = list(findings)
@@ -40,30 +40,30 @@ def violation(problem: str, fix: str) -> ConformanceError:
 
 
 class Rig:
-    """Builds an adapter and drives it; one instance is open at a time, as some simulators allow no more.
+    """Builds an adapter and drives it; only one instance is open at a time, because some simulators allow no more.
 
     Parameters
     ----------
     factory
-        Builds the adapter, always the same one: a class or function that needs no arguments.
+        Builds equal adapters: a class or function without required arguments.
     name
-        What the adapter is called in test ids; by default the factory's name.
+        Name of the adapter in test ids; by default the factory's name.
     step_s
         Length of a step. [s]
     n_steps
         Number of steps of a run, at least 2.
     inputs
-        Called with a step; returns what some or all inputs hear in it, by name. The rest hear their default in the
-        first step, if they have one, and plausible values for their unit in every other.
+        Called with a step; returns the values of some or all inputs by name. The others receive their default in the
+        first step, if they have one, and plausible values for their unit in all other steps.
     seed
         Seed of the plausible values.
     expected_failures
-        Name of a check to the reason why it is known to fail.
+        Names of checks that are known to fail, with the reason.
 
     Raises
     ------
     CosimError
-        If the factory cannot be called, or steps are not positive or too few.
+        If the factory is not callable, or the steps are not positive or too few.
     """
 
     def __init__(
@@ -79,8 +79,8 @@ class Rig:
     ) -> None:
         if isinstance(factory, Adapter) or not callable(factory):
             raise CosimError(
-                f"the checks build the adapter themselves, several times, and got {factory!r}: pass what builds it, as "
-                "the class, or lambda: MyAdapter(arguments)"
+                f"the factory is {factory!r}: the checks build several adapters, so pass a class or function that "
+                "builds one, as in lambda: MyAdapter(arguments)"
             )
         if not (0 < step_s < float("inf") and n_steps >= 2):
             raise CosimError(f"{n_steps} steps of {step_s} s: a check needs at least 2 steps of positive length")
@@ -90,12 +90,12 @@ class Rig:
         self._inputs = inputs
 
     def build(self) -> Adapter:
-        """Return a fresh adapter.
+        """Return a new adapter.
 
         Raises
         ------
         ConformanceError
-            If the factory fails or returns something else.
+            If the factory fails or does not return an adapter.
         """
         try:
             adapter: object = self.factory()
@@ -103,10 +103,10 @@ class Rig:
             missing = isinstance(error, TypeError) and "argument" in str(error)
             raise violation(
                 f"{self.name} cannot be built: {type(error).__name__}: {error}",
-                "give the arguments: a factory for check_adapter (lambda: MyAdapter(...)), --set NAME=VALUE for "
+                "pass the arguments: a factory for check_adapter (lambda: MyAdapter(...)), --set NAME=VALUE for "
                 "cosim check"
                 if missing
-                else "the constructor must accept these arguments, or pass others",
+                else "the constructor must accept these arguments; otherwise pass others",
             ) from error
         if not isinstance(adapter, Adapter):
             raise violation(
@@ -118,13 +118,14 @@ class Rig:
         """Return a step of the run by its number from 0."""
         return Step(index * self.step_s, self.step_s)
 
-    def heard(self, adapter: Adapter, index: int) -> dict[str, Vector]:
-        """Return what every input hears in a step, by name."""
+    def received(self, adapter: Adapter, index: int) -> dict[str, Vector]:
+        """Return the values that the inputs receive in a step, by name."""
         ports = inputs(adapter)
         given = {} if self._inputs is None else self._inputs(self.step(index))
         if unknown := given.keys() - ports.keys():
             raise CosimError(
-                f"inputs= names {', '.join(sorted(unknown))}: {self.name} has the inputs {', '.join(ports) or 'none'}"
+                f"inputs= names unknown inputs of {self.name}: {', '.join(sorted(unknown))}; available: "
+                f"{', '.join(ports) or 'none'}"
             )
         return {
             name: np.array(given[name] if name in given else plausible(port, index, self.seed), float)
@@ -133,7 +134,7 @@ class Rig:
 
     @contextlib.contextmanager
     def opened(self, adapter: Adapter, folder: Path | None = None) -> Iterator[Reply]:
-        """Open an adapter, hand out what it knows at the start, and close it, whatever happens."""
+        """Open an adapter, yield its initial states, and close it in every case."""
         with tempfile.TemporaryDirectory(prefix="cosim-check-") as own:
             adapter.folder, adapter.finished = folder or Path(own), False
             for port in inputs(adapter).values():
@@ -147,7 +148,7 @@ class Rig:
                     Host(self.name, adapter).close(failed=failed)
                 except CosimError as error:
                     raise violation(
-                        f"close() fails after a run: {error}", "make close() stop the simulator and raise nothing"
+                        f"close() fails after a run: {error}", "make close() stop the simulator without raising"
                     ) from error
 
     def _open(self, adapter: Adapter) -> Reply:
@@ -166,19 +167,19 @@ class Rig:
         adapter, index
             The adapter, and the number of the step.
         half
-            Advance by the first (0) or second (1) half of the step, under the inputs of the whole.
+            Advance by the first (0) or second (1) half of the step, with the inputs of the whole step.
         only
             The inputs that are connected; all if None.
 
         Raises
         ------
         ConformanceError
-            If it fails.
+            If advance() fails.
         """
         step = self.step(index)
         if half is not None:
             step = Step(step.start_s + half * step.length_s / 2, step.length_s / 2)
-        values = {name: v for name, v in self.heard(adapter, index).items() if only is None or name in only}
+        values = {name: v for name, v in self.received(adapter, index).items() if only is None or name in only}
         try:
             return perform_advance(adapter, step, values)
         except CosimError as error:
@@ -186,31 +187,31 @@ class Rig:
             raise violation(f"advance() fails {when}: {error}", _fix(error, "advance()")) from error
 
     def run(self, adapter: Adapter, folder: Path | None = None) -> list[Reply]:
-        """Drive an adapter through a whole run; return what it told at the start and after every step."""
+        """Drive an adapter through a run; return its replies at the start and after every step."""
         with self.opened(adapter, folder) as opening:
             return [opening, *(self.advance(adapter, k) for k in range(self.n_steps))]
 
     @functools.cached_property
     def reference(self) -> list[Reply]:
-        """What a fresh adapter tells over a run."""
+        """The replies of a new adapter over a run."""
         return self.run(self.build())
 
-    def expect_same(self, told: Sequence[Reply], problem: str, fix: str, *, first: int = 0) -> None:
+    def expect_same(self, replies: Sequence[Reply], problem: str, fix: str, *, first: int = 0) -> None:
         """Compare replies with the reference, bit for bit.
 
         Parameters
         ----------
-        told
-            Replies from number ``first`` of the reference on; 0 is what is known at the start.
+        replies
+            Replies that correspond to the reference from number ``first`` on; number 0 is the reply to open().
         problem, fix
-            What a difference means, and what to do about it.
+            Meaning of a difference, and how to fix it.
 
         Raises
         ------
         ConformanceError
             If a value, an event or the end of the run differs.
         """
-        for index, (before, now) in enumerate(zip(self.reference[first:], told), first):
+        for index, (before, now) in enumerate(zip(self.reference[first:], replies), first):
             difference = self._difference(before, now)
             if difference:
                 when = f"in the step to {index * self.step_s:g} s" if index else "after open()"
@@ -218,7 +219,7 @@ class Rig:
 
     def _difference(self, before: Reply, now: Reply) -> str | None:
         if before.outputs.keys() != now.outputs.keys():
-            return f"it told {', '.join(before.outputs) or 'nothing'}, then {', '.join(now.outputs) or 'nothing'}"
+            return f"it published {', '.join(before.outputs) or 'nothing'}, then {', '.join(now.outputs) or 'nothing'}"
         for name, value in before.outputs.items():
             other = now.outputs[name]
             if value.tobytes() != other.tobytes():
@@ -238,14 +239,14 @@ def _fix(error: CosimError, verb: str) -> str:
     if "read-only" in text:
         return "the vectors of ports are read-only: work on a copy, as in value = self.port.value.copy()"
     if "was not assigned" in text:
-        return "assign every output in every step, also in those that end early"
+        return "assign every output in every step, including steps that return early"
     if "expects shape" in text or "every element must be" in text or "only NaN may stand" in text:
-        return "assign one finite number per label; with may_be_missing=True an output may say NaN"
+        return "assign one finite number per label; only an output with may_be_missing=True may hold NaN"
     if "no value yet" in text:
-        return "assign what is read before it is read: states in open(); inputs arrive with the first step"
+        return "assign a port before reading it: states in open(); inputs arrive with the first step"
     return (
-        f"{verb} must take what the datasheet allows; if it is right to refuse the generated inputs or the step, "
-        "give others: inputs= and step_s= of check_adapter, or a Rig for cosim check"
+        f"{verb} must accept everything that the datasheet allows; if it is right to refuse the generated inputs or "
+        "the step, pass others: inputs= and step_s= of check_adapter, or a Rig for cosim check"
     )
 
 

@@ -1,54 +1,32 @@
-"""Named, typed changes to a city or a scenario; each is applied while the scenario is built."""
+"""Named, typed changes to a city or a scenario; each is applied while the scenario is built.
 
-from cosim.scenarios.policy import Policy
+A policy is a class of a module of this package, or one that another package registers in the entry point group
+``cosim.policies``; no other list for the command line or the documentation names it.
+"""
 
-from .buses import BusElectrification
-from .carbon import GridCarbon, TailpipeOnly
-from .energy import (
-    Charging,
-    ChargingCaps,
-    CommunityBatteries,
-    DemandResponse,
-    DynamicTariff,
-    GridCaps,
-    HeatPumps,
-    HomeBatteries,
-    Retrofit,
-    RooftopPv,
-    VehicleToGrid,
-)
-from .mobility import (
-    CarFleet,
-    CordonPrice,
-    DistancePrice,
-    EvShare,
-    LowEmissionZone,
-    ModeShift,
-    Parking,
-    SignalRetiming,
-    SpeedLimit,
-    Superblocks,
-)
-from .planning import Densification, GreenRoofs, GridReinforcement, PublicChargers, Shading, next_charger
+from . import buses, carbon, costs, energy, environment, mobility, modes, planning, pricing
+from .buses import *  # noqa: F403
+from .carbon import *  # noqa: F403
+from .costs import *  # noqa: F403
+from .energy import *  # noqa: F403
+from .environment import *  # noqa: F403
+from .library import library
+from .mobility import *  # noqa: F403
+from .modes import *  # noqa: F403
+from .planning import *  # noqa: F403
+from .policy import Policy as Policy
+from .pricing import *  # noqa: F403
 
-LIBRARY: dict[str, tuple[type[Policy], ...]] = {
-    "Mobility": (
-        Superblocks, SpeedLimit, LowEmissionZone, CordonPrice, DistancePrice, Parking, ModeShift, SignalRetiming,
-        EvShare, BusElectrification, CarFleet,
-    ),
-    "Energy": (
-        HeatPumps, Retrofit, RooftopPv, HomeBatteries, CommunityBatteries, DynamicTariff, DemandResponse, Charging,
-        VehicleToGrid, ChargingCaps, GridCaps,
-    ),
-    "Planning": (Densification, Shading, GreenRoofs, PublicChargers, GridReinforcement),
-    "Greenhouse gas": (GridCarbon, TailpipeOnly),
-}  # fmt: skip
+LIBRARY = library()
 """The policies by sector."""
 
-__all__ = [
-    "LIBRARY", "BusElectrification", "CarFleet", "Charging", "ChargingCaps", "CommunityBatteries", "CordonPrice",
-    "DemandResponse", "Densification", "DistancePrice", "DynamicTariff", "EvShare", "GreenRoofs", "GridCaps",
-    "GridCarbon", "GridReinforcement", "HeatPumps", "HomeBatteries", "LowEmissionZone", "ModeShift",
-    "Parking", "Policy", "PublicChargers", "Retrofit", "RooftopPv", "Shading", "SignalRetiming",
-    "SpeedLimit", "Superblocks", "TailpipeOnly", "VehicleToGrid", "next_charger",
-]  # fmt: skip
+__all__ = ["LIBRARY", "Policy"]
+__all__ += buses.__all__
+__all__ += carbon.__all__
+__all__ += costs.__all__
+__all__ += energy.__all__
+__all__ += environment.__all__
+__all__ += mobility.__all__
+__all__ += modes.__all__
+__all__ += planning.__all__
+__all__ += pricing.__all__

@@ -1,4 +1,4 @@
-"""What does the electricity that a city draws emit, hour by hour?"""
+"""Policies on the greenhouse gas account: the carbon intensity of electricity, and the supply of fuels."""
 
 from __future__ import annotations
 
@@ -10,34 +10,38 @@ import pandas as pd
 from pydantic import Field
 
 from cosim import CosimError, Scenario
-from cosim.scenarios.carbon_intensity import Carbon, read_intensity
-from cosim.scenarios.city import City
-from cosim.scenarios.policy import Policy
+from cosim.scenarios.carbon.intensity import Carbon, read_intensity
+from cosim.scenarios.model import City
+from cosim.scenarios.policies.policy import Policy
+
+__all__ = ["GridCarbon", "TailpipeOnly"]
+
+SECTOR = "Greenhouse gas"
 
 Intensity = Annotated[float, Field(ge=0, le=2)]
 
 
 class GridCarbon(Policy):
-    """Counts electricity with a greenhouse gas intensity of one's own, one for the run or one for each hour.
+    """Sets the greenhouse gas intensity of electricity, one value for the run or one for each hour.
 
-    Nothing in the run changes but the account. Without this policy the country's mean of 2023 counts, Spain 0.174 and
-    Italy 0.331 kg/kWh (Ember), with the shape that the sun gives it over the day and the year; see
-    `cosim.scenarios.carbon_intensity`, whose `mix_intensity` makes the hours from a generation mix.
+    It changes only the account, not the run. Without this policy Spain has its mean by month and hour of 2023 and 2024
+    (Electricity Maps), and Italy its mean of 2023, 0.331 kg/kWh (Ember), with the shape of solar generation; see
+    `cosim.scenarios.carbon.intensity`, whose `mix_intensity` computes hourly values from a generation mix.
 
     Parameters
     ----------
     kg_per_kwh
         Intensity at every hour. [kg CO2e/kWh]
     file
-        Instead: a CSV file with ``kg_per_kwh`` beside ``hour`` (0 to 23, civil time) or ``time`` (the begin of an hour
-        with its offset from UTC), which must then cover the run.
+        Alternatively, a CSV file with ``kg_per_kwh`` beside ``hour`` (0 to 23, civil time) or ``time`` (start of an
+        hour with its offset from UTC), which must then cover the run.
     """
 
     kg_per_kwh: Intensity | None = None
     file: Path | None = None
 
     def change_city(self, city: City) -> City:
-        """Exchange the intensities."""
+        """Replace the intensities."""
         if (self.kg_per_kwh is None) == (self.file is None):
             raise CosimError(f"{self}: give either kg_per_kwh or file")
         own = Carbon((self.kg_per_kwh or 0.0,) * 24) if self.file is None else read_intensity(self.file)
@@ -51,9 +55,9 @@ class GridCarbon(Policy):
 
 
 class TailpipeOnly(Policy):
-    """Counts gas and motor fuels from the boiler and the tank on, without their supply from the well.
+    """Counts gas and motor fuels only where they are burnt, without their supply from the well.
 
-    Nothing in the run changes but the account.
+    It changes only the account, not the run.
     """
 
     def change_city(self, city: City) -> City:

@@ -1,4 +1,4 @@
-"""Which streets are inside a superblock? Groups of blocks found in any network, or drawn as polygons."""
+"""Superblocks: groups of blocks found in any network or drawn as polygons, and the streets inside."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ import shapely
 import shapely.ops
 
 from cosim import CosimError
-from cosim.scenarios.streets import Net, drivable, street_graph
+from cosim.scenarios.streets.network import Net, drivable, street_graph
 
 _SNAP_M = 1.0
 _LEAST_BLOCK_M2 = 1_000.0
 """Smaller faces of the street map are traffic islands. Assumption."""
 _COMPACT = 1.5
-"""Groups are as compact as the best as long as their perimeter² over area is within this many times its. Assumption."""
+"""Groups count as compact as the best if their perimeter² over area is within this factor of its. Assumption."""
 
 
 @dataclass(frozen=True)
@@ -33,23 +33,23 @@ class Cell:
 def find_cells(
     net: Net, *, blocks_per_cell: int = 9, cells: int = 4, local_kmh: float = 50.0, local_lanes: int = 3
 ) -> list[Cell]:
-    """Return superblocks of a network: compact groups of neighbouring blocks that share only local streets.
+    """Return superblocks of a network: compact groups of neighbouring blocks separated only by local streets.
 
-    The blocks are the faces of the street map. From every block, neighbours across local streets are added one by one,
-    each time the one that keeps the group most compact. Of all groups about as compact as the best, those that do not
-    overlap are taken, from the middle of the network outwards, from its rim inwards, or the most compact from its rim
-    inwards, whichever gives more. A group whose streets the rest of the traffic cannot do without is left out.
+    Blocks are the faces of the street map. From every block, neighbours across local streets are added one by one, each
+    time the one that keeps the group most compact. Of all groups about as compact as the best, those that do not
+    overlap are taken, from the centre of the network outwards, from its edge inwards, or the most compact from its edge
+    inwards, whichever gives more. A group whose streets the remaining traffic cannot do without is left out.
 
     Parameters
     ----------
     net
         A SUMO network.
     blocks_per_cell
-        Blocks of a superblock: 9 are 3 × 3.
+        Number of blocks in a superblock; 9 are 3 × 3.
     cells
-        Most superblocks.
+        Maximum number of superblocks.
     local_kmh, local_lanes
-        Highest speed limit and number of lanes of a street that may be inside. [km/h, 1]
+        Highest speed limit and number of lanes of a street inside a superblock. [km/h, 1]
 
     Raises
     ------
@@ -77,7 +77,7 @@ def find_cells(
     found = max((_disjoint(net, order, cells) for order in (ranked, inwards, tight)), key=len)
     if not found:
         raise CosimError(
-            f"the network has no group of {blocks_per_cell} blocks round local streets that the other traffic could do "
+            f"the network has no group of {blocks_per_cell} blocks around local streets that other traffic could do "
             "without: ask for smaller cells, or draw them"
         )
     return found
@@ -95,18 +95,18 @@ def _disjoint(net: Net, groups: Sequence[tuple[shapely.Polygon, list[int]]], mos
     return found
 
 
-def cell_in(net: Net, polygon: Sequence[tuple[float, float]]) -> Cell:
-    """Return the superblock within a polygon, in the network's coordinates [m].
+def cell_in(net: Net, area: shapely.Polygon) -> Cell:
+    """Return the superblock within an area, in the network's coordinates [m].
 
     Raises
     ------
     CosimError
-        If the polygon has no street inside, or cuts other streets off.
+        If the polygon has no street inside, or cuts off other streets.
     """
-    cell = _cell(net, shapely.Polygon(polygon), [])
+    cell = _cell(net, area, [])
     if cell is None:
         raise CosimError(
-            "the superblock has no street for cars inside, or the traffic around cannot do without those it has: move "
+            "the superblock has no street for cars inside, or the traffic around cannot do without its streets: change "
             "its outline"
         )
     return cell
@@ -127,7 +127,7 @@ def _line(edge: Any) -> shapely.LineString:
 
 
 def _faces(graph: nx.Graph[str]) -> list[shapely.Polygon]:
-    """Return the blocks; streets run straight from crossing to crossing, so that their ends meet."""
+    """Return the blocks, with streets taken as straight from crossing to crossing, so that their ends meet."""
     at = {node: (data["x"], data["y"]) for node, data in graph.nodes(data=True)}
     straight = shapely.unary_union([shapely.LineString([at[a], at[b]]) for a, b in graph.edges])
     faces = [face for face in shapely.ops.polygonize(straight) if face.area >= _LEAST_BLOCK_M2]
@@ -135,7 +135,7 @@ def _faces(graph: nx.Graph[str]) -> list[shapely.Polygon]:
 
 
 def _dual(blocks: Sequence[shapely.Polygon], local: Sequence[shapely.LineString]) -> nx.Graph[int]:
-    """Return which blocks lie across a local street from each other."""
+    """Return the graph of blocks that lie across a local street from each other."""
     dual: nx.Graph[int] = nx.Graph()
     dual.add_nodes_from(range(len(blocks)))
     tree, streets = shapely.STRtree(blocks), shapely.STRtree([line.buffer(5.0) for line in local])
@@ -148,7 +148,7 @@ def _dual(blocks: Sequence[shapely.Polygon], local: Sequence[shapely.LineString]
 
 
 def _grow(dual: nx.Graph[int], blocks: Sequence[shapely.Polygon], start: int, size: int) -> list[int]:
-    """Return a compact group of blocks from a start, empty if there are not enough."""
+    """Return a compact group of blocks grown from one block, empty if there are too few."""
     group, area = [start], blocks[start]
     while len(group) < size:
         near = sorted({k for member in group for k in dual[member]} - set(group))
@@ -181,14 +181,14 @@ def _cell(net: Net, area: shapely.Polygon, others: Iterable[Cell]) -> Cell | Non
     lost = open_streets - _connected(net, open_streets)
     if len(lost) > len(interior):
         return None
-    interior |= lost  # a street that leads nowhere but inside belongs to it
+    interior |= lost  # a street that leads only inside belongs to it
     ring = shapely.LineString(area.exterior.coords).buffer(10.0)
     along = [str(e.getID()) for e in streets if ring.contains(_line(e).interpolate(0.5, normalized=True))]
     return Cell(area, tuple(sorted(interior)), tuple(edge for edge in along if edge not in interior))
 
 
 def _connected(net: Net, streets: set[str]) -> set[str]:
-    """Return the largest part of some streets in which cars get from each to each."""
+    """Return the largest part of these streets in which cars can reach every street from every other."""
     graph: nx.DiGraph[str] = nx.DiGraph()
     graph.add_nodes_from(sorted(streets))
     for pair in ((a, b) for a in sorted(streets) for b in net.getEdge(a).getOutgoing()):

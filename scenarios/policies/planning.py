@@ -1,4 +1,4 @@
-"""What can a city build? More storeys, shade and green roofs, and a stronger grid."""
+"""Policies on what a city builds: storeys, shading, green roofs, public chargers and a stronger grid."""
 
 from __future__ import annotations
 
@@ -12,30 +12,35 @@ import pandas as pd
 from pydantic import Field
 
 from cosim import CosimError, Result
-from cosim.core.random import uniform
-from cosim.scenarios.chargers import WALK_M, unserved
-from cosim.scenarios.city import City
-from cosim.scenarios.policy import Policy, Positive, Share
-from cosim.scenarios.reinforcement import reinforced, upgrades
-from cosim.scenarios.stock import Stock, make_stock
+from cosim.core.random import quota
+from cosim.scenarios.buildings.stock import Stock, make_stock
+from cosim.scenarios.grid.reinforcement import reinforced, upgrades
+from cosim.scenarios.mobility.chargers import WALK_M, unserved
+from cosim.scenarios.model import City
+from cosim.scenarios.policies.policy import Policy, Positive, Share
+
+__all__ = ["Densification", "GreenRoofs", "GridReinforcement", "PublicChargers", "Shading", "next_charger"]
+
+SECTOR = "Planning"
 
 
 class Densification(Policy):
-    """Adds storeys to a share of the buildings, with the U-values of the envelope that stands there.
+    """Adds storeys to a share of the buildings, with the U-values of the existing envelope.
 
     Dwellings, their households, heat, hot water and electricity grow; the grid stays as it was built, so that its
-    reserve is seen to shrink. The new residents drive and are visited as the others are, each new trip with a key of
-    its own, so that nobody else's day changes; through traffic stays what it was. A scenario whose traffic comes from
-    route files of its own (bologna) keeps that traffic.
+    reserve shrinks. New residents drive and are visited as the others are. Each new trip has a key of its own, so that
+    nobody else's day changes; through traffic stays the same. A few cars may become electric or lose it, as the share
+    of electric cars holds for all of them. A scenario with its own route files (bologna) keeps its
+    traffic.
 
     Parameters
     ----------
     storeys
-        Storeys that are added.
+        Number of added storeys.
     share
-        Share of the buildings, chosen by chance keyed to the building.
+        Share of the buildings, or of those of the block, exact to one, drawn by key.
     block
-        Only those of this block, as in the buildings' table; every block if empty.
+        Restrict the policy to this block of the buildings' table; all blocks if empty.
     """
 
     storeys: Annotated[int, Field(ge=1, le=10)] = 1
@@ -43,91 +48,102 @@ class Densification(Policy):
     block: str = ""
 
     def change_stock(self, stock: Stock, sites: pd.DataFrame, seed: int) -> Stock:
-        """Let the buildings grow."""
+        """Add the storeys."""
         old = stock
-        chosen = uniform(seed, "densification", old.ids) < self.share
-        if self.block:
-            if self.block not in set(sites["block"]):
-                raise CosimError(f"{self}: there is no block {self.block!r}")
-            chosen &= (sites["block"] == self.block).to_numpy(bool)
+        if self.block and self.block not in set(sites["block"]):
+            raise CosimError(f"{self}: unknown block {self.block!r}; give one of the buildings' table")
+        chosen = (sites["block"] == self.block).to_numpy(bool) if self.block else np.ones(len(old), bool)
+        chosen[chosen] = quota(seed, "densification", np.array(old.ids)[chosen], self.share)
         if not chosen.any():
-            raise CosimError(f"{self} chooses no building: raise its share")
+            raise CosimError(f"{self} selects no building: raise its share")
         if not _is_existing(old, sites)[chosen].all():
             raise CosimError(f"{self} adds to existing envelopes: build on refurbishment level 1, and add Retrofit")
         floors = old.storeys + np.where(chosen, self.storeys, 0)
         grown = make_stock(
-            old.ids, old.types, old.floor_area * floors / old.storeys, floors, sites["attached"].to_numpy(float),
+            old.ids,
+            old.types,
+            old.floor_area * floors / old.storeys,
+            floors,
+            sites["attached"].to_numpy(float),
             sites["azimuth_deg"].to_numpy(float),
-        )  # fmt: skip
+        )
         growth = grown.floor_area / old.floor_area
         outdoor = 20.0 - old.design_load / (_loss(old) * old.floor_area)
         loss = grown.zones.loss_coefficient[grown.archetype]
         load = loss * grown.floor_area * (20.0 - outdoor)
+        dwellings = np.maximum(1.0, np.round(old.dwellings * growth))
         return dataclasses.replace(
-            grown, heating=old.heating, heat_pump_source=old.heat_pump_source, design_load=load,
+            grown,
+            dwellings=dwellings,
+            tank_volume=old.tank_volume * dwellings / old.dwellings,
+            hot_water_need=old.hot_water_need * growth,
+            heating=old.heating,
+            heat_pump_source=old.heat_pump_source,
+            design_load=load,
             heating_capacity=old.heating_capacity * load / old.design_load,
             heat_pump_capacity=old.heat_pump_capacity * load / old.design_load,
-            cooling_capacity=old.cooling_capacity * growth, pv_capacity=old.pv_capacity,
+            cooling_capacity=old.cooling_capacity * growth,
+            pv_capacity=old.pv_capacity,
             battery_capacity=old.battery_capacity,
-        )  # fmt: skip
+        )
 
 
 class Shading(Policy):
-    """Shades the windows of a share of the buildings from outside, at any time of the year.
+    """Shades the windows of a share of the buildings from outside, all year round.
 
     Parameters
     ----------
     share
-        Share of the buildings, chosen by chance keyed to the building.
+        Share of the buildings, exact to one, drawn by key.
     transmittance
-        Share of the sun that still comes in. 0.4 is an assumption for awnings and half-open blinds.
+        Share of solar radiation that still enters. 0.4 is an assumption for awnings and half-open blinds.
     """
 
     share: Share = 0.5
     transmittance: Share = 0.4
 
     def change_city(self, city: City) -> City:
-        """Lower what the windows let in."""
-        chosen = uniform(city.seed, "shading", city.stock.ids) < self.share
+        """Lower the windows' solar transmittance."""
+        chosen = quota(city.seed, "shading", city.stock.ids, self.share)
         let_in = city.stock.solar_transmittance * np.where(chosen, self.transmittance, 1.0)
         return replace(city, stock=dataclasses.replace(city.stock, solar_transmittance=let_in))
 
 
 class GreenRoofs(Policy):
-    """Plants a share of the roofs: the sun heats them less, as the plants' leaves evaporate a part of it.
+    """Plants a share of the roofs: the sun heats them less, as evaporation from the leaves takes up part of the heat.
 
-    Only the sun's heat on the roof is lowered; its insulation, and the air of the city, stay as they are.
+    Only solar heat on the roof is lowered; the roof's insulation and the city's air stay as they are.
 
     Parameters
     ----------
     share
-        Share of the buildings, chosen by chance keyed to the building.
+        Share of the buildings, exact to one, drawn by key.
     sun_kept_off
-        Share of the sun's heat on the roof that is kept off. 0.6 is an assumption.
+        Share of the solar heat on the roof that is kept off. 0.6 is an assumption.
     """
 
     share: Share = 0.5
     sun_kept_off: Share = 0.6
 
     def change_city(self, city: City) -> City:
-        """Lower what the sun does to the roofs."""
-        chosen = uniform(city.seed, "green roof", city.stock.ids) < self.share
+        """Lower the solar heat on the roofs."""
+        chosen = quota(city.seed, "green roof", city.stock.ids, self.share)
         sun = city.stock.sun_on_exterior.copy()
         sun[:, 0] *= np.where(chosen, 1 - self.sun_kept_off, 1.0)
         return replace(city, stock=dataclasses.replace(city.stock, sun_on_exterior=sun))
 
 
 class PublicChargers(Policy):
-    """Puts up further public charging stations at the kerb, one after the other where it is missed most.
+    """Adds public charging stations at the kerb, one after the other where demand is least served.
 
-    A station is missed by the residents within 300 m of it, each the less the more points they can walk to already; see
-    `cosim.scenarios.chargers.unserved`. The stations that stand stay, a larger number keeps those of a smaller one, and
-    nothing is left to chance.
+    Demand comes from the residents within 300 m, each weighted less the more points they can already walk to; see
+    `cosim.scenarios.mobility.chargers.unserved`. Existing stations stay, a larger number keeps those of a smaller one,
+    and no choice is random.
 
     Parameters
     ----------
     per_block
-        Further stations per block.
+        Number of further stations per block.
     """
 
     per_block: Annotated[float, Field(gt=0, le=20)] = 1.5
@@ -138,17 +154,17 @@ class PublicChargers(Policy):
 
 
 class GridReinforcement(Policy):
-    """Builds further transformers and cables beside those that were overloaded in an earlier run.
+    """Adds parallel transformers and cables to those that were overloaded in an earlier run.
 
-    Run the plan without it, then again with it: what is built, and its cost, follow from the first run's loadings; see
-    `cosim.scenarios.reinforcement`.
+    Run the plan without it, then again with it: what is built, and its cost, follow from the loadings of the first run;
+    see `cosim.scenarios.grid.reinforcement`.
 
     Parameters
     ----------
     run
-        Folder of the earlier run, of the same grid.
+        Folder of the earlier run, with the same grid.
     limit
-        Loading that is allowed. [1]
+        Permitted loading. [1]
     """
 
     run: Path
@@ -163,19 +179,19 @@ class GridReinforcement(Policy):
 
 
 def next_charger(city: City, *, within_m: float = WALK_M) -> pd.DataFrame:
-    """Return where the next public charging station would be missed most, by `chargers.unserved`.
+    """Return positions for the next public charging station, ranked by unserved demand (`chargers.unserved`).
 
     Parameters
     ----------
     city
-        The city; the place before every building is a candidate.
+        The city; the street in front of every building is a candidate.
     within_m
         Walking distance. [m]
 
     Returns
     -------
     One row per candidate, the best first, index ``site``: ``edge``, ``x``, ``y`` [m], ``unserved`` (dwellings within
-    reach, each divided by one more than the points that it can walk to).
+    reach, each divided by one more than its points within walking distance).
 
     Raises
     ------
@@ -183,10 +199,10 @@ def next_charger(city: City, *, within_m: float = WALK_M) -> pd.DataFrame:
         If the distance is not positive.
     """
     if not within_m > 0:
-        raise CosimError(f"a walking distance of {within_m} m: it must be positive")
+        raise CosimError(f"within_m is {within_m} m: it must be positive")
     public = city.chargers[city.chargers["kind"] != "building"]
-    missed = unserved(city.sites, public, city.sites, city.stock.dwellings, within_m)
-    table = city.sites[["edge", "x", "y"]].assign(unserved=missed)
+    demand = unserved(city.sites, public, city.sites, city.stock.dwellings, within_m)
+    table = city.sites[["edge", "x", "y"]].assign(unserved=demand)
     return table.sort_values("unserved", ascending=False, kind="stable")
 
 
@@ -195,9 +211,13 @@ def _loss(stock: Stock) -> Any:
 
 
 def _is_existing(old: Stock, sites: pd.DataFrame) -> Any:
-    """Tell which envelopes are those of level 1, by their heat loss."""
+    """Return which envelopes are at level 1, by their heat loss."""
     plain = make_stock(
-        old.ids, old.types, old.floor_area, old.storeys, sites["attached"].to_numpy(float),
+        old.ids,
+        old.types,
+        old.floor_area,
+        old.storeys,
+        sites["attached"].to_numpy(float),
         sites["azimuth_deg"].to_numpy(float),
-    )  # fmt: skip
+    )
     return np.isclose(_loss(old), _loss(plain))

@@ -1,4 +1,4 @@
-"""How close is the building kernel to the published cases?"""
+"""Validation of the building kernel against published test cases."""
 
 from cosim.scenarios.validation.commands import app
 

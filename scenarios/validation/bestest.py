@@ -1,43 +1,45 @@
-"""Does the zone kernel, fed with published constructions, land among the reference programs of Standard 140?
+"""Standard 140 cases run by the zone kernel, for comparison with the reference programs.
 
 One method turns any case of ``case_definitions.json`` into a zone; nothing is tuned by case:
 
-- Opaque layers become the two masses by `cosim.core.envelope`: walls and roof the exterior mass, the floor, whose
-  far side is insulated so well that the file calls it dominated by resistance, the interior mass; what still flows
-  through the floor joins the losses of the air.
-- Convection at all surfaces by the constant coefficients that Standard 140-2020 gives with Case 600 for programs
-  that compute none; long-wave radiation is computed: linear at 20 °C between grey surfaces inside, linear at the
-  outdoor temperature outside. The floor sees outdoor air without sun, wind and sky.
-- What depends on the outdoor temperature (radiation outside, the gaps of the windows, which lie between it and the
-  room as the resistances say) is tabulated every 10 K, and each step takes the nearest row: the step stays exact.
-- Windows by `cosim.core.glazing`, beam at its angle, sky and ground as isotropic diffuse, shades of windows
-  and of the walls around them by tracing rays from points of both. Sun absorbed in the panes flows inwards by its
-  share of the resistance.
-- Sun in the room falls on the floor first and is then reflected diffusely, on every surface but a plane by area,
-  until it is absorbed or leaves through the glass.
-- Walls, roof and windows lose heat to the sky by the file's horizontal infrared, split over sky and air as in
+- Opaque layers are reduced to the two masses by `cosim.core.buildings.envelope` at the period of a day: walls and roof
+  to the exterior mass; the floor, whose far side is so well insulated that the file calls it dominated by resistance,
+  to the interior mass. The remaining flow through the floor is added to the losses of the air.
+- Convection inside is natural and follows each surface's temperature (TARP), corrected for the density of the air;
+  outside it follows the local wind at the surfaces' height too (DOE-2). Long-wave radiation is not linearised, inside
+  between grey surfaces, outside to sky, air and ground. The zone's step stays exact: what the films of the moment
+  exchange beyond constant ones acts as gains within a step (`cosim.core.buildings.convection`). The floor is exposed
+  to outdoor air without sun, wind and sky.
+- Windows follow `cosim.core.weather.glazing`, with beam radiation at its angle and isotropic diffuse radiation from sky
+  and ground. Shades of windows and of the walls around them are computed by ray tracing from points on both. The panes
+  have their own heat balance with the sun that they absorb, and gaps by EN 673 at their temperature.
+- Beam radiation in the room falls on the floor first, diffuse radiation on all surfaces outside the window's plane;
+  both are then reflected diffusely, by area to every surface outside the reflecting plane, until they are absorbed or
+  leave through the glass.
+- Walls, roof and windows lose heat to the sky by the file's horizontal infrared radiation, split over sky and air as in
   EnergyPlus' engineering reference (after Walton).
-- Infiltration and fans move the air of the weather file's mean pressure.
+- Infiltration and fans move room air at the weather file's mean pressure. A fan's flow that the file gives without
+  saying which is the standard's, 1,700 m³/h at the site's density, or that flow's equivalent at sea level, 1,409 m³/h.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-from cosim.core.envelope import Component, Layer, parallel
-from cosim.core.glazing import Glazing
-from cosim.core.solar import Rays, irradiance, rays
-from cosim.core.weather import STEFAN_BOLTZMANN, Course, WeatherYear, interpolated, run_hours
-from cosim.core.zones import Array, ZoneParameters, Zones
+from cosim.core.buildings.convection import Facing, VaryingFilms, local_wind
+from cosim.core.buildings.envelope import Component, MaterialLayer, parallel
+from cosim.core.buildings.rows import Node
+from cosim.core.buildings.zones import ZoneParameters, Zones
+from cosim.core.quantities import DAY_S, Array
+from cosim.core.weather.glazing import Glazing
+from cosim.core.weather.solar import Rays, irradiance, rays
+from cosim.core.weather.year import STEFAN_BOLTZMANN, Course, WeatherYear, interpolated, run_hours
 from cosim.scenarios.validation.bestest_file import (
     AIR_CONSTANT,
     METRICS,
@@ -48,97 +50,109 @@ from cosim.scenarios.validation.bestest_file import (
     read_reference,
     read_window,
 )
+from cosim.scenarios.validation.bestest_outside import Faces, Panes, Weather, side_by_side
 from cosim.scenarios.validation.cases import Entry, read_json
 from cosim.scenarios.validation.shading import Window, diffuse_views, wall_share, window_share
 
 AZIMUTHS = {"N": 0.0, "E": 90.0, "S": 180.0, "W": 270.0}
-STEP_S = 300.0
+STEP_S = 600.0
 LEAD_H = 30 * 24
-"""Hours before the year begins, for the masses to forget their initial temperature."""
+"""Hours simulated before the year, so that the masses lose the memory of their initial temperature."""
 CONVECTION_OUT = {"wall": 11.9, "roof": 14.4, "floor": 0.8, "window": 8.0}
 CONVECTION_IN = {"wall": 2.2, "roof": 1.8, "floor": 2.2, "window": 2.4}
-"""Outside and inside, ANSI/ASHRAE Standard 140-2020, Case 600, alternative constant coefficients. [W/(m² K)]"""
-LEVELS = np.arange(-30.0, 41.0, 10.0)
-"""Outdoor temperatures at which the coefficients that depend on it are tabulated. [°C]"""
+"""Constant films about which each step is linear, and the floor's outer one: ANSI/ASHRAE Standard 140-2020, Case 600,
+outside and inside. [W/(m² K)]"""
 AIR_HEAT = 1006.0  # J/(kg K)
-ROOM = 20.0  # °C, what the gaps of the windows and the surfaces of the room radiate at, with the outdoor temperature
+ROOM = 20.0  # °C, at which the linear films of radiation hold inside,
+OUTSIDE = 10.0  # and outside
+CEILING, WALLS = np.eye(3)[Facing.DOWN], np.eye(3)[Facing.WALL]
 
 
 @dataclass(frozen=True)
 class _Site:
-    """What all cases share: the weather, and the sun on every face of the box, by step."""
+    """The data that all cases share: the weather, and the sun on every face of the box, by step."""
 
     steps: int
     outdoor: Array
-    sky_deficit: Array
-    """Radiation that a horizontal black body at air temperature loses to the sky. [W/m²]"""
+    wind: Array
+    """Halfway up the walls and at the roof, shape (steps, 2). [m/s]"""
+    infrared: Array
+    """Long-wave radiation from the sky on the horizontal. [W/m²]"""
     sun: dict[str, Array]
     """Irradiance of the four walls and the roof. [W/m²]"""
     rays: dict[str, Rays]
     starts: Array
     hour_of_day: Array
-    level: npt.NDArray[np.int64]
-    """Nearest of `LEVELS` to the outdoor temperature."""
     density: float
+
+    def weather(self, step: int) -> Weather:
+        return Weather(
+            float(self.outdoor[step]),
+            (float(self.wind[step, 0]), float(self.wind[step, 1])),
+            float(self.infrared[step]),
+            self.density,
+        )
 
     def mean(self, times: Array, values: Array) -> Array:
         return Course(times, values[:, None], values[:, None]).mean(self.starts, self.starts + STEP_S)[:, 0]
 
 
-def _site(year: WeatherYear, albedo: float, walls: Sequence[str]) -> _Site:
+def _site(year: WeatherYear, albedo: float, walls: Sequence[str], height: float) -> _Site:
     zone = dt.timezone(dt.timedelta(hours=year.utc_offset_h))
     start = dt.datetime(2001, 1, 1, tzinfo=zone) - dt.timedelta(hours=LEAD_H)
     hours = 8760 + LEAD_H
     steps, span = round(hours * 3600 / STEP_S), hours * 3600.0
     starts: Array = np.arange(steps, dtype=np.float64) * STEP_S
-    outdoor = interpolated(year, ["dry_bulb"], start, span).mean(starts, starts + STEP_S)[:, 0]
+    outdoor, wind = interpolated(year, ["dry_bulb", "wind_speed"], start, span).mean(starts, starts + STEP_S).T
     _, index = run_hours(year, start, span)
     infrared = np.repeat(year.horizontal_infrared[index[1:]], round(3600 / STEP_S))
     faces = {wall: (90.0, AZIMUTHS[wall]) for wall in walls} | {"roof": (0.0, 180.0)}
     sun = irradiance(year, faces, start, span, albedo).mean(starts, starts + STEP_S)
     return _Site(
-        steps, outdoor, STEFAN_BOLTZMANN * (outdoor + 273.15) ** 4 - infrared,
+        steps,
+        outdoor,
+        np.stack([local_wind(wind, height / 2), local_wind(wind, height)], axis=1),
+        infrared,
         dict(zip(faces, sun.T, strict=True)),
         {wall: rays(year, 90.0, AZIMUTHS[wall], start, span, albedo) for wall in walls},
-        starts, (starts / 3600) % 24, np.abs(outdoor[:, None] - LEVELS).argmin(axis=1),
+        starts,
+        (starts / 3600) % 24,
         float(year.pressure.mean()) / (AIR_CONSTANT * (ROOM + 273.15)),
-    )  # fmt: skip
-
-
-SKY_SHARE = {"wall": 0.5 * math.sqrt(0.5), "roof": 1.0}
-"""View factor to the sky times the share of it that is at sky temperature, EnergyPlus Engineering Reference."""
+    )
 
 
 @dataclass(frozen=True)
 class _Case:
-    """One case made ready: parameters of its zone, windows shut and with the fan, and its drives by step."""
+    """One prepared case: its zone's parameters without and with the fan, and its boundary conditions by step."""
 
     name: str
-    zone: ZoneParameters
+    envelope: _Envelope
     fan: ZoneParameters
     blows: Array
-    equivalent: Array
-    window: Array
-    gains: tuple[Array, Array, Array]
+    sun: Array
+    """Sun absorbed by walls and roof, shape (steps, 5). [W/m²]"""
+    caught: Array
+    """Sun absorbed by pane, shape (steps, n_panes). [W/m²]"""
+    gains: Array
+    """Convective, exterior and interior gains, shape (steps, 3). [W]"""
     heat_to: Array
     cool_to: Array
 
 
-class _Envelope(NamedTuple):
-    """A case's zone by level of the outdoor temperature, and what sun and sky act through."""
+@dataclass(frozen=True)
+class _Envelope:
+    """A case's zone, and the areas on which sun and sky act."""
 
     zone: ZoneParameters
     area: float
-    """Of walls and roof without windows. [m²]"""
+    """Area of walls and roof without windows. [m²]"""
     glass_area: float
-    outer: Array
-    """Outer films of the four walls and the roof, shape (5, n_levels). [W/(m² K)]"""
-    shares: Array
-    """Their shares of the heat that walls and roof lose, shape (5, n_levels)."""
-    films: Array
-    """Outer film of the windows, shape (n_levels,). [W/(m² K)]"""
-    inward: Array
-    """Share of the heat absorbed in each pane that flows inwards, shape (n_levels, n_panes)."""
+    faces: Array
+    """Areas of the four walls and the roof. [m²]"""
+    conductance: Array
+    """From the exterior mass to their outer surfaces. [W/K]"""
+    ceiling: Array
+    """Shares of the exterior surface by `Facing`."""
 
 
 class Suite:
@@ -154,7 +168,7 @@ class Suite:
     Raises
     ------
     InputFileError
-        Naming the place in the file, if something is missing, unknown or out of range.
+        If something is missing, unknown or out of range; names the place in the file.
     """
 
     def __init__(self, folder: Path, year: WeatherYear) -> None:
@@ -173,15 +187,18 @@ class Suite:
         self._emissivity = surface["emissivity"].number(0.01, 1)
         self._glazing = Glazing(
             int(glass["panes"].number(1, 5)) if "panes" in glass else 2,
-            glass["pane_mm"].number(0.1, 100) / 1000, glass["k"].number(0.01, 100),
-            glass["tau_sol"].number(0.01, 1), glass["rho_sol"].number(0.001, 1),
-            glass["emis"].number(0.01, 1), glass["gap_mm_air"].number(1, 100) / 1000,
-        )  # fmt: skip
+            glass["pane_mm"].number(0.1, 100) / 1000,
+            glass["k"].number(0.01, 100),
+            glass["tau_sol"].number(0.01, 1),
+            glass["rho_sol"].number(0.001, 1),
+            glass["emis"].number(0.01, 1),
+            glass["gap_mm_air"].number(1, 100) / 1000,
+        )
         self._convective = gains["convective_W"].number(0, 1e6)
         self._radiative = gains["radiative_W"].number(0, 1e6)
         self._changes = self._file["infiltration"]["ach_sea"].number(0, 100)
-        self._site = _site(year, surface["albedo"].number(0, 1), list(AZIMUTHS))
-        self._panes: dict[Window, tuple[Array, Array]] = {}
+        self._site = _site(year, surface["albedo"].number(0, 1), list(AZIMUTHS), self._z)
+        self._panes: dict[Window, tuple[Array, Array, Array]] = {}
         cases = self._file["cases"]
         if not list(cases):
             cases.refuse("it is empty: give at least one case")
@@ -193,19 +210,15 @@ class Suite:
         kinds = self._file["layers_out_to_in"]
         kind = kinds[mass.one_of([name for name in kinds if name != "columns"])]
 
-        def layers(part: str) -> tuple[Layer, ...]:
+        def layers(part: str) -> tuple[MaterialLayer, ...]:
             rows = [[number.number(0, 1e5) for number in row.items(4)] for row in kind[part].items()]
-            return tuple(Layer(*row) for row in reversed(rows))
+            return tuple(MaterialLayer(*row) for row in reversed(rows))
 
         for wall, area in window_area.items():
             if area >= self._gross[wall]:
                 mass.refuse(f"its windows on wall {wall} take {area:g} of {self._gross[wall]:g} m²")
         walls = [Component(self._gross[w] - window_area[w], layers("wall")) for w in AZIMUTHS]
         return walls, Component(self._floor, layers("roof")), Component(self._floor, layers("floor"), adiabatic=True)
-
-    def _outer_film(self, part: str, emissivity: float) -> Array:
-        """Outer film by level of the outdoor temperature: convection and linear radiation. [W/(m² K)]"""
-        return np.asarray(CONVECTION_OUT[part] + 4 * emissivity * STEFAN_BOLTZMANN * (LEVELS + 273.15) ** 3)
 
     def _case(self, name: str, case: Entry) -> _Case:
         site = self._site
@@ -222,81 +235,75 @@ class Suite:
                 f"at {site.hour_of_day[k]:g} h it heats to {heat_to[k]:g} and cools to {cool_to[k]:g} °C: "
                 "the heating setpoint must not be above the cooling setpoint"
             )
-        behind, gains = self._through_windows(envelope, windows)
-        return _Case(name, zone, fan, blows, self._behind_walls(envelope, windows), behind, gains, heat_to, cool_to)
+        sun = [self._sun_on(face, [w for w in windows if w.orientation == face]) for face in (*AZIMUTHS, "roof")]
+        caught, gains = self._through_windows(envelope, windows)
+        absorbed = self._absorbs_out * np.stack(sun, axis=1)
+        return _Case(name, envelope, fan, blows, absorbed, caught, gains, heat_to, cool_to)
 
     def _envelope(self, mass: Entry, windows: Sequence[Window]) -> _Envelope:
-        """Reduce layers, films and panes to the zone's parameters, by level of the outdoor temperature."""
+        """Reduce layers, films and panes to the zone's parameters."""
         glass = {wall: sum(w.area for w in windows if w.orientation == wall) for wall in AZIMUTHS}
         walls, roof, floor = self._components(mass, glass)
         wall_area, glass_area = sum(w.area for w in walls), sum(glass.values())
         exterior, area = [*walls, roof], wall_area + self._floor
-        r_ext, c_ext = parallel(exterior)
-        r_int, c_int = parallel([floor])
-        # Two grey surfaces, the floor inside all others.
+        r_ext, c_ext = parallel(exterior, DAY_S)
+        r_int, c_int = parallel([floor], DAY_S)
+        # Two grey surfaces: the floor, enclosed by all others.
         dull = 1 / self._emissivity - 1
         exchange = 1 / (1 / self._emissivity + dull * self._floor / (area + glass_area))
         h_rad = 4 * STEFAN_BOLTZMANN * (ROOM + 273.15) ** 3 * exchange
         h_ext = (CONVECTION_IN["wall"] * wall_area + CONVECTION_IN["roof"] * self._floor) / area
+        outside = 4 * STEFAN_BOLTZMANN * (OUTSIDE + 273.15) ** 3
 
-        under = 1 / (CONVECTION_IN["floor"] + h_rad) + 1 / self._outer_film("floor", self._emissivity)
+        under = 1 / (CONVECTION_IN["floor"] + h_rad) + 1 / (CONVECTION_OUT["floor"] + self._emissivity * outside)
         air = self._site.density * AIR_HEAT * self._volume
-        outdoor = 1 / (floor.resistance + under / self._floor) + air * self._changes / 3600
-        outer = np.array([self._outer_film("roof" if c is roof else "wall", self._emissivity) for c in exterior])
-        areas, resistances = (np.array([[getattr(c, name)] for c in exterior]) for name in ("area", "resistance"))
-        u_area = 1 / (resistances + 1 / (outer * areas))
-
-        films, pane = self._outer_film("window", self._glazing.emissivity), self._glazing.resistance()
-        share = (1 / films + pane / 2) / (1 / films + pane + 1 / (CONVECTION_IN["window"] + h_rad))
-        gaps = LEVELS + share * (ROOM - LEVELS)
-        glass_u = np.array([1 / (1 / f + self._glazing.resistance(t)) for f, t in zip(films, gaps, strict=True)])
-        inward = np.array([self._glazing.inward(1 / f, 0.0, t) for f, t in zip(films, gaps, strict=True)])
-        ones = np.ones(len(LEVELS))
+        outer = np.array([CONVECTION_OUT["wall"]] * len(walls) + [CONVECTION_OUT["roof"]]) + self._emissivity * outside
+        areas, resistances = (np.array([getattr(c, name) for c in exterior]) for name in ("area", "resistance"))
+        conductance = 1 / (resistances + 1 / (outer * areas))
+        rest = 1 / conductance.sum() - r_ext
+        pane = CONVECTION_OUT["window"] + self._glazing.emissivity * outside
         zone = ZoneParameters(
-            air_capacity=ones * air, exterior_capacity=ones * c_ext, interior_capacity=ones * c_int,
-            r_exterior=ones * r_ext, r_interior=ones * r_int, r_rest=1 / u_area.sum(axis=0) - r_ext,
-            exterior_area=ones * area, interior_area=ones * self._floor, outdoor_conductance=outdoor,
-            h_exterior=h_ext, h_interior=CONVECTION_IN["floor"], h_radiation=h_rad,
-            window_area=glass_area, window_conductance=glass_u * glass_area, h_window=CONVECTION_IN["window"],
-        )  # fmt: skip
-        return _Envelope(zone, area, glass_area, outer, u_area / u_area.sum(axis=0), films, inward)
-
-    def _behind_walls(self, envelope: _Envelope, windows: Sequence[Window]) -> Array:
-        """Return the equivalent outdoor temperature of walls and roof, with sun and sky, in every step."""
-        site, found = self._site, self._site.outdoor.copy()
-        for face, share, film in zip([*AZIMUTHS, "roof"], envelope.shares, envelope.outer, strict=True):
-            to_sky = SKY_SHARE["roof" if face == "roof" else "wall"] * self._emissivity * site.sky_deficit
-            sun = self._sun_on(face, [w for w in windows if w.orientation == face])
-            found += (share / film)[site.level] * (self._absorbs_out * sun - to_sky)
-        return found
-
-    def _through_windows(
-        self, envelope: _Envelope, windows: Sequence[Window]
-    ) -> tuple[Array, tuple[Array, Array, Array]]:
-        """Return the equivalent temperature behind the windows, and all gains: convective, exterior and interior."""
-        site, zone, panes = self._site, envelope.zone, self._glazing.panes
-        transmitted, absorbed = np.zeros(site.steps), np.zeros((site.steps, panes))
-        for window in windows:
-            through, caught = self._sun_through(window)
-            transmitted += window.area * through
-            absorbed += window.area * caught
-        on_floor, on_walls, on_glass = self._absorbed_in_room(envelope.area, envelope.glass_area)
-        absorbed += np.outer(on_glass * transmitted, self._glazing.diffuse[1][::-1])
-        to_sky = SKY_SHARE["wall"] * self._glazing.emissivity * site.sky_deficit
-        behind = site.outdoor - to_sky / envelope.films[site.level]
-        if windows:
-            # Heat absorbed in the panes lifts the temperature behind the inner surface as if it came from outdoors.
-            inward = (absorbed * envelope.inward[site.level]).sum(axis=1)
-            behind += inward / np.asarray(zone.window_conductance)[site.level]
-        share = zone.exterior_share[0]
-        return behind, (
-            np.full(site.steps, self._convective),
-            share * self._radiative + on_walls * transmitted,
-            (1 - share) * self._radiative + on_floor * transmitted,
+            air_capacity=np.array([air]),
+            exterior_capacity=np.array([c_ext]),
+            interior_capacity=np.array([c_int]),
+            r_exterior=np.array([r_ext]),
+            r_interior=np.array([r_int]),
+            r_rest=np.array([rest]),
+            exterior_area=np.array([area]),
+            interior_area=np.array([self._floor]),
+            outdoor_conductance=np.array([1 / (floor.resistance + under / self._floor) + air * self._changes / 3600]),
+            h_exterior=h_ext,
+            h_interior=CONVECTION_IN["floor"],
+            h_radiation=h_rad,
+            window_area=glass_area,
+            window_conductance=glass_area / (1 / pane + self._glazing.resistance()),
+            h_window=CONVECTION_IN["window"],
         )
+        # The rest of the resistance, by the walls' and the roof's shares of the heat, less their outer films.
+        to_surfaces = 1 / (rest * conductance.sum() / conductance - 1 / (outer * areas))
+        ceiling = (self._floor * CEILING + wall_area * WALLS) / area
+        return _Envelope(zone, area, glass_area, areas, to_surfaces, ceiling)
+
+    def _through_windows(self, envelope: _Envelope, windows: Sequence[Window]) -> tuple[Array, Array]:
+        """Return the sun absorbed by pane, and all gains: convective, exterior and interior."""
+        site, panes, share = self._site, self._glazing.panes, envelope.zone.exterior_share[0]
+        absorbed, gains = np.zeros((site.steps, panes)), np.zeros((site.steps, 3))
+        gains += [self._convective, share * self._radiative, (1 - share) * self._radiative]
+        floor = np.array([1.0, 0.0, 0.0])
+        for window in windows:
+            beam, diffuse, caught = self._sun_through(window)
+            absorbed += window.area / envelope.glass_area * caught
+            plane = self._gross[window.orientation]
+            others = np.array([self._floor, envelope.area + envelope.glass_area - plane, 0.0])
+            for light, first in ((beam, floor), (diffuse, others / others.sum())):
+                on_floor, on_walls, on_glass = self._absorbed_in_room(envelope, first)
+                gains[:, 1:] += np.outer(window.area * light, [on_walls, on_floor])
+                falls = on_glass * window.area / envelope.glass_area * light
+                absorbed += np.outer(falls, self._glazing.diffuse[1][::-1])
+        return absorbed, gains
 
     def _shaded(self, windows: Sequence[Window], share: Callable[..., Array]) -> tuple[Array, Array]:
-        """Direct and diffuse radiation past the shades of windows of one wall, `share` saying what sees a direction."""
+        """Return direct and diffuse radiation past the shades of one wall; `share` is what is seen by direction."""
         ray, size = self._site.rays[windows[0].orientation], (self._wall_width[windows[0].orientation], self._z)
         if not any(window.shaded for window in windows):
             return ray.direct, ray.sky + ray.ground
@@ -306,41 +313,47 @@ class Suite:
         return direct, sky * ray.sky + ground * ray.ground
 
     def _sun_on(self, wall: str, windows: Sequence[Window]) -> Array:
-        """Mean irradiance of a wall around its windows in every step, shape (steps,). [W/m²]"""
+        """Return the mean irradiance of a wall around its windows in every step, shape (steps,). [W/m²]"""
         if not any(window.shaded for window in windows):
             return self._site.sun[wall]
         direct, diffuse = self._shaded(windows, partial(wall_share, windows))
         return self._site.mean(self._site.rays[wall].times, direct + diffuse)
 
-    def _sun_through(self, window: Window) -> tuple[Array, Array]:
-        """Mean transmitted [W/m²] and absorbed sun by pane in every step, shape (steps,) and (steps, panes)."""
+    def _sun_through(self, window: Window) -> tuple[Array, Array, Array]:
+        """Return mean beam and diffuse sun transmitted, shape (steps,), and that absorbed by pane. [W/m²]"""
         if window not in self._panes:
             ray = self._site.rays[window.orientation]
             direct, diffuse = self._shaded([window], partial(window_share, window))
             tau, alpha = self._glazing.optics(ray.cosine)
             tau_diffuse, alpha_diffuse = self._glazing.diffuse
-            through = self._site.mean(ray.times, tau * direct + tau_diffuse * diffuse)
             caught = [
                 self._site.mean(ray.times, a * direct + d * diffuse) for a, d in zip(alpha, alpha_diffuse, strict=True)
             ]
-            self._panes[window] = through, np.stack(caught, axis=1)
+            beam, scattered = (
+                self._site.mean(ray.times, tau * direct),
+                self._site.mean(ray.times, tau_diffuse * diffuse),
+            )
+            self._panes[window] = beam, scattered, np.stack(caught, axis=1)
         return self._panes[window]
 
-    def _absorbed_in_room(self, walls: float, glass: float) -> tuple[float, float, float]:
-        """Share of the transmitted sun absorbed by the floor, by walls and roof, and falling on the glass."""
-        a, every = self._absorbs_in, walls + glass + self._floor
+    def _absorbed_in_room(self, envelope: _Envelope, first: Array) -> tuple[float, float, float]:
+        """Return the shares of sun absorbed by floor, absorbed by walls and roof, and incident on glass.
+
+        ``first`` is where it falls first: on floor, walls with roof, and glass.
+        """
+        a, walls, glass = self._absorbs_in, envelope.area, envelope.glass_area
+        every = walls + glass + self._floor
         leaves = self._glazing.diffuse[0] + float(self._glazing.diffuse[1].sum())
         areas = np.array([self._floor, walls, glass])
         absorbs = np.array([a, a, leaves])
         # Reflected light from floor to the others by area; from walls and glass, many planes, to all by area.
         to = np.tile(areas / every, (3, 1))
         to[0] = [0.0, areas[1] / (every - areas[0]), areas[2] / (every - areas[0])]
-        first = np.array([1.0, 0.0, 0.0])
         falls = np.linalg.solve(np.eye(3) - (to * (1 - absorbs)[:, None]).T, first)
         return float(falls[0] * a), float(falls[1] * a), float(falls[2])
 
     def figures(self) -> list[Figure]:
-        """Run a year of all cases together and return every figure of the reference, and of cases without one."""
+        """Run a year of all cases together, and return all figures, with and without a reference."""
         results = self._run()
         rows = []
         for name, result in results.items():
@@ -352,40 +365,60 @@ class Suite:
 
     @property
     def undefined(self) -> list[str]:
-        """Cases that the reference knows and the definitions do not."""
+        """Cases in the reference that have no definition."""
         return sorted({case for case, _ in self.reference} - {case.name for case in self.cases})
 
-    def _run(self) -> dict[str, dict[str, float]]:
+    def _run(self, iterations: int = 1) -> dict[str, dict[str, float]]:
+        """Run a year; with more iterations films follow the temperatures of the step itself."""
         cases, site = self.cases, self._site
-        parameters = cases[0].zone
-        for extra in [*(c.zone for c in cases[1:]), *(c.fan for c in cases)]:
+        parameters = cases[0].envelope.zone
+        for extra in [*(c.envelope.zone for c in cases[1:]), *(c.fan for c in cases)]:
             parameters = parameters + extra
-        n = len(cases)
+        n, per_hour = len(cases), round(3600 / STEP_S)
         zones = Zones(parameters, np.arange(n), 1.0, ROOM)
-        equivalent, window, heat_to, cool_to, blows = (
-            np.stack(columns, axis=1)
-            for columns in zip(*((c.equivalent, c.window, c.heat_to, c.cool_to, c.blows) for c in cases), strict=True)
+        ceilings = np.tile([c.envelope.ceiling for c in cases], (2, 1))
+        films = VaryingFilms(zones, ceilings, np.eye(3)[Facing.UP], site.density)
+        areas, conductances = (np.stack([getattr(c.envelope, k) for c in cases]) for k in ("faces", "conductance"))
+        faces = Faces(conductances, areas, parameters.r_rest[:n], self._emissivity)
+        glass = np.asarray(parameters.window_area)[:n]
+        behind = np.asarray(parameters.window_conductance)[:n] / np.where(glass > 0, glass, 1.0)
+        panes = Panes(self._glazing, np.where(glass > 0, behind, 1.0))
+        sun, caught, gains, heat_to, cool_to, blows = (
+            side_by_side([getattr(c, name) for c in cases])
+            for name in ("sun", "caught", "gains", "heat_to", "cool_to", "blows")
         )
-        gains = [np.stack([c.gains[k] for c in cases], axis=1) for k in range(3)]
         heats, cools = np.where(np.isfinite(heat_to), np.inf, 0.0), np.where(np.isfinite(cool_to), np.inf, 0.0)
         power, air = np.empty((site.steps, n)), np.empty((site.steps, n))
-        own = len(LEVELS) * np.arange(n)
         for k in range(site.steps):
-            zones.archetype = own + site.level[k] + len(LEVELS) * n * blows[k]
-            step = zones.step(
-                STEP_S, site.outdoor[k], equivalent=equivalent[k], window=window[k],
-                gain_air=gains[0][k], gain_exterior=gains[1][k], gain_interior=gains[2][k],
-                heating_setpoint=heat_to[k], cooling_setpoint=cool_to[k],
-                heating_capacity=heats[k], cooling_capacity=cools[k],
-            )  # fmt: skip
+            weather = site.weather(k)
+            zones.archetype = np.arange(n) + n * blows[k]
+            step = films.step(
+                STEP_S,
+                weather.outdoor,
+                iterations=iterations,
+                equivalent=faces.equivalent(weather, sun[k], zones.state[Node.EXTERIOR]),
+                window=panes.behind(weather, caught[k], films.surfaces[2]),
+                gain_air=gains[k, :, 0],
+                gain_exterior=gains[k, :, 1],
+                gain_interior=gains[k, :, 2],
+                heating_setpoint=heat_to[k],
+                cooling_setpoint=cool_to[k],
+                heating_capacity=heats[k],
+                cooling_capacity=cools[k],
+            )
             power[k], air[k] = step.power, step.air
-        hourly = [x.reshape(-1, round(3600 / STEP_S), n).mean(axis=1)[LEAD_H:] for x in (power, air)]
-        heat = np.maximum(power, 0).reshape(-1, round(3600 / STEP_S), n).mean(axis=1)[LEAD_H:]
+        hourly = [x.reshape(-1, per_hour, n).mean(axis=1)[LEAD_H:] for x in (power, air)]
+        heat = np.maximum(power, 0).reshape(-1, per_hour, n).mean(axis=1)[LEAD_H:]
         cool = heat - hourly[0]
         columns = (
-            heat.sum(axis=0) * 1e-6, cool.sum(axis=0) * 1e-6, heat.max(axis=0) * 1e-3, cool.max(axis=0) * 1e-3,
-            hourly[1].max(axis=0), hourly[1].min(axis=0), hourly[1].mean(axis=0),
-        )  # fmt: skip
+            heat.sum(axis=0) * 1e-6,
+            cool.sum(axis=0) * 1e-6,
+            heat.max(axis=0) * 1e-3,
+            cool.max(axis=0) * 1e-3,
+            hourly[1].max(axis=0),
+            hourly[1].min(axis=0),
+            hourly[1].mean(axis=0),
+        )
         return {
             case.name: {metric: float(column[i]) for metric, column in zip(METRICS, columns, strict=True)}
             for i, case in enumerate(cases)

@@ -1,4 +1,4 @@
-"""What do the files of Standard 140 cases say of windows, schedules and fans, and of the reference programs?"""
+"""Readers of Standard 140 files: windows, schedules, fans, and ranges of the reference programs."""
 
 from __future__ import annotations
 
@@ -9,15 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from cosim.core import InputFileError
-from cosim.core.zones import Array
+from cosim.core.buildings.convection import SEA_LEVEL_DENSITY
+from cosim.core.quantities import Array, Flags
 from cosim.scenarios.validation.cases import Entry
 from cosim.scenarios.validation.shading import Window
 
 AIR_CONSTANT = 287.05  # J/(kg K)
-SEA_LEVEL_DENSITY = 101325.0 / (AIR_CONSTANT * 293.15)
+FAN = 1700 / 3600
+"""Night ventilation of Standard 140-2020, Case 650; 1,409 m³/h of air at sea level have its mass. [m³/s]"""
 METRICS = {
     "annual_heating_MWh": "annual heating [MWh]",
     "annual_cooling_MWh": "annual cooling [MWh]",
@@ -31,7 +32,7 @@ METRICS = {
 
 @dataclass(frozen=True)
 class Figure:
-    """One figure of a case and the range of the reference programs; ``None`` where the file gives none."""
+    """One figure of a case, and the range of the reference programs; ``None`` if the file gives none."""
 
     case: str
     metric: str
@@ -41,29 +42,32 @@ class Figure:
 
     @property
     def inside(self) -> bool | None:
-        """Whether the value is in the range, its ends included."""
+        """Whether the value is within the range, ends included."""
         if self.low is None or self.high is None:
             return None
         return self.low <= self.value <= self.high
 
 
 def read_window(entry: Entry, wall: Mapping[str, float], height: float) -> Window:
-    """Read windows of a wall, whose widths by orientation and height are given. [m]"""
+    """Read windows of a wall, given the walls' widths by orientation and their height. [m]"""
     orientation = entry["orientation"].one_of(wall)
     count = entry["count"].number(1, 100) if "count" in entry else 1.0
     overhang, fins = entry.get("overhang"), entry.get("fins")
     window = Window(
-        orientation, entry["width_m"].number(0.01, 1000), entry["height_m"].number(0.01, height), int(count),
+        orientation,
+        entry["width_m"].number(0.01, 1000),
+        entry["height_m"].number(0.01, height),
+        int(count),
         None if overhang is None else (overhang["depth_m"].number(0, 100), overhang["above_m"].number(0, 100)),
         None if fins is None else fins["depth_m"].number(0, 100),
-    )  # fmt: skip
+    )
     if window.width * window.count > wall[orientation]:
-        entry.refuse(f"{count:g} windows {window.width:g} m wide do not fit a wall {wall[orientation]:g} m wide")
+        entry.refuse(f"{count:g} windows {window.width:g} m wide do not fit into a wall {wall[orientation]:g} m wide")
     return window
 
 
 def read_fan(entry: Entry | None, hour: Array, volume: float, density: float) -> tuple[float, Array]:
-    """Air flow of the fan [m³/s] and whether it blows, shape (steps,)."""
+    """Return the air flow of the fan [m³/s] and whether it runs, shape (steps,)."""
     if entry is None:
         return 0.0, np.zeros(len(hour), bool)
     parts = entry.items() if entry.is_list else [entry]
@@ -79,7 +83,10 @@ def read_fan(entry: Entry | None, hour: Array, volume: float, density: float) ->
 
 
 def _flow(part: Entry, volume: float, density: float) -> float:
-    """Air flow at local density; one that is adjusted for altitude is air of sea level, and used if alone."""
+    """Return the air flow at local density; a flow adjusted for altitude, at sea level, is used only if it is alone.
+
+    A flow that does not say is the one of both that comes closer to the standard's fan.
+    """
     found: dict[bool, float] = {}
     for name in part:
         words = set(re.split(r"[^a-z0-9]+|(?<=m3)(?=[hs])", name.lower()))
@@ -95,17 +102,22 @@ def _flow(part: Entry, volume: float, density: float) -> float:
             found[adjusted] = part[name].number(0, 1e6) * unit
     if not found:
         part.refuse("give its air flow as …_m3_h, …_m3_s or …_ach")
-    return found[False] if False in found else found[True] * SEA_LEVEL_DENSITY / density
+    adjusted_flow = found.get(True, found.get(False, 0.0)) * SEA_LEVEL_DENSITY / density
+    if False not in found:
+        return adjusted_flow
+    if True in found or any("altitude" in name for name in part):
+        return found[False]
+    return min(found[False], adjusted_flow, key=lambda flow: abs(flow - FAN))
 
 
-def _between(hour: Array, start: float, end: float) -> npt.NDArray[np.bool_]:
-    """Whether hours of the day lie in an interval, which may wrap midnight."""
+def _between(hour: Array, start: float, end: float) -> Flags:
+    """Return whether hours of the day lie in an interval, which may span midnight."""
     after, before = hour >= start, hour < end
     return np.asarray(after & before if start < end else after | before)
 
 
 def read_points(entry: Entry | None, hour: Array, step_s: float) -> Array:
-    """Means over the steps of a piecewise linear day of [hour, value] points."""
+    """Return the means over steps of a piecewise linear day given by [hour, value] points."""
     if entry is None:
         return np.full(len(hour), -np.inf)
     rows = [row.items(2) for row in entry.items()]
@@ -117,7 +129,7 @@ def read_points(entry: Entry | None, hour: Array, step_s: float) -> Array:
 
 
 def read_intervals(entry: Entry | None, hour: Array) -> Array:
-    """Values of a day's intervals at hours of the day, ``inf`` outside of them."""
+    """Return the values of a day's intervals at hours of the day, ``inf`` outside them."""
     result = np.full(len(hour), np.inf)
     for part in entry.items() if entry is not None else []:
         inside = _between(hour, part["from_h"].number(0, 24), part["to_h"].number(0, 24))
@@ -126,18 +138,18 @@ def read_intervals(entry: Entry | None, hour: Array) -> Array:
 
 
 def read_reference(path: Path) -> dict[tuple[str, str], tuple[float, float]]:
-    """Read the lowest and highest figure of the reference programs by case and metric."""
+    """Read the lowest and highest figures of the reference programs by case and metric."""
     try:
         rows = list(csv.DictReader(path.read_text(encoding="utf-8-sig").splitlines()))
     except OSError as error:
         raise InputFileError(f"{path} cannot be read ({error.strerror}): give the folder of the cases") from error
     except (UnicodeDecodeError, csv.Error) as error:
-        raise InputFileError(f"{path} is not a table of values with commas: {error}") from error
+        raise InputFileError(f"{path} is not a table of comma-separated values: {error}") from error
     found = {}
     for k, row in enumerate(rows, start=2):
         case, metric = row.get("case"), row.get("metric")
         if not case or metric not in METRICS:
-            raise InputFileError(f"{path}, row {k}, metric is {metric!r}: known are {', '.join(METRICS)}")
+            raise InputFileError(f"{path}, row {k}: metric is {metric!r}, known are {', '.join(METRICS)}")
         try:
             low, high = float(row["ref_min"]), float(row["ref_max"])
         except (KeyError, TypeError, ValueError) as error:

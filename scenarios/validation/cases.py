@@ -1,4 +1,4 @@
-"""What stands in a file of cases, and where exactly is it wrong?"""
+"""JSON files of test cases, whose errors name the place in the file."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ _LARGEST = 10_000_000
 
 
 class Entry:
-    """A place in a JSON file that knows its path, so that a refusal names it."""
+    """A value in a JSON file with its path, which errors name."""
 
     def __init__(self, value: object, path: str) -> None:
         self._value, self._path = value, path
 
     def refuse(self, rule: str) -> NoReturn:
-        """Raise the error that names file and place."""
+        """Raise an error that names the file and the place in it."""
         raise InputFileError(f"{self._path}: {rule}")
 
     def __contains__(self, name: object) -> bool:
@@ -31,7 +31,7 @@ class Entry:
 
     def _table(self) -> dict[str, object]:
         if not isinstance(self._value, dict):
-            self.refuse(f"is {self._value!r:.60}: it must be a table of names and values")
+            self.refuse(f"is {self._value!r:.60}: it must be an object of names and values")
         return self._value
 
     def __getitem__(self, name: str) -> Entry:
@@ -46,17 +46,17 @@ class Entry:
 
     @property
     def is_list(self) -> bool:
-        """Whether it is a list."""
+        """Whether the value is a list."""
         return isinstance(self._value, list)
 
     def items(self, length: int | None = None) -> list[Entry]:
-        """Return the entries of a list, which must have this length if one is given."""
+        """Return the entries of a list, which must have the given length, if any."""
         if not isinstance(self._value, list) or (length is not None and len(self._value) != length):
             self.refuse(f"is {self._value!r:.60}: it must be a list" + (f" of {length}" if length is not None else ""))
         return [Entry(value, f"{self._path} → [{k}]") for k, value in enumerate(self._value)]
 
     def number(self, low: float = -math.inf, high: float = math.inf) -> float:
-        """Return a finite number within limits."""
+        """Return a finite number within the limits."""
         value = self._value
         if isinstance(value, bool) or not isinstance(value, int | float) or not (low <= value <= high):
             self.refuse(f"is {value!r:.60}: it must be a number in {low:g} to {high:g}")
@@ -65,13 +65,13 @@ class Entry:
         return float(value)
 
     def text(self) -> str:
-        """Return a text."""
+        """Return a string."""
         if not isinstance(self._value, str):
-            self.refuse(f"is {self._value!r:.60}: it must be a text")
+            self.refuse(f"is {self._value!r:.60}: it must be a string")
         return self._value
 
     def one_of(self, names: Collection[str]) -> str:
-        """Return a text that is one of these."""
+        """Return a string that is one of these."""
         if not isinstance(self._value, str) or self._value not in names:
             self.refuse(f"is {self._value!r:.60}: it must be one of {', '.join(names)}")
         return self._value
@@ -83,11 +83,11 @@ def read_json(path: Path) -> Entry:
     Raises
     ------
     InputFileError
-        If it cannot be read, is too large or is no JSON.
+        If it cannot be read, is too large or is not JSON.
     """
     try:
         if path.stat().st_size > _LARGEST:
-            raise InputFileError(f"{path} is larger than {_LARGEST} bytes: no file of cases is")
+            raise InputFileError(f"{path} is larger than {_LARGEST} bytes: give a file of cases")
         return Entry(json.loads(path.read_text(encoding="utf-8-sig")), str(path))
     except OSError as error:
         raise InputFileError(f"{path} cannot be read ({error.strerror}): give the folder of the cases") from error

@@ -1,4 +1,4 @@
-"""What does a person type to check the kernel against published cases? ``cosim validate bestest`` and ``vdi6007``."""
+"""The commands ``cosim validate base``, ``bestest``, ``response`` and ``vdi6007``."""
 
 from __future__ import annotations
 
@@ -7,15 +7,16 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
-from cosim.cli import one_line
+from cosim.cli.shell import one_line, terminal
 
 app = typer.Typer(
-    add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None,
-    help="Compare the building kernel with published test cases.",
-)  # fmt: skip
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="Compare the building kernel with published test cases, and twins and travellers with published figures.",
+)
 
 Cases = Annotated[
     Path,
@@ -33,25 +34,34 @@ def _write(path: Path | None, content: object) -> None:
 @app.command("vdi6007")
 def vdi6007_command(cases: Cases, json_file: Json = None, debug: Debug = False) -> None:
     """Largest error of the VDI 6007-1 test cases at steps of 60 s, 15 min and 1 h."""
+    from rich.table import Table  # here and below: the command line's help lists this command and needs none of it
+
     from cosim.scenarios.validation.vdi6007 import outcomes
 
     with one_line(debug):
         found = outcomes(cases)
         rows = [
             {
-                "case": o.case, "step_s": o.step_s, "largest_error": o.largest_error, "unit": o.unit,
-                "threshold": o.threshold, "inside": o.inside,
+                "case": o.case,
+                "step_s": o.step_s,
+                "largest_error": o.largest_error,
+                "unit": o.unit,
+                "threshold": o.threshold,
+                "inside": o.inside,
             }
             for o in found
-        ]  # fmt: skip
+        ]
         _write(json_file, {"cases": rows, "inside": sum(o.inside for o in found), "of": len(found)})
         table = Table("case", "step", "largest error", "threshold", "")
         for o in found:
             table.add_row(
-                o.case, f"{o.step_s:g} s", f"{o.largest_error:.3f} {o.unit}", f"{o.threshold:g} {o.unit}",
+                o.case,
+                f"{o.step_s:g} s",
+                f"{o.largest_error:.3f} {o.unit}",
+                f"{o.threshold:g} {o.unit}",
                 "inside" if o.inside else "OUTSIDE",
-            )  # fmt: skip
-        Console().print(table)
+            )
+        terminal().print(table)
 
 
 @app.command("bestest")
@@ -65,7 +75,9 @@ def bestest_command(
     debug: Debug = False,
 ) -> None:
     """Loads and temperatures of the Standard 140 cases, with the range of the reference programs."""
-    from cosim.core.weather_file import read_epw
+    from rich.table import Table
+
+    from cosim.core.weather.epw import read_epw
     from cosim.scenarios.validation.bestest import Suite
     from cosim.scenarios.validation.bestest_file import METRICS
 
@@ -73,17 +85,27 @@ def bestest_command(
         suite = Suite(cases, read_epw(weather))
         found = suite.figures()
         rows = [
-            {"case": f.case, "metric": f.metric, "value": f.value, "ref_min": f.low, "ref_max": f.high,
-             "inside": f.inside}
+            {
+                "case": f.case,
+                "metric": f.metric,
+                "value": f.value,
+                "ref_min": f.low,
+                "ref_max": f.high,
+                "inside": f.inside,
+            }
             for f in found
-        ]  # fmt: skip
+        ]
         judged = [f for f in found if f.inside is not None]
         _write(
             json_file,
-            {"figures": rows, "inside": sum(bool(f.inside) for f in judged), "of": len(judged),
-             "without_definition": suite.undefined},
-        )  # fmt: skip
-        console, table = Console(), Table("case", "figure", "value", "range", "")
+            {
+                "figures": rows,
+                "inside": sum(bool(f.inside) for f in judged),
+                "of": len(judged),
+                "without_definition": suite.undefined,
+            },
+        )
+        console, table = terminal(), Table("case", "figure", "value", "range", "")
         for f in found:
             span = "no reference" if f.low is None or f.high is None else f"{f.low:.2f} to {f.high:.2f}"
             verdict = {True: "inside", False: "OUTSIDE", None: ""}[f.inside]
@@ -91,4 +113,68 @@ def bestest_command(
         console.print(table)
         console.print(f"{sum(bool(f.inside) for f in judged)} of {len(judged)} figures inside the range")
         if suite.undefined:
-            console.print(f"in the reference without a definition: {', '.join(suite.undefined)}")
+            console.print(f"in the reference, but not defined: {', '.join(suite.undefined)}")
+
+
+@app.command("response")
+def response_command(
+    seed: Annotated[int, typer.Option("--seed", help="Seed of the travellers.")] = 0,
+    json_file: Json = None,
+    debug: Debug = False,
+) -> None:
+    """Reactions of travellers to prices, times, lanes and zones beside published ones; takes about a minute."""
+    from rich.table import Table
+
+    from cosim.scenarios.validation.response import reactions
+
+    with one_line(debug):
+        found = reactions(seed)
+        rows = [
+            {
+                "reaction": r.name,
+                "value": r.value,
+                "low": r.low,
+                "high": r.high,
+                "unit": r.unit,
+                "inside": r.inside,
+                "source": r.source,
+                "remark": r.remark,
+            }
+            for r in found
+        ]
+        _write(json_file, {"reactions": rows, "inside": sum(r.inside for r in found), "of": len(found)})
+        table = Table("reaction", "cosim", "published", "", "source")
+        for r in found:
+            table.add_row(r.name, r.shown, r.span, "inside" if r.inside else "OUTSIDE", r.source)
+        console = terminal()
+        console.print(table)
+        console.print(f"{sum(r.inside for r in found)} of {len(found)} reactions inside the published range")
+
+
+@app.command("base")
+def base_command(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A twin with published figures: eixample or bologna.")],
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A parameter of the twin.")
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", help="Seed of the run.")] = 0,
+    out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Keep the run in this folder.")] = None,
+    json_file: Json = None,
+    debug: Debug = False,
+) -> None:
+    """The base state of a twin beside published figures: a run, and a year of its buildings; takes minutes."""
+    from rich.table import Table
+
+    from cosim.scenarios.validation.base import count
+    from cosim.scenarios.validation.base_run import base_quantities
+
+    with one_line(debug):
+        found = base_quantities(name, settings or [], seed, out)
+        _write(json_file, {"place": name, "quantities": [q.row() for q in found], "inside": count(found)})
+        table = Table("quantity", "cosim", "published", "", "source")
+        for q in found:
+            verdict = "inside" if q.inside else q.verdict.upper()
+            table.add_row(q.published.name, q.shown, q.span, verdict, q.published.source)
+        console = terminal()
+        console.print(table)
+        console.print(f"{count(found)} quantities inside the published range")

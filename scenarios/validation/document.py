@@ -1,28 +1,31 @@
-"""What does ``docs/validation.md`` say? Written by ``python -m cosim.scenarios.validation.document``."""
+"""The page ``docs/validation.md``, written by ``python -m cosim.scenarios.validation.document``."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 
 from cosim.core import CosimError
-from cosim.core.weather_file import read_epw
-from cosim.scenarios.validation import bestest, vdi6007
+from cosim.core.weather.epw import read_epw
+from cosim.scenarios.validation import base, bestest, vdi6007
 from cosim.scenarios.validation.bestest_file import METRICS
+from cosim.scenarios.validation.response import Reaction, reactions
 
 
-def document(vdi_folder: Path, bestest_folder: Path, weather: Path) -> str:
+def document(vdi_folders: Sequence[Path], bestest_folders: Sequence[Path], weather: Path) -> str:
     """Run all cases and return the page."""
-    text = resources.files("cosim.scenarios").joinpath("validation/validation.md.in").read_text("utf-8")
-    errors = vdi6007.outcomes(vdi_folder)
+    text = resources.files("cosim.scenarios.validation").joinpath("validation.md.in").read_text("utf-8")
+    errors = [outcome for folder in vdi_folders for outcome in vdi6007.outcomes(folder)]
     lines = ["| case | 60 s | 15 min | 1 h | threshold |", "|---|---|---|---|---|"]
     for case in dict.fromkeys(o.case for o in errors):
         mine = {o.step_s: o for o in errors if o.case == case}
         cells = [f"{mine[s].largest_error:.3f}{'' if mine[s].inside else ' **outside**'}" for s in vdi6007.STEPS_S]
         last = mine[vdi6007.STEPS_S[-1]]
         lines.append(f"| {case} | {' | '.join(cells)} | {last.threshold:g} {last.unit} |")
-    figures = bestest.Suite(bestest_folder, read_epw(weather)).figures()
+    year = read_epw(weather)
+    figures = [figure for folder in bestest_folders for figure in bestest.Suite(folder, year).figures()]
     rows = ["| case | figure | cosim | lowest | highest | |", "|---|---|---|---|---|---|"]
     for f in figures:
         span = " | ".join("" if x is None else f"{x:.3f}" for x in (f.low, f.high))
@@ -35,12 +38,44 @@ def document(vdi_folder: Path, bestest_folder: Path, weather: Path) -> str:
     )
 
 
+def with_reactions(text: str, found: Sequence[Reaction]) -> str:
+    """Return the page with the table of reactions in place of its mark."""
+    rows = ["| reaction | cosim | published | | source |", "|---|---|---|---|---|"]
+    for r in found:
+        verdict = "inside" if r.inside else "**outside**"
+        about = f"{r.source}. {r.remark}".strip()
+        rows.append(f"| {r.name} | {r.shown} | {r.span} | {verdict} | {about} |")
+    text = text.replace("@RESPONSE@", "\n".join(rows))
+    return text.replace("@RESPONSES_INSIDE@", f"{sum(r.inside for r in found)} of {len(found)}")
+
+
+def with_base(text: str, places: Sequence[Path]) -> str:
+    """Return the page with the tables of base states in place of their marks.
+
+    Parameters
+    ----------
+    text
+        The page.
+    places
+        Files of ``cosim validate base NAME --json FILE``; their runs take too long to be repeated for a page.
+    """
+    for path in places:
+        found = base.read_quantities(path)
+        place = found[0].published.place.upper()
+        text = text.replace(f"@BASE_{place}@", base.table(found)).replace(f"@BASE_{place}_INSIDE@", base.count(found))
+    return text
+
+
 def main() -> None:
-    """Take the two folders of cases, the weather file and the page to write from the command line."""
-    if len(sys.argv) != 5:
-        raise CosimError("give the VDI 6007 folder, the Standard 140 folder, its EPW file and the page to write")
-    vdi_folder, bestest_folder, weather, page = map(Path, sys.argv[1:])
-    page.write_text(document(vdi_folder, bestest_folder, weather), encoding="utf-8")
+    """Write the page; arguments are folders of cases of both kinds, base states, the weather file and the page."""
+    if len(sys.argv) < 5:
+        raise CosimError("give folders of VDI 6007 and Standard 140 cases, the latter's EPW file and the page to write")
+    *given, weather, page = map(Path, sys.argv[1:])
+    folders, states = [p for p in given if p.is_dir()], [p for p in given if not p.is_dir()]
+    standard_140 = [folder for folder in folders if (folder / "case_definitions.json").exists()]
+    vdi = [folder for folder in folders if folder not in standard_140]
+    text = with_base(document(vdi, standard_140, weather), states)
+    page.write_text(with_reactions(text, reactions()), encoding="utf-8")
 
 
 if __name__ == "__main__":

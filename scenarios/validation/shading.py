@@ -1,4 +1,4 @@
-"""Which share of a façade and its windows does the sun reach past overhangs and fins?"""
+"""Share of a façade and its windows that the sun reaches past overhangs and fins."""
 
 from __future__ import annotations
 
@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
-import numpy.typing as npt
 
-from cosim.core.zones import Array
+from cosim.core.quantities import Array, Flags
 
 _POINTS = 10
 """Points along each edge of a rectangle from which rays are traced."""
 _SKY = 40
-"""Directions from horizon to zenith in the integral over the sky, twice as many from side to side."""
+"""Number of directions from horizon to zenith in the integral over the sky; twice as many from side to side."""
 
 
 @dataclass(frozen=True)
@@ -24,13 +23,13 @@ class Window:
     Parameters
     ----------
     orientation
-        Of the outward normal.
+        Orientation of the outward normal.
     width, height, count
-        Of each window [m], and how many.
+        Size of each window [m], and number of windows.
     overhang
-        Depth, and height above the windows' top [m]; as wide as the wall, at the height of the roof.
+        Depth, and height above the windows' top [m]; it is as wide as the wall, at roof height.
     fins
-        Depth; at both edges of each window, from ground to roof. [m]
+        Depth of the fins at both edges of each window, from ground to roof. [m]
     """
 
     orientation: str
@@ -42,7 +41,7 @@ class Window:
 
     @property
     def area(self) -> float:
-        """All of them. [m²]"""
+        """Total area of the windows. [m²]"""
         return self.width * self.height * self.count
 
     @property
@@ -56,20 +55,20 @@ class Window:
         return np.asarray(space + (space + self.width) * np.arange(self.count))
 
     def top(self, wall_height: float) -> float:
-        """How far below the roof it begins: as the overhang says, else in the middle of the wall. [m]"""
+        """Return the distance from the roof to the window's top: the overhang's height, or else centred. [m]"""
         return (wall_height - self.height) / 2 if self.overhang is None else self.overhang[1]
 
-    def lets_in(self, x: float, below: float, wall_width: float, height: Array, turn: Array) -> npt.NDArray[np.bool_]:
-        """Whether a point of the wall sees directions past the shades.
+    def sees_past_shades(self, x: float, below: float, wall_width: float, height: Array, turn: Array) -> Flags:
+        """Return whether a point of the wall sees directions past the shades.
 
         Parameters
         ----------
         x, below
-            The point, along the wall and below the roof. [m]
+            Position of the point, along the wall and below the roof. [m]
         wall_width
-            [m]
+            Width of the wall. [m]
         height, turn : shape (n,)
-            Height of the direction over the horizon, negative below, and its azimuth from the wall's. [rad]
+            Elevation of the direction, negative below the horizon, and its azimuth relative to the wall's. [rad]
         """
         normal, side, up = np.cos(height) * np.cos(turn), np.cos(height) * np.sin(turn), np.sin(height)
         sees = np.asarray(normal > 1e-9)
@@ -87,12 +86,14 @@ class Window:
 
 
 def window_share(window: Window, wall_width: float, wall_height: float, height: Array, turn: Array) -> Array:
-    """Return the share of the windows' area that sees each direction, shape (n,); see `Window.lets_in`."""
+    """Return the share of the windows' area that sees each direction, shape (n,); see `Window.sees_past_shades`."""
     middle = (np.arange(_POINTS) + 0.5) / _POINTS
     points = [
         (edge + window.width * a, window.top(wall_height) + window.height * b)
-        for edge in window.edges(wall_width) for a in middle for b in middle
-    ]  # fmt: skip
+        for edge in window.edges(wall_width)
+        for a in middle
+        for b in middle
+    ]
     return _mean(points, [window], wall_width, height, turn)
 
 
@@ -101,9 +102,10 @@ def wall_share(windows: Sequence[Window], wall_width: float, wall_height: float,
     middle = (np.arange(2 * _POINTS) + 0.5) / (2 * _POINTS)
     points = [
         (x, below)
-        for x in wall_width * middle for below in wall_height * middle
+        for x in wall_width * middle
+        for below in wall_height * middle
         if not any(_inside(w, x, below, wall_width, wall_height) for w in windows)
-    ]  # fmt: skip
+    ]
     return _mean(points, windows, wall_width, height, turn)
 
 
@@ -118,7 +120,7 @@ def _mean(
 ) -> Array:
     seen = np.zeros(len(height))
     for x, below in points:
-        seen += np.logical_and.reduce([w.lets_in(x, below, wall_width, height, turn) for w in windows])
+        seen += np.logical_and.reduce([w.sees_past_shades(x, below, wall_width, height, turn) for w in windows])
     return seen / max(len(points), 1)
 
 

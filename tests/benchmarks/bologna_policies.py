@@ -17,14 +17,14 @@ from pathlib import Path
 import shapely
 
 from cosim import Clock, Scenario
-from cosim.adapters.sumo_files import read_configuration, root_of
 from cosim.adapters.traffic import Traffic
+from cosim.adapters.traffic.files import read_configuration, root_of
 from cosim.scenarios import bologna
 from cosim.scenarios.policies import SpeedLimit, Superblocks
 from cosim.scenarios.policies.cells import edges_within, find_cells
-from cosim.scenarios.streets import read_net
+from cosim.scenarios.streets.network import read_net
+from tests.support.paths import BOLOGNA
 
-DATA = Path(__file__).parents[3] / "shared" / "data" / "bologna"
 LEAST_THROUGH_KM = 100.0
 AROUND_M = 300.0
 HOURS = 4  # a network that comes to a standstill is cut off here
@@ -33,9 +33,11 @@ HOURS = 4  # a network that comes to a standstill is cut off here
 def run(city, out):
     """Return the result of one run of a city's traffic to its end."""
     traffic = Traffic(
-        city.sumocfg, seed=city.seed, extra_options=city.traffic_options,
+        city.sumocfg,
+        seed=city.seed,
+        extra_options=city.traffic_options,
         permission_classes=city.measures.permission_classes,
-    )  # fmt: skip
+    )
     scenario = Scenario(Clock("2025-01-15T08:00", hours=HOURS, step_s=60, zone=city.zone), traffic=traffic)
     city.measures.apply(scenario)
     return scenario.run(out)
@@ -44,8 +46,12 @@ def run(city, out):
 def crossed_cells(city, net, blocks):
     """Return the superblocks of so many blocks by the vehicle-kilometres that only cross them, most first."""
     length = {edge.getID(): edge.getLength() for edge in net.getEdges(withInternal=False)}
-    ways = [v.find("route").get("edges").split() for path in read_configuration(city.sumocfg).routes
-            for v in root_of(path).iter("vehicle") if v.find("stop") is None]  # fmt: skip
+    ways = [
+        v.find("route").get("edges").split()
+        for path in read_configuration(city.sumocfg).routes
+        for v in root_of(path).iter("vehicle")
+        if v.find("stop") is None
+    ]
 
     def through_km(cell):
         inside = set(cell.interior)
@@ -87,14 +93,15 @@ def case(before, after):
     changed = ("speed_kmh", "speed_in_first_quarter_kmh", "co2_kg", *(key for key in after[0] if key.endswith("km")))
     changes = {
         f"{key}_%": round(100 * (statistics.median(b[key] / a[key] for a, b in zip(before, after)) - 1), 1)
-        for key in changed if all(a[key] for a in before)
-    }  # fmt: skip
+        for key in changed
+        if all(a[key] for a in before)
+    }
     return {**medians, **changes}
 
 
 def main(name="joined", seeds=1, blocks=4):
     """Return medians over seeds by case."""
-    city = bologna.build(sumocfg=DATA / name / "run.sumocfg", hours=HOURS, buildings=20, chargers=0).model
+    city = bologna.build(sumocfg=BOLOGNA / name / "run.sumocfg", hours=HOURS, buildings=20, chargers=0).model
     net = read_net(read_configuration(city.sumocfg).net)
     cells = crossed_cells(city, net, blocks)
     seeded = [dataclasses.replace(city, seed=seed) for seed in range(seeds)]

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import signal
 import statistics
 import subprocess
@@ -24,30 +23,32 @@ from typing import Any
 import numpy as np
 
 from cosim import Adapter, Clock, Input, Output, Scenario
-from cosim.adapters.sumo_files import read_configuration, stage
+from cosim.adapters.traffic.files import read_configuration
+from cosim.adapters.traffic.installation import sumo_binary, sumo_environment
+from cosim.adapters.traffic.staging import stage
 from cosim.scenarios import bologna
-from cosim.scenarios.streets import sumo_binary, sumo_home
+from tests.support.paths import BOLOGNA
 
-SUMOCFG = Path(__file__).parents[3] / "shared" / "data" / "bologna" / "joined" / "run.sumocfg"
+SUMOCFG = BOLOGNA / "joined" / "run.sumocfg"
 SEED = 1
 
 
 class Copy(Adapter):
-    """Says what it hears."""
+    """Publishes what it receives."""
 
     def __init__(self, n: int) -> None:
-        self.heard = Input("W", range(n), default=1.0)
-        self.said = Output("W", range(n), "mean")
+        self.received = Input("W", range(n), default=1.0)
+        self.published = Output("W", range(n), "mean")
 
     def advance(self, step) -> None:
-        self.said.value = self.heard.value
+        self.published.value = self.received.value
 
 
 def exchange_ms(n: int) -> float:
     """Return the wall time of one step of a chain of two adapters and one connection of n elements. [ms]"""
     steps = 600
     scenario = Scenario(Clock("2025-01-15", hours=steps / 60), first=Copy(n), second=Copy(n))
-    scenario.connect("first.said", "second.heard")
+    scenario.connect("first.published", "second.received")
     scenario.record()
     with tempfile.TemporaryDirectory() as folder:
         began = time.perf_counter()
@@ -117,7 +118,7 @@ def bare(folder: Path, hours: float | None) -> dict[str, float]:
     options = ("--seed", str(SEED), *(("--end", str(hours * 3600)) if hours else ()))
     folder.mkdir()
     staged = stage(read_configuration(SUMOCFG, options), folder)
-    environment = os.environ | {"SUMO_HOME": str(sumo_home()), "PROJ_DATA": str(sumo_home() / "data" / "proj")}
+    environment = sumo_environment()
     began = time.perf_counter()
     subprocess.run([sumo_binary("sumo"), "-c", staged], check=True, capture_output=True, env=environment)
     return {"run": time.perf_counter() - began}
@@ -142,9 +143,16 @@ def resume_equal() -> bool:
     """Kill a run of Bologna acosta, resume it, and tell whether its bytes are those of an uninterrupted run."""
     with tempfile.TemporaryDirectory() as name:
         place = Path(name)
-        cosim = [sys.executable, "-c", "from cosim.cli import main; main()"]
-        settings = ["--set", f"sumocfg={SUMOCFG.parents[1] / 'acosta' / 'run.sumocfg'}", "--set", "hours=0.5",
-                    "--no-report", "--checkpoint-every", "5min"]  # fmt: skip
+        cosim = [sys.executable, "-c", "from cosim.cli.app import main; main()"]
+        settings = [
+            "--set",
+            f"sumocfg={SUMOCFG.parents[1] / 'acosta' / 'run.sumocfg'}",
+            "--set",
+            "hours=0.5",
+            "--no-report",
+            "--checkpoint-every",
+            "5min",
+        ]
         quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": place}
         subprocess.run([*cosim, "run", "bologna", *settings, "--out", "whole"], check=True, **quiet)
         run = subprocess.Popen([*cosim, "run", "bologna", *settings, "--out", "run"], **quiet)
@@ -178,8 +186,9 @@ def main() -> None:
     for k in range(args.rounds):
         for part in ("coupled", "bare") if k % 2 else ("bare", "coupled"):
             runs[part].append(measured(part, args.hours))
-    median = {part: {key: float(np.median([one[key] for one in found])) for key in found[0]}
-              for part, found in runs.items()}  # fmt: skip
+    median = {
+        part: {key: float(np.median([one[key] for one in found])) for key in found[0]} for part, found in runs.items()
+    }
     ours, theirs = median["coupled"], median["bare"]["run"]
     window = {part: measured(part, args.rival_hours)["run"] for part in ("coupled", "in_process", "plain_mosaik")}
     per_step = {str(n): round(statistics.median(exchange_ms(n) for _ in range(3)), 3) for n in (1000, 10_000, 100_000)}

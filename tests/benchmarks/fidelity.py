@@ -12,19 +12,21 @@ import tempfile
 import time
 from pathlib import Path
 
-from cosim.adapters.sumo_demand import electric_variant
-from cosim.adapters.sumo_files import elements, read_configuration
 from cosim.adapters.traffic import Fidelity, Traffic
+from cosim.adapters.traffic.demand import electric_variant
+from cosim.adapters.traffic.files import elements, read_configuration
 from cosim.core import Step
+from cosim.core.trips import TripState
 from cosim.scenarios import eixample
+from tests.support.paths import BOLOGNA
 
-ACOSTA = Path(__file__).parents[3] / "shared" / "data" / "bologna" / "acosta" / "run.sumocfg"
+ACOSTA = BOLOGNA / "acosta" / "run.sumocfg"
 STEP_S = 60.0
 
 
 def measured(
     sumocfg: Path, fidelity: Fidelity, electric: list[str], folder: Path, end_s: float | None
-) -> dict[str, float]:  # fmt: skip
+) -> dict[str, float]:
     """Run a scenario; return its totals."""
     options = ("--end", str(end_s)) if end_s else ()
     traffic = Traffic(sumocfg, seed=1, fidelity=fidelity, electric=electric, extra_options=options)
@@ -40,7 +42,7 @@ def measured(
         lost += traffic.time_loss.value.sum() * STEP_S
         co2 += traffic.co2.value.sum() * STEP_S
     traffic.close()
-    arrived = traffic.trip_state.value == 2
+    arrived = traffic.trip_state.value == TripState.ARRIVED
     return {
         "trips": float(traffic.arrived.value[0]),
         "vehicle_km": driven / 1000,
@@ -82,8 +84,14 @@ def main() -> None:
                 meso = table[case]["meso"][what]
                 change = f"{(meso / micro - 1) * 100:+.1f} %" if micro else ""
                 print(f"{case:16} {what:16} {micro:12.2f} {meso:12.2f} {change:>10}", flush=True)
-    print(json.dumps({case: {f: {k: round(v, 3) for k, v in row.items()} for f, row in rows.items()}
-                      for case, rows in table.items()}))  # fmt: skip
+    print(
+        json.dumps(
+            {
+                case: {f: {k: round(v, 3) for k, v in row.items()} for f, row in rows.items()}
+                for case, rows in table.items()
+            }
+        )
+    )
 
 
 if __name__ == "__main__":

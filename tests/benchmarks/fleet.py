@@ -1,4 +1,4 @@
-"""How long does a step of a large fleet take, by charging strategy, and does its ledger close?
+"""Duration of a step of a large fleet by charging strategy, and the balance of its ledger.
 
 100,000 cars, each with a point at home, 1,000 transformers, an hour of the evening in steps of a minute, all
 strategies in turn at every step so that they share the machine's noise. The last line is JSON, times are medians.
@@ -14,10 +14,10 @@ import time
 import numpy as np
 import pandas as pd
 
-from cosim.core.fleet import FleetModel
-from cosim.core.fleet_plan import FleetPlan
-from cosim.core.fleet_state import Signals
-from cosim.core.fleet_strategies import (
+from cosim.core.fleet.model import FleetModel
+from cosim.core.fleet.plan import FleetPlan
+from cosim.core.fleet.state import FleetSignals
+from cosim.core.fleet.strategies import (
     V2G,
     Delayed,
     GridLimited,
@@ -27,10 +27,10 @@ from cosim.core.fleet_strategies import (
     Strategy,
     ValleyFilling,
 )
+from cosim.core.quantities import J_PER_KWH
 from cosim.core.random import generator
 
 N, N_TRANSFORMERS, N_STEPS, STEP_S = 100_000, 1_000, 60, 60.0
-KWH = 3.6e6
 
 
 def plan() -> FleetPlan:
@@ -39,16 +39,25 @@ def plan() -> FleetPlan:
     cars, homes = [f"car {i}" for i in range(N)], [f"home {i}" for i in range(N)]
     back, out = rng.normal(18, 1.0, N).clip(17.05, 20) - 17, rng.normal(31, 1.0, N).clip(28, 36) - 17
     vehicles = pd.DataFrame(
-        {"capacity_j": rng.uniform(40, 80, N) * KWH, "home": "work", "soc": rng.uniform(0.3, 0.9, N),
-         "discharge_w": 7_400.0},
+        {
+            "capacity_j": rng.uniform(40, 80, N) * J_PER_KWH,
+            "home": "work",
+            "soc": rng.uniform(0.3, 0.9, N),
+            "discharge_w": 7_400.0,
+        },
         index=cars,
-    )  # fmt: skip
+    )
     trips = pd.DataFrame(
-        {"vehicle": cars * 2, "depart_s": np.concatenate([back, out]) * 3_600, "duration_s": 1_500.0,
-         "energy_j": np.tile(rng.uniform(2, 6, N) * KWH, 2), "origin": ["work"] * N + homes,
-         "destination": [*homes, *["work"] * N]},
+        {
+            "vehicle": cars * 2,
+            "depart_s": np.concatenate([back, out]) * 3_600,
+            "duration_s": 1_500.0,
+            "energy_j": np.tile(rng.uniform(2, 6, N) * J_PER_KWH, 2),
+            "origin": ["work"] * N + homes,
+            "destination": [*homes, *["work"] * N],
+        },
         index=[f"{car} {way}" for way in ("back", "out") for car in cars],
-    )  # fmt: skip
+    )
     places = pd.DataFrame({"stations": [(f"point {i}",) for i in range(N)] + [()]}, index=[*homes, "work"])
     stations = pd.DataFrame(
         {"power_w": 7_400.0, "transformer": [f"t{i % N_TRANSFORMERS}" for i in range(N)]},
@@ -64,13 +73,18 @@ def main() -> None:
     built_s = time.perf_counter() - begin
     prices = np.tile([1.0, 2.0, 3.0, 2.0], 24)
     strategies: list[Strategy] = [
-        Plain(), Delayed(), ValleyFilling(), PriceFollowing(prices), PvFollowing(), V2G(prices),
+        Plain(),
+        Delayed(),
+        ValleyFilling(),
+        PriceFollowing(prices),
+        PvFollowing(),
+        V2G(prices),
         GridLimited(V2G(prices)),
-    ]  # fmt: skip
+    ]
     names = ["plain", "delayed", "valley filling", "price-following", "PV-following", "V2G", "grid-limited V2G"]
     models = [FleetModel(fleet, strategy, begin_s=17 * 3_600.0) for strategy in strategies]
     took: dict[str, list[float]] = {name: [] for name in names}
-    calm = Signals.calm(fleet)
+    calm = FleetSignals.calm(fleet)
     surplus, load = np.full(fleet.n_stations, 500.0), np.full(N_TRANSFORMERS, 2e5)
     silent, planned = np.zeros(len(fleet.trip_ids)), np.full(len(fleet.trip_ids), -1.0)
     for k in range(2 * N_STEPS):

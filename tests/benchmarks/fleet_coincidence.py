@@ -1,4 +1,4 @@
-"""What does an electric car add to a district's evening peak, and how does that fall with their number?
+"""The evening peak that an electric car adds to a district, by number of cars.
 
 All cars of a residential district have a charger at home and charge for three working weeks; the first week is left
 out. Every figure is per electric car with a charger at home, whether it charges on that day or not, unless it says
@@ -14,20 +14,18 @@ from typing import Any
 
 import numpy as np
 
-from cosim.core.fleet import FleetModel
-from cosim.core.fleet_plan import FleetPlan
-from cosim.core.fleet_state import Signals
-from cosim.core.fleet_strategies import Plain, Strategy, ValleyFilling
+from cosim.core.fleet.model import FleetModel
+from cosim.core.fleet.plan import FleetPlan
+from cosim.core.fleet.state import FleetSignals
+from cosim.core.fleet.strategies import Plain, Strategy, ValleyFilling
 from cosim.core.random import generator
-from cosim.scenarios.mobility import J_PER_M, district_fleet
-from cosim.scenarios.population import Habits
-from cosim.scenarios.streets_eixample import building_sites
+from cosim.scenarios.fleet.plan import J_PER_M, district_fleet
+from cosim.scenarios.mobility.population import Habits
+from cosim.scenarios.streets.eixample import building_sites
 
 # A residential district from which everybody drives out: 3.1 trips a person (Mobilität in Deutschland 2017, infas, DLR,
 # IVT and infas 360, 2019), 43 % of them as the driver of a car (the same, quoted from memory), 0.56 cars a person.
-RESIDENTIAL = Habits(
-    trips_per_person=3.1, modes={"car": 0.43, "others": 0.57}, cars_per_person=0.56, inside_share=0.0
-)
+RESIDENTIAL = Habits(trips_per_person=3.1, modes={"car": 0.43, "others": 0.57}, cars_per_person=0.56, inside_share=0.0)
 # So far that its cars take about what those of the trial did: 21.6 kWh a charge, three times a week.
 FAR = dataclasses.replace(RESIDENTIAL, outside_km=(20.5, 0.7))
 STEP_S, DAYS, WARM_UP = 300.0, 15, 5
@@ -43,16 +41,19 @@ HOUSEHOLD_W = 250 + 250 * np.exp(-(((HOUR - 8) / 1.5) ** 2)) + 650 * np.exp(-(((
 # quartile of 100 groups of 100; the energy is summed here from half-hourly values of the former. Three charges a week:
 # Western Power Distribution and EA Technology, February 2019.
 MEASURED = {
-    "peak_kw": 2.16, "hour_of_peak": 21.3, "kwh": 21.6, "peak_kw_per_kwh": 0.100,
+    "peak_kw": 2.16,
+    "hour_of_peak": 21.3,
+    "kwh": 21.6,
+    "peak_kw_per_kwh": 0.100,
     "peak_kw_of_third_quartile_of_100_cars": 2.43,
-}  # fmt: skip
+}
 MEASURED_CHARGES_PER_WEEK = 3.0
 
 
 def run(plan: FleetPlan, strategy: Strategy, base_w: np.ndarray) -> tuple[np.ndarray, FleetModel, np.ndarray]:
     """Return the power of every car's charger, shape (n_steps, n_cars), the fleet, and the states when plugged in."""
     model = FleetModel(plan, strategy, notice_s=STEP_S)
-    calm = Signals.calm(plan)
+    calm = FleetSignals.calm(plan)
     power, plugged_in = [], []
     before = model.plugged()
     for k in range(DAYS * PER_DAY):
@@ -105,17 +106,21 @@ def case(habits: Habits, sites: Any, **settings: Any) -> tuple[dict[str, Any], F
     charges = len(plugged_in) / n / days * 7
     kwh = float(whole.sum()) * STEP_S / 3.6e6 / n / days
     daily_peak_kw = float(whole.reshape(days, PER_DAY).max(axis=1).mean()) / n / 1e3
-    return {
-        "km_per_day": round(float(model.state.ledger[3]) / J_PER_M / 1e3 / n / DAYS, 1),
-        "kwh_per_day": round(kwh, 2),
-        "charges_per_week": round(charges, 2),
-        "state_of_charge_when_plugged_in": round(float(plugged_in.mean()), 2),
-        "mean_daily_peak_kw": round(daily_peak_kw, 2),
-        "peak_kw_per_kwh": round(daily_peak_kw / kwh, 3),
-        "mean_peak_kw_by_number": by_number(power),
-        "per_car_that_charges": when_charging(power),
-        "failed_trips": float(model.state.failures.sum()),
-    }, plan, power  # fmt: skip
+    return (
+        {
+            "km_per_day": round(float(model.state.ledger[3]) / J_PER_M / 1e3 / n / DAYS, 1),
+            "kwh_per_day": round(kwh, 2),
+            "charges_per_week": round(charges, 2),
+            "state_of_charge_when_plugged_in": round(float(plugged_in.mean()), 2),
+            "mean_daily_peak_kw": round(daily_peak_kw, 2),
+            "peak_kw_per_kwh": round(daily_peak_kw / kwh, 3),
+            "mean_peak_kw_by_number": by_number(power),
+            "per_car_that_charges": when_charging(power),
+            "failed_trips": float(model.state.failures.sum()),
+        },
+        plan,
+        power,
+    )
 
 
 def main() -> None:

@@ -14,12 +14,13 @@ import tempfile
 import time
 from pathlib import Path
 
-from cosim.adapters.sumo_demand import electric_variant
-from cosim.adapters.sumo_files import elements, read_configuration
 from cosim.adapters.traffic import Traffic
+from cosim.adapters.traffic.demand import electric_variant
+from cosim.adapters.traffic.files import elements, read_configuration
 from cosim.core import Step
+from tests.support.paths import BOLOGNA
 
-JOINED = Path(__file__).parents[3] / "shared" / "data" / "bologna" / "joined" / "run.sumocfg"
+JOINED = BOLOGNA / "joined" / "run.sumocfg"
 SECONDS, STEP_S, ROUNDS = 1_800, 60.0, 3
 
 

@@ -19,11 +19,12 @@ from fmpy.simulation import instantiate_fmu
 from cosim import Step
 from cosim.adapters.fmu import Fmu
 from cosim.adapters.mosaik_sim import InputAttribute, MosaikSimulator, OutputAttribute
-from tests.fmus import IN_SI, build_tank, rewritten
-from tests.mosaik_toys import Cells
+from tests.support.fmus import IN_SI, build_tank, rewritten
+from tests.support.mosaik_toys import Cells
+from tests.support.paths import ROOT
 
 N_STEPS = 100
-COMMAND = {"cmd": "%(python)s -m tests.mosaik_toys %(addr)s", "cwd": str(Path(__file__).parents[2])}
+COMMAND = {"cmd": "%(python)s -m tests.support.mosaik_toys %(addr)s", "cwd": str(ROOT)}
 
 
 def medians(ways):
@@ -44,11 +45,15 @@ def mosaik_steps(n):
     eids = [by_hand.create(1, "Cell")[0]["eid"] for _ in range(n)]
     adapters = {
         name: MosaikSimulator(
-            start, "Cell", {f"cell {i}": {} for i in range(n)}, inputs={"x": InputAttribute("x", "1", default=1.0)},
-            outputs={"y": OutputAttribute("y", "1", "end")}, settings={"at": 10**9},
+            start,
+            "Cell",
+            {f"cell {i}": {} for i in range(n)},
+            inputs={"x": InputAttribute("x", "1", default=1.0)},
+            outputs={"y": OutputAttribute("y", "1", "end")},
+            settings={"at": 10**9},
         )
-        for name, start in (("in_process", "tests.mosaik_toys:Cells"), ("by_command", COMMAND))
-    }  # fmt: skip
+        for name, start in (("in_process", "tests.support.mosaik_toys:Cells"), ("by_command", COMMAND))
+    }
 
     def plain(k):
         # its step() is a generator, for requests to mosaik that are not made here

@@ -1,4 +1,4 @@
-"""How fast is the zone kernel, and how near is it to the memory's speed?
+"""Speed of the zone kernel against the bandwidth of the memory.
 
 The lock-step call (`Zones.step`'s compiled part) is limited by memory, so its bytes a second stand beside a STREAM
 triad compiled and measured in the same run: once with arrays far larger than the caches, as STREAM demands, once with
@@ -23,9 +23,9 @@ from pathlib import Path
 
 import numpy as np
 
-from cosim.core import _zones, zones_reference
-from cosim.core.zone_network import coefficients
-from cosim.core.zones import TARGETS, ZoneParameters, Zones
+from cosim.core.buildings import _zones, zones_reference
+from cosim.core.buildings.zone_network import coefficients
+from cosim.core.buildings.zones import TARGETS, ZoneParameters, Zones
 
 TRIAD = """
 void triad(double *restrict a, const double *restrict b, const double *restrict c, double s, long n)
@@ -36,10 +36,14 @@ BYTES = 14 * 8 + 4 + 8 * 8
 2 flows."""
 ARCHETYPES = 40
 FEATURES = (
-    "two masses and air, exact step and exact mean", "windows with a surface of their own",
-    "heating and cooling with capacity limits", "radiant and convective gains", "equivalent outdoor temperatures",
-    "power, loss and mean temperatures put out", "float64",
-)  # fmt: skip
+    "two masses and air, exact step and exact mean",
+    "windows with a surface of their own",
+    "heating and cooling with capacity limits",
+    "radiant and convective gains",
+    "equivalent outdoor temperatures",
+    "power, loss and mean temperatures put out",
+    "float64",
+)
 
 
 def compile_triad(folder: Path) -> Callable[..., object]:
@@ -62,10 +66,18 @@ def zones(n: int, threads: int = 1, target: str = TARGETS[-1]) -> Zones:
         "window_conductance": 0.5,
     }  # fmt: skip
     shut = ZoneParameters(**{name: value * rng.uniform(0.5, 2, ARCHETYPES) for name, value in flat.items()})
-    aired = ZoneParameters(**{name: getattr(shut, name) for name in flat if name != "outdoor_conductance"},
-                           outdoor_conductance=shut.outdoor_conductance + 3.4)  # fmt: skip
-    return Zones(shut + aired, np.sort(rng.integers(0, ARCHETYPES, n)), rng.uniform(50, 2000, n), 20.0,
-                 threads=threads, target=target)  # fmt: skip
+    aired = ZoneParameters(
+        **{name: getattr(shut, name) for name in flat if name != "outdoor_conductance"},
+        outdoor_conductance=shut.outdoor_conductance + 3.4,
+    )
+    return Zones(
+        shut + aired,
+        np.sort(rng.integers(0, ARCHETYPES, n)),
+        rng.uniform(50, 2000, n),
+        20.0,
+        threads=threads,
+        target=target,
+    )
 
 
 def arrays(n: int) -> tuple[np.ndarray, ...]:
@@ -142,11 +154,22 @@ def main() -> None:
 
         two = zones(n, threads=2)
         python = {
-            threads: [timed(lambda z=z: z.step(3600.0, drive[0], equivalent=drive[1], window=drive[2],
-                                               gain_air=drive[3], heating_setpoint=20.0, cooling_setpoint=26.0))
-                      for _ in range(5)]
+            threads: [
+                timed(
+                    lambda z=z: z.step(
+                        3600.0,
+                        drive[0],
+                        equivalent=drive[1],
+                        window=drive[2],
+                        gain_air=drive[3],
+                        heating_setpoint=20.0,
+                        cooling_setpoint=26.0,
+                    )
+                )
+                for _ in range(5)
+            ]
             for threads, z in ((1, every[TARGETS[-1]]), (2, two))
-        }  # fmt: skip
+        }
 
         profiles = year_profiles(given.steps, 4)
         window = (profiles[:, :, 3] > 3.4) & (np.arange(given.steps)[:, None] % 24 > 18)
@@ -154,9 +177,11 @@ def main() -> None:
         order = np.lexsort((follows, every[TARGETS[-1]].archetype))
         blocks = {}
         for label, threads, variant in (
-            ("fixed_1", 1, 0), ("fixed_2", 2, 0), ("varying_1", 1, ARCHETYPES * window),
+            ("fixed_1", 1, 0),
+            ("fixed_2", 2, 0),
+            ("varying_1", 1, ARCHETYPES * window),
             ("varying_2", 2, ARCHETYPES * window),
-        ):  # fmt: skip
+        ):
             z = zones(n, threads=threads)
             blocks[label] = [
                 timed(lambda z=z, v=variant: z.run(3600.0, profiles, follows[order], variant=v)) for _ in range(3)

@@ -1,4 +1,4 @@
-"""How much faster than ``pandapower.runpp`` is the grid's engine, and how far from it, by number of buses?
+"""Speed and accuracy of the grid's engine against ``pandapower.runpp``, by number of buses.
 
 Both set every load and compute voltages, loadings, losses and imports for the same random demands. pandapower runs in
 a process of its own, with numba if that interpreter has it (``--rival``); medians over both orders. ``engine_ms`` is
@@ -180,7 +180,7 @@ def city(side: int) -> Any:
     """Return the net of a square city with 24 buildings of 8 dwellings around each block."""
     import networkx as nx
 
-    from cosim.scenarios.grid_synthesis import ServicePoint, synthesize_grid
+    from cosim.scenarios.grid.synthesis import ServicePoint, synthesize_grid
 
     pitch = 133.3
     streets = nx.grid_2d_graph(side, side)
@@ -209,8 +209,12 @@ def nets() -> dict[str, tuple[Any, str]]:
     """Return the nets by name and their kinds: ``held`` where generators hold voltages."""
     import pandapower.networks as pn
 
-    plain = {"cigre_mv": pn.create_cigre_network_mv(), "cigre_lv": pn.create_cigre_network_lv(),
-             "mv_oberrhein": pn.mv_oberrhein(), **{f"city_{n}": city(n) for n in (6, 10, 14, 32)}}  # fmt: skip
+    plain = {
+        "cigre_mv": pn.create_cigre_network_mv(),
+        "cigre_lv": pn.create_cigre_network_lv(),
+        "mv_oberrhein": pn.mv_oberrhein(),
+        **{f"city_{n}": city(n) for n in (6, 10, 14, 32)},
+    }
     ties = city(14)  # rings alone are radial once the slack bus is left out
     ends = ties.trafo.hv_bus.drop_duplicates().to_numpy()
     for a, b in zip(ends[:-2:5], ends[2::5]):
@@ -322,30 +326,39 @@ def main() -> None:
             engine = statistics.median(first["engine"] + second["engine"])
             step = statistics.median(first["step"] + second["step"])
             row = {
-                "name": name, "buses": len(net.bus), "method": first["method"],
-                "runpp_ms": 1e3 * statistics.median(theirs), "engine_ms": 1e3 * engine, "step_ms": 1e3 * step,
-                "speedup": statistics.median(theirs) / engine, "speedup_step": statistics.median(theirs) / step,
+                "name": name,
+                "buses": len(net.bus),
+                "method": first["method"],
+                "runpp_ms": 1e3 * statistics.median(theirs),
+                "engine_ms": 1e3 * engine,
+                "step_ms": 1e3 * step,
+                "speedup": statistics.median(theirs) / engine,
+                "speedup_step": statistics.median(theirs) / step,
                 "max_dv_pu": float(np.abs(exact[:, live] - first["voltages"]).max()),
                 "mosaik_ms": 1e3 * statistics.median(theirs_coupled) if compared else None,
                 "scenario_ms": 1e3 * statistics.median(coupled) if coupled else None,
                 "speedup_mosaik": statistics.median(theirs_coupled) / statistics.median(coupled) if compared else None,
-            }  # fmt: skip
+            }
             table[kind][str(len(net.bus))] = row
             print(json.dumps(row), flush=True)
     rival.close()
     plain, generators, meshed = table["plain"], table["held"], table["meshed"]
-    print(json.dumps({
-        "rival": rival.versions,
-        "speedup_over_runpp": {n: round(row["speedup"], 1) for n, row in plain.items()},
-        "speedup_over_runpp_whole_step": {n: round(row["speedup_step"], 1) for n, row in plain.items()},
-        "speedup_over_runpp_meshed": {n: round(row["speedup"], 1) for n, row in meshed.items()},
-        "speedup_over_runpp_with_generators": {n: round(row["speedup"], 1) for n, row in generators.items()},
-        "speedup_over_mosaik_pandapower": {
-            n: round(row["speedup_mosaik"], 1) for n, row in plain.items() if row["speedup_mosaik"] is not None
-        },
-        "max_dv_pu": {n: row["max_dv_pu"] for n, row in (plain | generators).items()},
-        "detail": [*plain.values(), *meshed.values(), *generators.values()],
-    }))  # fmt: skip
+    print(
+        json.dumps(
+            {
+                "rival": rival.versions,
+                "speedup_over_runpp": {n: round(row["speedup"], 1) for n, row in plain.items()},
+                "speedup_over_runpp_whole_step": {n: round(row["speedup_step"], 1) for n, row in plain.items()},
+                "speedup_over_runpp_meshed": {n: round(row["speedup"], 1) for n, row in meshed.items()},
+                "speedup_over_runpp_with_generators": {n: round(row["speedup"], 1) for n, row in generators.items()},
+                "speedup_over_mosaik_pandapower": {
+                    n: round(row["speedup_mosaik"], 1) for n, row in plain.items() if row["speedup_mosaik"] is not None
+                },
+                "max_dv_pu": {n: row["max_dv_pu"] for n, row in (plain | generators).items()},
+                "detail": [*plain.values(), *meshed.values(), *generators.values()],
+            }
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -18,8 +18,8 @@ import numpy as np
 
 from cosim import Adapter, Clock, Layer, Output, Result, Scenario
 from cosim.report import write_report
-from cosim.view import Viewer
-from tests.browser import CHROMIUM, Browser
+from cosim.report.server import Viewer
+from tests.support.browser import CHROMIUM, Browser
 
 MOVES = 12
 
@@ -53,8 +53,9 @@ class Day(Adapter):
 def city(n: int, seed: int, folder: Path) -> Result:
     """Record a day of n streets and n buildings on a square grid of 100 m."""
     side = math.ceil(math.sqrt(n))
-    scenario = Scenario(Clock("2025-01-15", hours=24), streets=Day(n, seed), buildings=Day(n, seed + 1),
-                        indicators=lambda r: {}) # fmt: skip
+    scenario = Scenario(
+        Clock("2025-01-15", hours=24), streets=Day(n, seed), buildings=Day(n, seed + 1), indicators=lambda r: {}
+    )
     corners = [(100.0 * (k % side), 100.0 * (k // side)) for k in range(n)]
     streets = {f"element {k}": [(x, y), (x + 50, y + 3), (x + 100, y)] for k, (x, y) in enumerate(corners)}
     houses = {

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from cosim import Adapter, Clock, Indicator, Output, Result, Scenario, Study
-from cosim.study.records import RunFolder
+from cosim.study.jobs.records import RunFolder
 
 N, ROUNDS, LENGTH_S = 8, 3, 1.0
 N_FINISHED = 1000
@@ -116,8 +116,12 @@ def resume(folder: Path) -> tuple[float, float]:
         assert len(Study(target, x=points, out=folder / "many").run(resume=True)) == N_FINISHED
         in_python.append(time.perf_counter() - began)
         began = time.perf_counter()
-        subprocess.run([sys.executable, "-c", "from cosim.cli import main; main()", "study", script, "--resume"],
-                       cwd=folder, check=True, stdout=subprocess.DEVNULL)  # fmt: skip
+        subprocess.run(
+            [sys.executable, "-c", "from cosim.cli.app import main; main()", "study", script, "--resume"],
+            cwd=folder,
+            check=True,
+            stdout=subprocess.DEVNULL,
+        )
         by_command.append(time.perf_counter() - began)
     return statistics.median(in_python), statistics.median(by_command)
 

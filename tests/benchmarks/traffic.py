@@ -21,11 +21,13 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from cosim.adapters.sumo_demand import electric_variant
-from cosim.adapters.sumo_files import elements, read_configuration, stage
-from cosim.adapters.sumo_session import PROGRAM_ENVIRONMENT, sumo_home
+from cosim.adapters.traffic.demand import electric_variant
+from cosim.adapters.traffic.files import elements, read_configuration
+from cosim.adapters.traffic.installation import sumo_environment, sumo_home
+from cosim.adapters.traffic.session import PROGRAM_ENVIRONMENT
+from cosim.adapters.traffic.staging import stage
+from tests.support.paths import BOLOGNA
 
-BOLOGNA = Path(__file__).parents[3] / "shared" / "data" / "bologna"
 ADAPTER = """
 import sys
 from pathlib import Path
@@ -64,7 +66,7 @@ def main() -> None:
     sumocfg = BOLOGNA / args.part / "run.sumocfg"
     if not sumocfg.is_file():
         sys.exit(f"{sumocfg} is absent")
-    os.environ |= {"SUMO_HOME": str(sumo_home()), "PROJ_DATA": str(sumo_home() / "data" / "proj")}
+    os.environ |= sumo_environment()
     times: dict[str, list[dict[str, float]]] = {"adapter": [], "libsumo": [], "sumo": [], "tuned sumo": []}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -85,8 +87,15 @@ def main() -> None:
         commands["tuned sumo"] = commands["sumo"]
         for which, connection in (("adapter", ""), ("libsumo", "libsumo")):
             commands[which] = [
-                sys.executable, "-c", ADAPTER, str(sumocfg), str(folder / which), connection, str(args.seconds), named,
-            ]  # fmt: skip
+                sys.executable,
+                "-c",
+                ADAPTER,
+                str(sumocfg),
+                str(folder / which),
+                connection,
+                str(args.seconds),
+                named,
+            ]
         for k in range(args.rounds):
             for which in sorted(commands, reverse=bool(k % 2)):
                 setting = PROGRAM_ENVIRONMENT if which == "tuned sumo" else {}
@@ -94,15 +103,20 @@ def main() -> None:
                 print(which, times[which][-1], flush=True)
     wall, cpu = ({n: statistics.median(t[what] for t in runs) for n, runs in times.items()} for what in ("wall", "cpu"))
     span = f"{args.seconds} s" if args.seconds else "to the last vehicle"
-    print(json.dumps({
-        "case": f"bologna {args.part}, {span}, exchange 60 s, {args.electric:g} electric, {args.rounds} rounds",
-        "adapter_s": round(wall["adapter"], 2), "bare_sumo_s": round(wall["sumo"], 2),
-        "ratio_to_bare_sumo": round(wall["adapter"] / wall["sumo"], 3),
-        "ratio_of_processor_time": round(cpu["adapter"] / cpu["sumo"], 3),
-        "tuned_sumo_ratio_of_processor_time": round(cpu["tuned sumo"] / cpu["sumo"], 3),
-        "libsumo_ratio_to_bare_sumo": round(wall["libsumo"] / wall["sumo"], 3),
-        "libsumo_ratio_of_processor_time": round(cpu["libsumo"] / cpu["sumo"], 3),
-    }))  # fmt: skip
+    print(
+        json.dumps(
+            {
+                "case": f"bologna {args.part}, {span}, exchange 60 s, {args.electric:g} electric, {args.rounds} rounds",
+                "adapter_s": round(wall["adapter"], 2),
+                "bare_sumo_s": round(wall["sumo"], 2),
+                "ratio_to_bare_sumo": round(wall["adapter"] / wall["sumo"], 3),
+                "ratio_of_processor_time": round(cpu["adapter"] / cpu["sumo"], 3),
+                "tuned_sumo_ratio_of_processor_time": round(cpu["tuned sumo"] / cpu["sumo"], 3),
+                "libsumo_ratio_to_bare_sumo": round(wall["libsumo"] / wall["sumo"], 3),
+                "libsumo_ratio_of_processor_time": round(cpu["libsumo"] / cpu["sumo"], 3),
+            }
+        )
+    )
 
 
 if __name__ == "__main__":

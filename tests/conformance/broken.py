@@ -1,4 +1,4 @@
-"""One sound adapter, and one that breaks each rule of the contract in a way that people do."""
+"""A correct adapter, and for each rule of the contract one that violates it in a typical way."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Replayed(Battery):
 
 
 class Listener(Adapter):
-    """Writes down what it hears. Consumption is positive."""
+    """Logs what it receives. Consumption is positive."""
 
     replays = True
 
@@ -56,7 +56,7 @@ class Listener(Adapter):
         self.power = Input("W", ["a", "b"])
 
     def advance(self, step):
-        with (self.folder / "heard.txt").open("a") as file:
+        with (self.folder / "received.txt").open("a") as file:
             print(*self.power.value, file=file)
 
 
@@ -276,13 +276,13 @@ class Forgets(Battery):
             self.power.value = 0.0
 
 
-class TellsNan(Battery):
+class PublishesNan(Battery):
     def advance(self, step):
         super().advance(step)
         self.power.value = [0.0, np.nan]
 
 
-class TellsWrongShape(Battery):
+class PublishesWrongShape(Battery):
     def advance(self, step):
         super().advance(step)
         self.power.value = np.zeros(3)
@@ -298,11 +298,11 @@ class DefaultsNeedMore(Battery):
     def __init__(self):
         super().__init__()
         self.tariffs = Input("EUR/J", ["day"], default=0.0)
-        self.heard = 0
+        self.received = 0
 
     def advance(self, step):
-        self.heard += self.tariffs.value is not self.tariffs.default
-        1 / self.heard
+        self.received += self.tariffs.value is not self.tariffs.default
+        1 / self.received
         super().advance(step)
 
 
@@ -341,7 +341,7 @@ class ForcesInput(Battery):
 
 
 class KeepsInput(Battery):
-    """Changes what it heard a step earlier. Charging is positive."""
+    """Changes what it received a step earlier. Charging is positive."""
 
     def __init__(self):
         super().__init__()
@@ -364,7 +364,7 @@ class Random(Battery):
 class ReportsClock(Battery):
     def advance(self, step):
         super().advance(step)
-        self.report("heard", "a", os.urandom(8).hex())
+        self.report("received", "a", os.urandom(8).hex())
 
 
 class NeverResets(Battery):
@@ -467,7 +467,7 @@ class ChangesWhenSaved(Battery):
 
 
 class ReplaysInTheSameFolder(Replayed):
-    """Begins where the files of an earlier run end. Charging is positive."""
+    """Depends on files left by an earlier run. Charging is positive."""
 
     def open(self):
         super().open()
@@ -481,7 +481,7 @@ class ReplaysInTheSameFolder(Replayed):
 
 
 class DependsOnStep(Battery):
-    """Loses charge by an explicit step. Charging is positive."""
+    """Loses charge by an explicit Euler step. Charging is positive."""
 
     def advance(self, step):
         super().advance(step)

@@ -1,4 +1,4 @@
-"""Do ``cosim check`` and ``cosim new adapter`` serve an integrator, also one who mistypes?"""
+"""The commands ``cosim check`` and ``cosim new adapter``, and their answers to mistakes."""
 
 from __future__ import annotations
 
@@ -7,14 +7,13 @@ import re
 import subprocess
 import sys
 import tomllib
-from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
-from cosim.cli import app
+from cosim.cli.app import app
+from tests.support.paths import ROOT
 
-ROOT = Path(__file__).parents[2]
 BROKEN = ROOT / "tests" / "conformance" / "broken.py"
 SIMPLE = '''
 """A module of its own."""
@@ -40,7 +39,7 @@ def two():
 
 
 RIG = Rig(two, n_steps=2, step_s=900.0)
-EXCUSED = Rig(lambda: Lamp(["a"], float("nan")), expected_failures={"outputs are told": "no bulb yet"})
+EXCUSED = Rig(lambda: Lamp(["a"], float("nan")), expected_failures={"outputs are assigned": "no bulb yet"})
 NUMBER = 3
 '''
 
@@ -72,54 +71,57 @@ def lamp(tmp_path, monkeypatch):
 
 
 def test_check_prints_a_table_of_verdicts_and_succeeds(lamp):
-    code, said = call("check", "lamp.py:Lamp", "--set", "labels=a,b", "--set", "power_w=40", "--set", "dim=0.5")
-    assert code == 0, said
-    assert "placement does not matter │ passed" in said
-    assert "it declares no step_tolerance" in said
-    assert "18 passed, 1 skipped" in said
+    code, output = call("check", "lamp.py:Lamp", "--set", "labels=a,b", "--set", "power_w=40", "--set", "dim=0.5")
+    assert code == 0, output
+    assert "placement does not matter │ passed" in output
+    assert "it declares no step_tolerance" in output
+    assert "18 passed, 1 skipped" in output
 
 
-def test_check_says_first_that_it_runs_the_code(lamp):
+def test_check_warns_first_that_it_runs_the_code(lamp):
     assert call("check", "lamp.py:two")[1].startswith("note: this imports and runs lamp.py:two, check only")
 
 
 def test_check_of_a_broken_adapter_fails_and_prints_the_fix():
-    code, said = call("check", "tests.conformance.broken:EarlyMean", "--step", "900")
+    code, output = call("check", "tests.conformance.broken:EarlyMean", "--step", "900")
     assert code == 1
-    assert "states are known at the start │ FAILED │ power is a mean over a step" in said
-    assert "fix: assign self.power.value in advance() only" in said
-    assert "18 passed, 1 failed" in said
+    assert "states are known at the start │ FAILED │ power is a mean over a step" in output
+    assert "fix: assign self.power.value only in advance()" in output
+    assert "18 passed, 1 failed" in output
 
 
 def test_check_finds_a_file_inside_a_package_with_its_relative_imports(lamp):
-    code, said = call("check", "pack/inner/deep.py:two")
-    assert code == 0, said
+    code, output = call("check", "pack/inner/deep.py:two")
+    assert code == 0, output
 
 
-def test_check_takes_a_rig_and_nested_names(lamp):
+def test_check_accepts_a_rig_and_nested_names(lamp):
     assert call("check", "lamp.py:RIG")[0] == 0
-    code, said = call("check", "lamp.py:EXCUSED")
+    code, output = call("check", "lamp.py:EXCUSED")
     assert code == 0
-    assert "outputs are told │ excused │ no bulb yet" in said
-    code, said = call("check", "cosim.adapters.grid:Grid.from_json", "--set", "path=nowhere.json")
+    assert "outputs are assigned │ excused │ no bulb yet" in output
+    code, output = call("check", "cosim.adapters.grid:Grid.from_json", "--set", "path=nowhere.json")
     assert code == 1
-    assert "cannot be built" in said
-    assert "nowhere.json" in said
+    assert "cannot be built" in output
+    assert "nowhere.json" in output
 
 
-def test_check_with_debug_shows_where_it_happened():
-    said = call("check", f"{BROKEN}:Raises", "--debug")[1]
-    assert 'raise ZeroDivisionError("division by zero")' in said
+def test_check_with_debug_shows_the_traceback():
+    output = call("check", f"{BROKEN}:Raises", "--debug")[1]
+    assert 'raise ZeroDivisionError("division by zero")' in output
 
 
 @pytest.mark.parametrize(
     ("kind", "words"), [("Hangs", "Timeout (0:00:02)!"), ("Crashes", "Fatal Python error: Segmentation fault")]
 )
-def test_check_of_an_adapter_that_hangs_or_crashes_ends_and_shows_where(kind, words):
+def test_check_of_an_adapter_that_hangs_or_crashes_ends_with_a_traceback(kind, words):
     done = subprocess.run(
-        [sys.executable, "-c", "from cosim.cli import main; main()", "check", f"{BROKEN}:{kind}", "--timeout", "2"],
-        capture_output=True, text=True, timeout=120, env=os.environ | {"PYTHONPATH": str(ROOT)},
-    )  # fmt: skip
+        [sys.executable, "-c", "from cosim.cli.app import main; main()", "check", f"{BROKEN}:{kind}", "--timeout", "2"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )
     assert done.returncode != 0
     assert words in done.stderr
     assert re.search(rf'broken.py", line \d+ in {"advance" if kind == "Hangs" else "open"}', done.stderr)
@@ -128,30 +130,63 @@ def test_check_of_an_adapter_that_hangs_or_crashes_ends_and_shows_where(kind, wo
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["nowhere"], "there is no adapter 'nowhere': there are buildings, fleet, fmu, grid, mosaik_sim, tariff,"),
-        (["nowhere:Lamp"], "there is no module 'nowhere': install it, or name the file"),
-        (["cosim.nowhere:Lamp"], "there is no module 'cosim.nowhere'"),
-        (["nowhere.py:Lamp"], "there is no file nowhere.py"),
-        (["lamp.py:Lantern"], "lamp.py has no 'Lantern': its classes and functions are Lamp, two"),
-        (["lamp.py:"], "'lamp.py:' names nothing to check: write module:Class"),
-        (["lamp.py:NUMBER"], "lamp.py:NUMBER is a int: name a class, a function that builds one, or a Rig"),
-        (["lamp.py:Lamp"], "lamp.py:Lamp needs labels: pass --set labels=…; or name a function without arguments"),
-        (["lamp.py:Lamp", "--set", "labels=a,b", "--set", "watts=3"], "has no parameter 'watts': there are labels"),
+        (
+            ["nowhere"],
+            "unknown adapter 'nowhere'; available: buildings, environment, fleet, fmu, grid, mosaik_sim, premises,",
+        ),
+        (["nowhere:Lamp"], "unknown module 'nowhere': install it, or name the file"),
+        (["cosim.nowhere:Lamp"], "unknown module 'cosim.nowhere'"),
+        (["nowhere.py:Lamp"], "nowhere.py does not exist"),
+        (["lamp.py:Lantern"], "lamp.py has no 'Lantern'; available classes and functions: Lamp, two"),
+        (["lamp.py:"], "'lamp.py:' is not a target: write module:Class"),
+        (["lamp.py:NUMBER"], "lamp.py:NUMBER is of type int: name a class, a function or a Rig"),
+        (["lamp.py:Lamp"], "lamp.py:Lamp needs labels: pass --set labels=…; or name a function without required"),
+        (["lamp.py:Lamp", "--set", "labels=a,b", "--set", "watts=3"], "has no parameter 'watts'; available: labels"),
         (["lamp.py:Lamp", "--set", "labels=a,b", "--set", "power_w=much"], "power_w=much is not float"),
-        (["lamp.py:Lamp", "--set", "labels=a,b", "--set", "model=x"], "which no text can give: build it in a function"),
-        (["lamp.py:RIG", "--step", "5"], "leave --set and --step out"),
+        (["lamp.py:Lamp", "--set", "labels=a,b", "--set", "model=x"], "cannot be set by text: pass it in a function"),
+        (["lamp.py:RIG", "--step", "5"], "omit --set and --step"),
         (["lamp.py:two", "--step", "0"], "steps of 0.0 s: a check needs at least 2 steps of positive length"),
         (["shadow/json.py:Lamp"], "json.py cannot be imported as 'json'"),
-        (["needy.py:Lamp"], "needy.py does not load: No module named 'nowhere_to_be_found'; install what it imports"),
-        (["leaver.py:Lamp"], "leaver.py does not load: SystemExit: 0"),
+        (["needy.py:Lamp"], "cannot load needy.py: No module named 'nowhere_to_be_found'; install the missing module"),
+        (["leaver.py:Lamp"], "cannot load leaver.py: SystemExit: 0"),
     ],
-)  # fmt: skip
+)
 def test_wrong_target_is_answered_in_one_clear_line(lamp, arguments, words):
-    code, said = call("check", *arguments)
+    code, output = call("check", *arguments)
     assert code == 1
-    _, _, error = said.partition("error: ")
-    assert words in error, said
-    assert "Traceback" not in said
+    _, _, error = output.partition("error: ")
+    assert words in error, output
+    assert "Traceback" not in output
+
+
+MAIN = "import sys; sys.path.pop(0); from cosim.cli.app import main; main()"
+"""As the console script starts: the present folder is not on the path."""
+
+
+def test_check_finds_a_module_in_the_present_folder_also_in_its_worker(tmp_path):
+    (tmp_path / "lamp.py").write_text(SIMPLE.replace("replays = True", "replays = True; placement = 'process'"))
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "import sys; sys.path.pop(0); from cosim.cli.app import main; main()",
+            "check",
+            "lamp:two",
+        ],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": "200"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_module_that_an_installed_one_hides_is_refused(lamp, tmp_path):
+    (tmp_path / "json.py").write_text(SIMPLE)
+    code, said = call("check", "json:Lamp")
+    assert code == 1
+    assert "which hides json.py in this folder: give the file another name" in said
 
 
 @pytest.fixture(scope="module")
@@ -164,11 +199,23 @@ def skeleton(tmp_path_factory):
 def test_new_adapter_passes_its_own_tests_as_written(skeleton):
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "error"],
-        cwd=skeleton, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=300,
-    )  # fmt: skip
+        cwd=skeleton,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     assert " skipped" not in done.stdout
     assert " failed" not in done.stdout
+
+
+def test_the_skeleton_s_english_fits_a_name_that_begins_with_a_vowel(tmp_path):
+    assert call("new", "adapter", "electrolyser", "--out", tmp_path)[0] == 0
+    for path in (tmp_path / "electrolyser").rglob("*.*"):
+        text = path.read_text()
+        assert not re.search(r"\b[Aa] electrolyser", text), path
+        assert not text.startswith(('"""What', '"""Does')), path
 
 
 def test_new_adapter_is_short_and_registers_itself(skeleton):
@@ -196,24 +243,24 @@ def test_commands_in_the_skeletons_readme_work(skeleton, monkeypatch):
         ("_hidden", "lower-case words joined by underscores"),
         ("../up", "lower-case words joined by underscores"),
         ("", "lower-case words joined by underscores"),
-        ("class", "'class' is a word of Python or an installed module"),
-        ("json", "'json' is a word of Python or an installed module"),
-        ("numpy", "'numpy' is a word of Python or an installed module"),
-        ("cosim", "'cosim' is a word of Python or an installed module"),
+        ("class", "'class' is a Python keyword or would shadow an installed module"),
+        ("json", "'json' is a Python keyword or would shadow an installed module"),
+        ("numpy", "'numpy' is a Python keyword or would shadow an installed module"),
+        ("cosim", "'cosim' is a Python keyword or would shadow an installed module"),
         ("taken", "exists: choose another name, or another folder with --out"),
     ],
 )
-def test_new_refuses_names_that_cannot_be_and_folders_that_are(tmp_path, name, words):
+def test_new_refuses_invalid_names_and_existing_folders(tmp_path, name, words):
     (tmp_path / "taken").mkdir()
-    code, said = call("new", "adapter", name, "--out", tmp_path)
+    code, output = call("new", "adapter", name, "--out", tmp_path)
     assert code == 1
-    assert words in said
+    assert words in output
     assert [path.name for path in tmp_path.iterdir()] == ["taken"]
 
 
-def test_new_says_where_it_cannot_write(tmp_path):
+def test_new_names_the_folder_that_it_cannot_write(tmp_path):
     (tmp_path / "file").write_text("")
-    code, said = call("new", "adapter", "heat_plant", "--out", tmp_path / "file")
+    code, output = call("new", "adapter", "heat_plant", "--out", tmp_path / "file")
     assert code == 1
-    assert "cannot write into" in said
-    assert "choose another folder with --out" in said
+    assert "cannot write into" in output
+    assert "choose another folder with --out" in output

@@ -1,15 +1,15 @@
-"""Do installed plug-ins take part, and do broken ones disturb nobody else?"""
+"""Installed plug-ins, and the isolation of broken ones."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.support.paths import ROOT
+
 PLANT = '''
 """A plant and a scenario with it."""
 from cosim import Adapter, Clock, Output, Scenario
@@ -34,7 +34,7 @@ def build(*, hours: float = 1, seed: int = 0) -> Scenario:
 
 
 def install(folder, package, entry_points, **modules):
-    """Leave behind what an installer does: modules, and the package's metadata with its entry points."""
+    """Create what an installer would: modules, and the package's metadata with its entry points."""
     for name, text in modules.items():
         (folder / f"{name}.py").write_text(text)
     info = folder / f"{package}-1.0.dist-info"
@@ -47,23 +47,34 @@ def install(folder, package, entry_points, **modules):
 
 def cosim(folder, *arguments):
     return subprocess.run(
-        [sys.executable, "-c", "from cosim.cli import main; main()", *arguments], cwd=folder, capture_output=True,
-        text=True, timeout=300,
+        [sys.executable, "-c", "from cosim.cli.app import main; main()", *arguments],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=300,
         env=os.environ | {"PYTHONPATH": f"{folder}{os.pathsep}{ROOT}", "COLUMNS": "200"},
-    )  # fmt: skip
+    )
 
 
 @pytest.fixture
 def plant(tmp_path):
-    install(tmp_path, "heatworks", {"adapters": "plant = heat_plant:Plant", "scenarios": "heating = heat_plant"},
-            heat_plant=PLANT)  # fmt: skip
+    install(
+        tmp_path,
+        "heatworks",
+        {"adapters": "plant = heat_plant:Plant", "scenarios": "heating = heat_plant"},
+        heat_plant=PLANT,
+    )
     return tmp_path
 
 
 @pytest.fixture
 def among_broken_ones(plant):
-    install(plant, "needy", {"adapters": "needy = needy:Needy", "scenarios": "needy = needy"},
-            needy="import nowhere_to_be_found\n")  # fmt: skip
+    install(
+        plant,
+        "needy",
+        {"adapters": "needy = needy:Needy", "scenarios": "needy = needy"},
+        needy="import nowhere_to_be_found\n",
+    )
     install(plant, "lost", {"adapters": "lost = lost_module:Lost", "scenarios": "lost = lost_package.lost_module"})
     install(plant, "garbled", {"adapters": "garbled = garbled:Garbled"}, garbled="def (:\n")
     install(plant, "renamed", {"adapters": "renamed = renamed:Old"}, renamed="class New: pass\n")
@@ -72,17 +83,17 @@ def among_broken_ones(plant):
     return plant
 
 
-def test_plugins_are_listed_with_what_they_say_of_themselves_and_their_package(plant):
+def test_plugins_are_listed_with_description_and_package(plant):
     done = cosim(plant, "list")
     assert done.returncode == 0, done.stderr
     rows = [" ".join(line.replace("│", " ").split()) for line in done.stdout.splitlines()]
     assert "heating A plant and a scenario with it. heatworks" in rows
     assert "plant Heats a district. Heat delivered is positive. heatworks" in rows
-    assert any(row.startswith("eixample A Barcelona") and row.endswith("cosim") for row in rows)
+    assert any(row.startswith("eixample A Barcelona") and row.endswith("cosim-city") for row in rows)
     assert any(row.startswith("grid A distribution grid") for row in rows)
 
 
-def test_plugged_in_scenario_runs_and_plugged_in_adapter_is_checked_by_name(plant):
+def test_scenario_and_adapter_of_a_plugin_are_found_by_name(plant):
     done = cosim(plant, "run", "heating", "--set", "hours=2", "--out", "out", "--no-report")
     assert done.returncode == 0, done.stderr
     assert "results in out" in done.stdout
@@ -94,31 +105,34 @@ def test_plugged_in_scenario_runs_and_plugged_in_adapter_is_checked_by_name(plan
 def test_broken_plugins_are_named_with_the_reason_and_the_rest_is_listed(among_broken_ones):
     done = cosim(among_broken_ones, "list")
     assert done.returncode == 0, done.stderr
-    said = " ".join(done.stdout.replace("│", " ").split())
+    output = " ".join(done.stdout.replace("│", " ").split())
     for words in (
-        "needy does not load: ModuleNotFoundError: No module named 'nowhere_to_be_found' needy",
-        "lost does not load: ModuleNotFoundError: No module named 'lost_module' lost",
-        "lost does not load: ModuleNotFoundError: No module named 'lost_package' lost",
-        "garbled does not load: SyntaxError: ",
-        "renamed does not load: AttributeError: module 'renamed' has no attribute 'Old' renamed",
-        "leaver does not load: SystemExit: 3 leaver",
+        "needy cannot be loaded: ModuleNotFoundError: No module named 'nowhere_to_be_found' needy",
+        "lost cannot be loaded: ModuleNotFoundError: No module named 'lost_module' lost",
+        "lost cannot be loaded: ModuleNotFoundError: No module named 'lost_package' lost",
+        "garbled cannot be loaded: SyntaxError: ",
+        "renamed cannot be loaded: AttributeError: module 'renamed' has no attribute 'Old' renamed",
+        "leaver cannot be loaded: SystemExit: 3 leaver",
         "plant Heats a district.",
         "eixample A Barcelona",
     ):
-        assert words in said
-    assert "cosim tool is left out, its plug-in does not load: ZeroDivisionError: division by zero" in done.stderr
+        assert words in output
+    assert "cosim tool is unavailable, cannot load its plug-in: ZeroDivisionError: division by zero" in done.stderr
     assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["run", "needy"], "error: the scenario 'needy' of needy does not load: ModuleNotFoundError: No module named "
-         "'nowhere_to_be_found'; mend or uninstall needy"),
-        (["check", "renamed"], "error: the adapter 'renamed' of renamed does not load: AttributeError"),
-        (["show", "leaver"], "error: the scenario 'leaver' of leaver does not load: SystemExit: 3"),
+        (
+            ["run", "needy"],
+            "error: cannot load the scenario 'needy' of needy: ModuleNotFoundError: No module named "
+            "'nowhere_to_be_found'; fix or uninstall needy",
+        ),
+        (["check", "renamed"], "error: cannot load the adapter 'renamed' of renamed: AttributeError"),
+        (["show", "leaver"], "error: cannot load the scenario 'leaver' of leaver: SystemExit: 3"),
     ],
-)  # fmt: skip
+)
 def test_use_of_a_broken_plugin_is_answered_in_one_line(among_broken_ones, arguments, words):
     done = cosim(among_broken_ones, *arguments)
     assert done.returncode == 1
@@ -126,9 +140,43 @@ def test_use_of_a_broken_plugin_is_answered_in_one_line(among_broken_ones, argum
     assert "Traceback" not in done.stderr
 
 
-def test_two_packages_of_one_name_are_both_listed_and_neither_is_taken_by_chance(plant):
+def test_duplicate_plugin_names_are_listed_and_refused(plant):
     install(plant, "coldworks", {"adapters": "plant = heat_plant:Plant"})
     assert cosim(plant, "list").stdout.count("Heats a district.") == 2
     done = cosim(plant, "check", "plant")
     assert done.returncode == 1
     assert "coldworks and heatworks both register the adapter 'plant': uninstall one of them" in done.stderr
+
+
+def test_command_of_a_package_is_loaded_when_it_is_listed_or_used(tmp_path):
+    install(
+        tmp_path,
+        "tool",
+        {"commands": "tool = tool:app"},
+        tool="""
+import typer
+
+print("tool is loaded")
+app = typer.Typer(help="A tool of one's own.")
+
+
+@app.command()
+def measure() -> None:
+    print("measured")
+
+
+@app.command()
+def compare() -> None:
+    print("compared")
+""",
+    )
+    assert "A tool of one's own." in cosim(tmp_path, "--help").stdout
+    assert cosim(tmp_path, "tool", "measure").stdout.split("\n")[:2] == ["tool is loaded", "measured"]
+    assert "tool is loaded" not in cosim(tmp_path, "run", "--help").stdout
+
+
+def test_use_of_a_broken_command_names_the_reason(among_broken_ones):
+    done = cosim(among_broken_ones, "tool")
+    assert done.returncode == 2
+    assert "cosim tool is unavailable, cannot load its plug-in: ZeroDivisionError: division by zero" in done.stderr
+    assert "Traceback" not in done.stderr

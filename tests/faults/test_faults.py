@@ -1,4 +1,4 @@
-"""Does a run that fails end at once, name its culprit and keep what it has?"""
+"""Failing runs, which must end at once, name the cause and keep what was recorded."""
 
 import os
 import subprocess
@@ -9,7 +9,7 @@ import time
 import pytest
 
 from cosim import Clock, CosimError, Result, Scenario, ScenarioError
-from tests.toys import Echo, Fault, Source
+from tests.support.toys import Echo, Fault, Source
 
 
 def failing(fault, placement):
@@ -41,7 +41,7 @@ def test_adapter_that_fails_is_named_with_time_and_cause(fault, placement, tmp_p
     assert result.status == "failed"
     assert result.provenance["error"] == str(raised.value)
     assert len(result.series("fault.power")) == 62
-    assert len(result.series("echo.heard")) >= 61
+    assert len(result.series("echo.received")) >= 61
 
 
 @pytest.mark.parametrize(("fault", "words"), [("kill", "was killed by SIGKILL"), ("exit", "ended with exit code 7")])
@@ -64,27 +64,27 @@ def test_events_of_the_step_that_failed_are_kept(placement, tmp_path):
     assert (event["adapter"], event["kind"], event["element"]) == ("fault", "weak", "a")
 
 
-def test_timeout_may_be_given_by_adapter(tmp_path):
+def test_timeout_can_be_given_by_adapter(tmp_path):
     scenario = failing("hang", "process")
     with pytest.raises(CosimError, match=r"fault failed at .* took longer than 1 s: its worker was ended"):
         scenario.run(tmp_path / "run", timeout_s={"fault": 1.0})
     assert len(Result.open(tmp_path / "run").series("fault.power")) == 62
 
 
-def test_timeouts_that_nobody_could_keep_are_refused(tmp_path):
+def test_timeouts_that_cannot_be_enforced_are_refused(tmp_path):
     scenario = failing("hang", "thread")
     with pytest.raises(ScenarioError) as raised:
-        scenario.run(tmp_path / "run", timeout_s={"fault": 1.0, "nobody": 1.0})
+        scenario.run(tmp_path / "run", timeout_s={"fault": 1.0, "ghost": 1.0})
     assert raised.value.problems == [
-        "timeout_s names 'nobody': there is no such adapter",
-        "timeout_s of fault: it is placed 'thread', and only a worker can be ended; call "
+        "timeout_s names 'ghost': unknown adapter",
+        "timeout_s of fault: its placement is 'thread', and only a worker process can be ended; call "
         "scenario.place(fault='process')",
     ]
     with pytest.raises(ScenarioError, match="timeout_s is 0: it must be a positive number"):
         failing("hang", "process").run(tmp_path / "run", timeout_s=0)
 
 
-def test_worker_that_dies_takes_what_it_started_with_it(tmp_path):
+def test_processes_started_by_a_worker_end_with_it(tmp_path):
     scenario = failing("spawn and hang", "process")
     with pytest.raises(CosimError, match="took longer than 2 s"):
         scenario.run(tmp_path / "run", timeout_s=2)
@@ -114,7 +114,7 @@ def test_class_of_the_script_itself_is_refused_in_a_worker_with_the_remedy():
         scenario.check()
 
 
-def test_adapter_that_does_not_pickle_is_told_why(tmp_path):
+def test_adapter_that_cannot_be_pickled_is_refused_with_the_reason(tmp_path):
     source = Source()
     source.door = lambda: None
     scenario = Scenario(Clock("2025-01-15", hours=1), source=source)
@@ -125,7 +125,7 @@ def test_adapter_that_does_not_pickle_is_told_why(tmp_path):
 
 SCRIPT = """
 from cosim import Adapter, Clock, Output, Scenario
-from tests.toys import Source
+from tests.support.toys import Source
 
 class Mine(Adapter):
     def __init__(self):
@@ -144,21 +144,32 @@ def run_script(text, folder, **options):
     (folder / "script.py").write_text(textwrap.dedent(text))
     root = os.getcwd()
     return subprocess.run(
-        [sys.executable, "script.py"], cwd=folder, capture_output=True, text=True, timeout=120,
-        env=os.environ | {"PYTHONPATH": root}, **options,
-    )  # fmt: skip
+        [sys.executable, "script.py"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env=os.environ | {"PYTHONPATH": root},
+        **options,
+    )
 
 
-def test_worker_is_not_misled_by_a_file_named_as_a_module_of_python(tmp_path):
+def test_worker_ignores_a_file_named_like_a_standard_module(tmp_path):
     (tmp_path / "selectors.py").write_text("raise SystemExit('not the real one')")
     (tmp_path / "run.py").write_text(
         "import sys; sys.path.pop(0)\n"
-        "from cosim import Clock, Scenario\nfrom tests.toys import Source\n"
+        "from cosim import Clock, Scenario\nfrom tests.support.toys import Source\n"
         "scenario = Scenario(Clock('2025-01-15', hours=1), source=Source())\n"
         "scenario.place(source='process')\nprint(len(scenario.run('out').series('source.power')))\n"
     )
-    done = subprocess.run([sys.executable, "run.py"], cwd=tmp_path, capture_output=True, text=True, timeout=120,
-                          env=os.environ | {"PYTHONPATH": os.getcwd()})  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "run.py"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env=os.environ | {"PYTHONPATH": os.getcwd()},
+    )
     assert done.stdout.split() == ["60"], done.stderr
 
 
@@ -184,14 +195,14 @@ def children_of(marker):
 
 @pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="looks for processes in /proc")
 @pytest.mark.parametrize("signal_name", ["SIGINT", "SIGKILL"])
-def test_interrupted_run_leaves_no_worker_and_keeps_what_it_has(signal_name, tmp_path):
+def test_interrupted_run_leaves_no_worker_and_keeps_what_was_recorded(signal_name, tmp_path):
     import signal
 
     marker = f"COSIM_TEST_{tmp_path.name}_{os.getpid()}"
     (tmp_path / "script.py").write_text(
         textwrap.dedent("""
         from cosim import Clock, Scenario
-        from tests.toys import Source
+        from tests.support.toys import Source
         class Slow(Source):
             def advance(self, step):
                 import time
@@ -204,9 +215,13 @@ def test_interrupted_run_leaves_no_worker_and_keeps_what_it_has(signal_name, tmp
         """)
     )
     process = subprocess.Popen(
-        [sys.executable, "script.py"], cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+        [sys.executable, "script.py"],
+        cwd=tmp_path,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
         env=os.environ | {"PYTHONPATH": os.getcwd(), marker: "1"},
-    )  # fmt: skip
+    )
     first = tmp_path / "out" / "series" / "slow.power" / "part-1.parquet"
     deadline = time.monotonic() + 60
     while not first.exists() and time.monotonic() < deadline:

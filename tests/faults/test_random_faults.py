@@ -1,4 +1,4 @@
-"""Two hundred runs, something random wrong with each: does every one end, say why, and leave what it had?"""
+"""Two hundred runs with random faults, each of which must end, name the cause and keep what was recorded."""
 
 import os
 import random
@@ -9,19 +9,18 @@ import sys
 import textwrap
 import time
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 
 from cosim import Result
 from tests.faults.test_faults import children_of
+from tests.support.paths import ROOT
 
-ROOT = Path(__file__).parents[2]
 RUNS = 200
 SCENARIO = '''
 """Three adapters, one of which does something wrong at a given time."""
 from cosim import Clock, Scenario
-from tests.toys import Echo, Fault, Source, Tank
+from tests.support.toys import Echo, Fault, Source, Tank
 
 
 def build(*, seed: int = 0, fault: str = "", at_s: float = 0.0, placement: str = "inline", slow_s: float = 0.0):
@@ -30,7 +29,7 @@ def build(*, seed: int = 0, fault: str = "", at_s: float = 0.0, placement: str =
         fault=Fault(fault, at_s=at_s, slow_s=slow_s), echo=Echo(), tank=Tank(),
     )
     scenario.connect("fault.power", "echo.load")
-    scenario.connect("echo.heard", "tank.inflow", delay=1, initial=0.0)
+    scenario.connect("echo.received", "tank.inflow", delay=1, initial=0.0)
     scenario.place(fault=placement, tank=("inline", "thread", "process")[seed % 3])
     return scenario
 '''
@@ -40,7 +39,7 @@ FROM_OUTSIDE = ("SIGINT", "SIGTERM", "SIGKILL", "SIGKILL to the worker")
 
 
 def one_run(number, folder):
-    """Run, break, and return what is wrong with how it ended; nothing if all is well."""
+    """Run a scenario with a fault; return what is wrong with how it ended, if anything."""
     chance = random.Random(number)
     fault = chance.choice(ANYWHERE + IN_A_WORKER + FROM_OUTSIDE)
     worker = fault in IN_A_WORKER or "worker" in fault
@@ -48,15 +47,37 @@ def one_run(number, folder):
     step = chance.randrange(360)
     place, marker = folder / f"{number}", f"COSIM_FAULT_{os.getpid()}_{number}"
     outside = fault in FROM_OUTSIDE
-    settings = {"fault": "" if outside else fault, "at_s": step * 60, "placement": placement,
-                "slow_s": 0.02 if outside else 0}  # fmt: skip
+    settings = {
+        "fault": "" if outside else fault,
+        "at_s": step * 60,
+        "placement": placement,
+        "slow_s": 0.02 if outside else 0,
+    }
     arguments = [part for name, value in settings.items() for part in ("--set", f"{name}={value}")]
     process = subprocess.Popen(
-        [sys.executable, "-c", "from cosim.cli import main; main()", "run", str(folder / "faulty.py"), *arguments,
-         "--seed", str(number), "--out", str(place), "--no-report", "--timeout", "3", "--checkpoint-every", "1h"],
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=folder,
+        [
+            sys.executable,
+            "-c",
+            "from cosim.cli.app import main; main()",
+            "run",
+            str(folder / "faulty.py"),
+            *arguments,
+            "--seed",
+            str(number),
+            "--out",
+            str(place),
+            "--no-report",
+            "--timeout",
+            "3",
+            "--checkpoint-every",
+            "1h",
+        ],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        cwd=folder,
         env=os.environ | {"PYTHONPATH": str(ROOT), marker: "1"},
-    )  # fmt: skip
+    )
     try:
         if outside:
             while not (place / "checkpoints" / "60").exists() and process.poll() is None:
@@ -88,7 +109,7 @@ def one_run(number, folder):
     else:
         if "worker" in fault and not re.search(r"(fault|tank) failed at 2025-01-15 \d\d:\d\d:\d\d: its worker", text):
             return f"{name}: names no culprit: {text}"
-        if rows["fault.power"] < 60:  # a run that is killed itself keeps whole parts, of 60 rows
+        if rows["fault.power"] < 60:  # a killed run keeps complete parts, of 60 rows each
             return f"{name}: of an hour and more, {rows} are recorded"
     if "Traceback" in text:
         return f"{name}: a traceback: {text}"
@@ -98,7 +119,7 @@ def one_run(number, folder):
 @pytest.mark.slow
 @pytest.mark.timeout(1500)
 @pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="looks for processes in /proc")
-def test_every_run_with_a_random_fault_ends_and_names_its_culprit(tmp_path):
+def test_every_run_with_a_random_fault_ends_and_names_the_cause(tmp_path):
     (tmp_path / "faulty.py").write_text(textwrap.dedent(SCENARIO))
     with ThreadPoolExecutor(3) as pool:
         complaints = [c for c in pool.map(lambda number: one_run(number, tmp_path), range(RUNS)) if c]

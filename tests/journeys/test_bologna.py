@@ -1,18 +1,17 @@
-"""Is the traffic of a real SUMO configuration left exactly as it is, with buildings and a grid around it?"""
+"""Tests that a real SUMO configuration's traffic stays exactly as it is with buildings and a grid around it."""
 
 import shutil
 import subprocess
-from pathlib import Path
 
 import defusedxml.ElementTree
 import pytest
 
 from cosim import CosimError
+from cosim.adapters.traffic.installation import sumo_binary, sumo_home
 from cosim.scenarios import bologna
-from cosim.scenarios.streets import sumo_binary, sumo_home
+from tests.support.paths import BOLOGNA
 
-DATA = Path(__file__).parents[3] / "shared" / "data" / "bologna"
-pytestmark = pytest.mark.skipif(not DATA.is_dir(), reason="needs the Bologna scenarios in ../shared/data/bologna")
+pytestmark = pytest.mark.skipif(not BOLOGNA.is_dir(), reason="needs the Bologna scenarios in ../shared/data/bologna")
 
 
 def trips(path):
@@ -20,8 +19,8 @@ def trips(path):
 
 
 def bare(name, folder, seed):
-    """Run the sumo binary on a copy; return its trips and its CO2 with internal edges. [kg]"""
-    shutil.copytree(DATA / name, folder)
+    """Run the sumo binary on a copy; return its trips, and its CO2 with internal edges. [kg]"""
+    shutil.copytree(BOLOGNA / name, folder)
     for path in folder.iterdir():
         path.chmod(0o644)
     extra = folder / "edges.add.xml"
@@ -40,10 +39,10 @@ def bare(name, folder, seed):
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "vehicles"), [("acosta", 8779), ("joined", 11176)])
 def test_trips_equal_those_of_the_bare_binary_row_by_row(name, vehicles, tmp_path):
-    before = {path: path.stat().st_mtime_ns for path in (DATA / name).iterdir()}
-    scenario = bologna.build(sumocfg=DATA / name / "run.sumocfg", seed=7, grid_step_s=600)
+    before = {path: path.stat().st_mtime_ns for path in (BOLOGNA / name).iterdir()}
+    scenario = bologna.build(sumocfg=BOLOGNA / name / "run.sumocfg", seed=7, grid_step_s=600)
     result = scenario.run(tmp_path / "run", double=True)
-    assert {path: path.stat().st_mtime_ns for path in (DATA / name).iterdir()} == before
+    assert {path: path.stat().st_mtime_ns for path in (BOLOGNA / name).iterdir()} == before
     expected, co2 = bare(name, tmp_path / "bare", seed=7)
     (file,) = (result.folder / "adapters" / "traffic").rglob("tripinfos.xml")
     assert trips(file) == expected
@@ -64,9 +63,9 @@ def test_configuration_that_is_missing_or_malformed_is_named(tmp_path):
         bologna.build(sumocfg=broken)
 
 
-def test_malformed_route_file_ends_the_run_in_sumos_own_words(tmp_path):
+def test_malformed_route_file_ends_the_run_with_sumos_own_message(tmp_path):
     folder = tmp_path / "acosta"
-    shutil.copytree(DATA / "acosta", folder)
+    shutil.copytree(BOLOGNA / "acosta", folder)
     for path in folder.iterdir():
         path.chmod(0o644)
     routes = folder / "acosta.rou.xml"
@@ -77,4 +76,4 @@ def test_malformed_route_file_ends_the_run_in_sumos_own_words(tmp_path):
 
 def test_more_buildings_than_the_streets_have_room_for_are_refused():
     with pytest.raises(CosimError, match="have room for"):
-        bologna.build(sumocfg=DATA / "acosta" / "run.sumocfg", buildings=100_000)
+        bologna.build(sumocfg=BOLOGNA / "acosta" / "run.sumocfg", buildings=100_000)

@@ -1,4 +1,4 @@
-"""What does a user see when SUMO dies under a run?"""
+"""Test of what a user sees when SUMO is killed during a run."""
 
 import os
 import signal
@@ -10,12 +10,11 @@ from pathlib import Path
 import pytest
 
 from cosim import Result
-
-ROOT = Path(__file__).parents[2]
+from tests.support.paths import ROOT
 
 
 def worker_of(process):
-    """Return the id of a process's worker, once it has begun to simulate."""
+    """Return the id of a process's worker once it has begun to simulate."""
     for entry in Path("/proc").iterdir():
         try:
             parent = int((entry / "stat").read_text().rsplit(")", 1)[1].split()[1])
@@ -27,12 +26,16 @@ def worker_of(process):
 
 
 @pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="looks for processes in /proc")
-def test_killed_sumo_worker_gives_one_clear_line_and_keeps_what_was_recorded(tmp_path):
-    command = [sys.executable, "-c", "from cosim.cli import main; main()", "run", "eixample", "--out", "out"]
+def test_killed_sumo_worker_gives_one_clear_line_and_keeps_recorded_data(tmp_path):
+    command = [sys.executable, "-c", "from cosim.cli.app import main; main()", "run", "eixample", "--out", "out"]
     process = subprocess.Popen(
-        [*command, "--set", "blocks=2,2"], cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+        [*command, "--set", "blocks=2,2"],
+        cwd=tmp_path,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
         env=os.environ | {"PYTHONPATH": str(ROOT)},
-    )  # fmt: skip
+    )
     deadline = time.monotonic() + 120
     while not (tmp_path / "out/series/traffic.co2/part-0.parquet").exists() and time.monotonic() < deadline:
         time.sleep(0.05)

@@ -1,17 +1,17 @@
-"""Does the tutorial for modellers run as it is printed, and is what it says of its policies true?"""
+"""Test that the tutorial for modellers runs as printed, and that its statements on policies hold."""
 
 import re
 import shlex
-from pathlib import Path
 
 import numpy as np
 import pytest
-from pydantic import ValidationError
 from typer.testing import CliRunner
 
-from cosim.cli import app
+from cosim import CosimError
+from cosim.cli.app import app
+from tests.support.paths import ROOT
 
-TEXT = (Path(__file__).parents[2] / "docs" / "modellers.md").read_text(encoding="utf-8")
+TEXT = (ROOT / "docs" / "modellers.md").read_text(encoding="utf-8")
 
 
 def blocks(language):
@@ -19,7 +19,7 @@ def blocks(language):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1200)
+@pytest.mark.timeout(2400)
 def test_tutorial_runs_and_its_claims_hold(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     names = {}
@@ -32,14 +32,14 @@ def test_tutorial_runs_and_its_claims_hold(tmp_path, monkeypatch, capsys):
     # the setback saves, and is partly paid back
     assert names["saved"] > 0
     assert names["rebound"] > 0
-    peak, shifted = (run.indicators["peak import"].value for run in (names["without"], names["with_setback"]))
+    peak, shifted = (run.indicators["peak of buildings"].value for run in (names["without"], names["with_setback"]))
     assert shifted > 1.5 * peak
     gas = [k for k, kind in enumerate(names["mild"].model.stock.heating) if kind == "gas_boiler"]
     labels = [names["mild"].model.stock.ids[k] for k in gas]
     runs = (names["without"], names["with_setback"])
     before, after = (run.series("buildings.electric_power", labels) for run in runs)
     np.testing.assert_array_equal(before.to_numpy(), after.to_numpy())
-    with pytest.raises(ValidationError, match="less than or equal to 4"):
+    with pytest.raises(CosimError, match="less than or equal to 4"):
         names["EveningSetback"](kelvin=5)
     (tmp_path / "evening.py").write_text(file)
     for line in (line for block in blocks("sh") for line in block.splitlines()):
@@ -50,4 +50,4 @@ def test_tutorial_runs_and_its_claims_hold(tmp_path, monkeypatch, capsys):
         done = CliRunner().invoke(app, words)
         assert done.exit_code == 0, (line, done.output)
         if words[0] == "compare":
-            assert "no effect shown" in done.output
+            assert "inconclusive" in done.output  # of two pairs

@@ -1,16 +1,15 @@
-"""Does what the README says work, word by word?"""
+"""Tests that the code and commands of the README work as printed."""
 
 import re
 import shlex
 import shutil
-from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
-from cosim.cli import app
+from cosim.cli.app import app
+from tests.support.paths import ROOT
 
-ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
@@ -32,7 +31,7 @@ def test_python_in_the_readme_runs(tmp_path, monkeypatch, capsys):
     assert "bus 1" in capsys.readouterr().out
 
 
-def test_commands_in_the_readme_exist_with_the_parameters_they_set():
+def test_commands_in_the_readme_exist_with_their_parameters():
     lines = [line.split("#")[0] for block in blocks("sh") for line in block.splitlines() if "bin/cosim" in line]
     assert len(lines) >= 5
     listed = CliRunner().invoke(app, ["run", "eixample", "--parameters"]).output

@@ -1,16 +1,17 @@
-"""Can a person use the report in a browser: move the slider, switch layers and views, pick, also by keyboard alone?"""
+"""Tests of the report in a browser: slider, layers, views and selection, also by keyboard alone."""
 
+import re
 import threading
 import time
 
 import numpy as np
 import pytest
 
-from cosim import compare
-from cosim.report import write_report
-from cosim.view import Server
-from tests.browser import CHROMIUM, Browser
-from tests.districts import LABELS, district
+from cosim import Layer, compare
+from cosim.report import write_map, write_report
+from cosim.report.server import ReportServer
+from tests.support.browser import CHROMIUM, Browser
+from tests.support.districts import LABELS, district
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium to look at the report with")
 
@@ -31,7 +32,7 @@ def pages(runs, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def seasons(tmp_path_factory):
-    """Two plans beside a base, in a winter and in a summer case."""
+    """Two plans and a base, in a winter and in a summer case."""
     folder = tmp_path_factory.mktemp("seasons")
     return {
         name: [district(draw=draw, day=day).run(folder / f"{name}-{draw}") for draw in (0, 10, 20)]
@@ -49,7 +50,7 @@ def seasons_page(seasons, tmp_path_factory):
 def browser(request):
     with Browser(*DESKTOP, webgl=request.param != "canvas") as browser:
         browser.drawn_by = request.param
-        # there is no graphics processor, without which a page draws on the canvas unless it is told
+        # there is no graphics processor, without which a page draws on the canvas unless overruled
         browser.part = "#gl" if browser.webgl else ""
         yield browser
 
@@ -74,14 +75,14 @@ def opened_seasons(browser, seasons_page):
 
 
 def asks_and_complains_of_nothing(browser, page):
-    """Whatever a test did: no error, and nothing asked of a network."""
+    """Check after every test that there were no errors and no network requests."""
     assert [text for text in browser.console if "GL Driver Message" not in text] == []
     assert {url.partition(":")[0] for url in browser.requests} <= {"file", "data", "blob"}
     assert [url for url in browser.requests if url.startswith("file")] == [page.resolve().as_uri()]
 
 
 def settle(browser):
-    """Wait until everything that was asked for is shown, and the map drawn."""
+    """Wait until everything requested is shown and the map is drawn."""
     browser.wait("document.getElementById('stage').getAttribute('aria-busy') === 'false'")
     time.sleep(0.1)
 
@@ -93,30 +94,32 @@ def choose(browser, group, k):
 
 
 def move_to(browser, frame):
-    browser.run(f"(() => {{ const s = document.getElementById('slider'); s.value = {frame};"
-                "s.dispatchEvent(new Event('input')); })()")  # fmt: skip
+    browser.run(
+        f"(() => {{ const s = document.getElementById('slider'); s.value = {frame};"
+        "s.dispatchEvent(new Event('input')); })()"
+    )
     settle(browser)
 
 
 def listed(browser):
-    """Return what the page lists: names with their values."""
+    """Return the names and values that the page lists."""
     rows = browser.run(
         "[...document.querySelectorAll('#top button')].map(b => [b.children[0].textContent, b.children[1].textContent])"
     )
     return {name: float(value.split(" ")[0].replace("−", "-").replace(",", "")) for name, value in rows}
 
 
-def test_page_is_drawn_by_what_the_browser_can(opened):
+def test_page_is_drawn_by_what_the_browser_supports(opened):
     assert opened.run("document.body.dataset.ready") == opened.drawn_by
 
 
-def test_page_without_graphics_processor_is_drawn_on_the_canvas_unless_told(browser, pages):
+def test_page_without_graphics_processor_is_drawn_on_the_canvas_unless_overruled(browser, pages):
     for part, drawn_by in (("", "canvas"), ("#canvas", "canvas"), ("#gl", browser.drawn_by)):
         browser.open(pages[0], part=part)
         assert browser.run("document.body.dataset.ready") == drawn_by
 
 
-def test_slider_shows_the_values_recorded_at_its_moment(opened, runs):
+def test_slider_shows_the_values_recorded_at_its_time(opened, runs):
     power = runs[0].series("source.power").to_numpy(dtype=float) / 1000
     for frame in (0, 17, 89):
         move_to(opened, frame)
@@ -146,18 +149,18 @@ def chosen(browser, group):
 
 
 def agrees(shown, true):
-    """Whether what is listed is the truth, as exactly as values are packed and shown."""
+    """Return whether listed values are correct, to the precision at which values are packed and shown."""
     span = max(np.ptp(list(true.values())), 1.0)
     return shown.keys() == true.keys() and all(
         shown[name] == pytest.approx(value, rel=0.006, abs=0.01 * span) for name, value in true.items()
     )
 
 
-def test_comparison_opens_on_what_its_first_plan_changes_over_the_whole_time(opened_seasons, seasons):
+def test_comparison_opens_on_the_effect_of_its_first_plan_over_the_whole_time(opened_seasons, seasons):
     today, one, _ = (run.series("source.power").mean() / 1000 for run in seasons["winter"])
     assert [chosen(opened_seasons, group) for group in ("cases", "views")] == ["winter", "one − today"]
     assert opened_seasons.run("document.getElementById('whole').getAttribute('aria-pressed')") == "true"
-    assert opened_seasons.run("document.getElementById('moment').textContent") == "mean of the whole time"
+    assert opened_seasons.run("document.getElementById('moment').textContent") == "mean of the whole period"
     assert opened_seasons.run("document.getElementById('top-title').textContent") == "Largest differences of the means"
     assert agrees(listed(opened_seasons), (one - today).to_dict())
     move_to(opened_seasons, 7)
@@ -174,7 +177,7 @@ def test_both_plans_differ_from_the_base_and_from_each_other(opened_seasons, sea
         assert agrees(listed(opened_seasons), true.to_dict()), titles[k]
 
 
-def test_case_is_chosen_with_the_same_layer_view_moment_and_element(opened_seasons, seasons):
+def test_switching_the_case_keeps_layer_view_time_and_element(opened_seasons, seasons):
     choose(opened_seasons, "layers", 1)
     choose(opened_seasons, "views", 4)
     move_to(opened_seasons, 45)
@@ -187,16 +190,16 @@ def test_case_is_chosen_with_the_same_layer_view_moment_and_element(opened_seaso
     opened_seasons.wait("document.getElementById('course').textContent.includes('summer')")
     settle(opened_seasons)
     found = [chosen(opened_seasons, group) for group in ("cases", "layers", "views")]
-    assert found == ["summer", "Heard", "two − today"]
+    assert found == ["summer", "Received", "two − today"]
     assert opened_seasons.run("document.getElementById('slider').value") == "45"
     assert opened_seasons.run("document.querySelector('#course b').textContent") == picked
-    today, _, two = (run.series("echo.heard").iloc[90:92].mean() / 1000 for run in seasons["summer"])
+    today, _, two = (run.series("echo.received").iloc[90:92].mean() / 1000 for run in seasons["summer"])
     assert agrees(listed(opened_seasons), (two - today).to_dict())
     opened_seasons.press("ArrowLeft", 37)
     opened_seasons.wait("document.getElementById('charts-case').textContent === ': winter'")
 
 
-def test_cases_fit_on_a_phone_with_the_chosen_view_in_sight(opened_seasons, seasons_page):
+def test_cases_fit_on_a_phone_with_the_chosen_view_visible(opened_seasons, seasons_page):
     opened_seasons.resize(*PHONE)
     opened_seasons.open(seasons_page, part=opened_seasons.part)
     assert opened_seasons.run("document.documentElement.scrollWidth") <= PHONE[0]
@@ -221,14 +224,59 @@ def test_links_lead_to_further_pages(opened_seasons):
 
 def test_every_layer_can_be_chosen_and_changes_the_map(opened):
     titles = opened.run("[...document.querySelectorAll('#layers span')].map(s => s.textContent)")
-    assert titles == ["Power </script><b>", "Heard", "Count"]
+    assert titles == ["Power </script><b>", "Received", "Count"]
     for k, title in enumerate(titles):
         choose(opened, "layers", k)
         assert opened.run("document.getElementById('shown').textContent").startswith(title)
         assert len(listed(opened)) == 6
 
 
-def test_map_changes_with_the_moment(opened):
+def test_peak_shows_the_highest_value_of_each_element_beside_the_mean(opened, runs):
+    opened.click("#peak")
+    settle(opened)
+    power = runs[0].series("source.power").to_numpy(dtype=float).reshape(90, 2, 6).mean(axis=1) / 1000
+    assert agrees(listed(opened), dict(zip(LABELS, power.max(axis=0))))
+    assert opened.run("document.getElementById('moment').textContent") == "highest mean of 2 min"
+    assert opened.run("document.getElementById('top-title').textContent") == "Highest of the peaks"
+    opened.click("#peak")
+    settle(opened)
+    assert opened.run("document.getElementById('moment').textContent") != "highest mean of 2 min"
+
+
+def test_layers_without_a_change_come_last_and_the_first_that_changes_is_shown(opened):
+    assert opened.run("document.querySelector('#layers .still span').textContent") == "Count"
+
+
+def test_the_pointer_shows_its_place_in_the_frame_of_the_layers(opened):
+    x, y, width, height = opened.run(
+        "(() => { const b = document.getElementById('map').getBoundingClientRect();"
+        "return [b.x, b.y, b.width, b.height]; })()"
+    )
+    opened.move(x + width / 2 + 3, y + height / 2)
+    opened.move(x + width / 2, y + height / 2)
+    opened.wait("document.getElementById('at').textContent")
+    east, north = map(int, re.findall(r"-?\d+", opened.run("document.getElementById('at').textContent")))
+    # the middle of the box around all shapes: streets from 0 to 200, houses to 230 m
+    assert abs(east - 115) <= 2
+    assert abs(north - 115) <= 2
+
+
+def test_a_map_before_any_run_shows_what_is_where(browser, tmp_path):
+    scenario = district()
+    meanings = {"source.count": {label: f"meter of {label}" for label in LABELS}}
+    zone = Layer.outline("zone", {"zone": [(0, 0), (200, 0), (200, 200)]})
+    page = write_map("twin", [scenario.layers[2], zone], tmp_path / "twin.html", meanings=meanings)
+    browser.open(page, part=browser.part)
+    browser.run("document.getElementById('find').focus()")
+    browser.type("e4")
+    browser.press("Enter", 13, "\r")
+    browser.wait("document.getElementById('found').textContent === 'e4: meter of e4'")
+    assert "zone" in browser.run("document.getElementById('legend').textContent")
+    assert browser.run("document.getElementById('time').offsetHeight") == 0
+    asks_and_complains_of_nothing(browser, page)
+
+
+def test_map_changes_with_time(opened):
     choose(opened, "layers", 1)
     seen = set()
     for frame in (3, 40, 80):
@@ -244,7 +292,7 @@ def test_map_can_be_zoomed_by_its_buttons(opened):
     assert opened.screenshot() != before
 
 
-def test_click_on_the_map_picks_what_lies_there(opened):
+def test_click_on_the_map_selects_the_element_there(opened):
     choose(opened, "layers", 1)
     # The box of all shapes is drawn in the middle of the map: the third house is a little below the centre.
     x, y, width, height = opened.run(
@@ -259,7 +307,7 @@ def test_click_on_the_map_picks_what_lies_there(opened):
     assert picked & set(LABELS)
 
 
-def test_keyboard_alone_moves_time_plays_and_chooses(opened):
+def test_keyboard_alone_moves_time_plays_and_selects(opened):
     opened.run("document.getElementById('slider').focus()")
     before = int(opened.run("document.getElementById('slider').value"))
     opened.press("ArrowRight" if before < 50 else "ArrowLeft", 39 if before < 50 else 37)
@@ -276,21 +324,21 @@ def test_keyboard_alone_moves_time_plays_and_chooses(opened):
     opened.wait("document.getElementById('play').getAttribute('aria-pressed') === 'false'")
     opened.run("document.querySelector('#layers input').focus()")
     opened.press("ArrowRight", 39)
-    opened.wait("document.getElementById('shown').textContent.startsWith('Heard')")
+    opened.wait("document.getElementById('shown').textContent.startsWith('Received')")
     opened.run("document.getElementById('find').focus()")
     opened.type("e4")
     opened.press("Enter", 13, "\r")
     opened.wait("document.querySelector('#course b').textContent === 'e4'")
 
 
-def test_search_for_what_is_not_there_says_so(opened):
+def test_search_without_a_match_reports_it(opened):
     opened.run("document.getElementById('find').focus()")
     opened.type("atlantis")
     opened.press("Enter", 13, "\r")
     opened.wait("document.getElementById('found').textContent.includes('no element of')")
 
 
-def test_picked_element_stays_picked_in_the_next_layer(opened):
+def test_selected_element_stays_selected_in_the_next_layer(opened):
     opened.click("#top li:first-child button")
     opened.wait("document.querySelector('#top button[aria-pressed=true]')")
     name = opened.run("document.querySelector('#top button[aria-pressed=true] .name').textContent")
@@ -322,14 +370,14 @@ def test_labels_are_shown_as_text(opened):
     assert opened.run("document.querySelectorAll('#layers b').length") == 0
 
 
-def test_single_run_needs_no_views(browser, pages):
+def test_single_run_has_no_view_switch(browser, pages):
     browser.open(pages[0], part=browser.part)
     assert browser.run("document.getElementById('views')") is None
     assert [text for text in browser.console if "GL Driver Message" not in text] == []
 
 
-def test_viewer_reads_what_is_looked_at_from_its_own_server_alone(browser, runs):
-    with Server(compare(*runs)) as server:
+def test_viewer_reads_displayed_data_from_its_own_server_only(browser, runs):
+    with ReportServer(compare(*runs)) as server:
         thread = threading.Thread(target=server.serve)
         thread.start()
         try:
@@ -339,7 +387,7 @@ def test_viewer_reads_what_is_looked_at_from_its_own_server_alone(browser, runs)
             choose(browser, "views", 2)
             choose(browser, "layers", 1)
             move_to(browser, 60)
-            base, plan = (run.series("echo.heard").iloc[60] / 1000 for run in runs)
+            base, plan = (run.series("echo.received").iloc[60] / 1000 for run in runs)
             # three digits are shown
             assert listed(browser) == pytest.approx((plan - base).astype(float).to_dict(), rel=0.006)
             browser.click("#top li:first-child button")

@@ -1,33 +1,50 @@
-"""Does a killed day of the city, with SUMO in it, come back to the very bytes of the uninterrupted one?"""
+"""Test that a killed day of the city, SUMO included, resumes to exactly the bytes of the uninterrupted one."""
 
 import os
 import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 
-from tests.test_checkpoint import bytes_of
+from tests.cosim.engine.test_checkpoint import bytes_of
+from tests.support.paths import ROOT
 
-ROOT = Path(__file__).parents[2]
 SETTINGS = ["--set", "blocks=2,2", "--set", "begin_hour=7", "--set", "hours=3", "--seed", "5", "--no-report"]
+SETTINGS += ["--set", "through_traffic=0.1"]
 
 
 def cosim(folder, *arguments):
     return subprocess.Popen(
-        [sys.executable, "-c", "from cosim.cli import main; main()", *arguments], cwd=folder, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=os.environ | {"PYTHONPATH": str(ROOT)},
-    )  # fmt: skip
+        [sys.executable, "-c", "from cosim.cli.app import main; main()", *arguments],
+        cwd=folder,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )
 
 
 POLICIES = (
-    "EvShare:share=0.5", "DynamicTariff", "Charging:strategy=price", "ChargingCaps", "HeatPumps:share=0.5",
-    "Retrofit:share=0.5", "RooftopPv", "HomeBatteries", "CommunityBatteries:charge_from=8,charge_to=9", "GridCaps",
-    "DemandResponse:from_hour=8,to_hour=9", "SpeedLimit", "LowEmissionZone", "CordonPrice", "ModeShift",
-    "Densification", "PublicChargers",
-)  # fmt: skip
+    "EvShare:share=0.5",
+    "DynamicTariff",
+    "Charging:strategy=price",
+    "ChargingCaps",
+    "HeatPumps:share=0.5",
+    "Retrofit:share=0.5",
+    "RooftopPv",
+    "HomeBatteries",
+    "CommunityBatteries:charge_from=8,charge_to=9",
+    "GridCaps",
+    "DemandResponse:from_hour=8,to_hour=9",
+    "SpeedLimit",
+    "LowEmissionZone",
+    "CordonPrice",
+    "ModeShift",
+    "Densification",
+    "PublicChargers",
+)
 
 
 @pytest.mark.slow
@@ -37,7 +54,7 @@ def test_killed_city_resumes_to_the_same_bytes(policies, tmp_path):
     whole = cosim(tmp_path, "run", "eixample", *settings, "--out", "whole")
     text, _ = whole.communicate(timeout=300)
     assert whole.returncode == 0, text
-    run = cosim(tmp_path, "run", "eixample", *settings, "--out", "run", "--checkpoint-every", "30min")
+    run = cosim(tmp_path, "run", "eixample", *settings, "--out", "run", "--checkpoint-every", "1h")
     deadline = time.monotonic() + 200
     while not (tmp_path / "run" / "checkpoints" / "60").exists() and time.monotonic() < deadline:
         time.sleep(0.005)

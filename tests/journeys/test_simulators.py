@@ -1,23 +1,22 @@
-"""Does the page on other people's simulators work, word by word?"""
+"""Tests that the code on the page about other simulators works as printed."""
 
 import csv
 import re
 import shutil
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tests.fmus import IN_SI, build_tank, rewritten
+from tests.support.fmus import IN_SI, build_tank, rewritten
+from tests.support.paths import ROOT
 
-ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "simulators.md").read_text(encoding="utf-8")
 MOSAIK, FMU, PLAIN = re.findall(r"```python\n(.*?)```", PAGE, re.S)
 
 
 @pytest.fixture
 def read(tmp_path, monkeypatch):
-    """Run a block of the page in a folder of its own."""
+    """Run a block of the page in its own folder."""
     monkeypatch.chdir(tmp_path)
 
     def run(text):
@@ -53,7 +52,7 @@ def test_fmu_runs_as_an_adapter(read, tmp_path, capsys):
     np.testing.assert_allclose(result.series("tanks.temperature").to_numpy()[-1], expected, rtol=1e-9)
 
 
-def test_adapters_of_ours_run_in_plain_mosaik(read, tmp_path):
+def test_our_adapters_run_in_plain_mosaik(read, tmp_path):
     hourly(tmp_path / "heat.csv", "heat_kw", [1.0, 2.0, 3.0, 4.0, 5.0])
     read(PLAIN)
     with (tmp_path / "results.csv").open() as file:

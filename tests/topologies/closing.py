@@ -1,4 +1,4 @@
-"""What every topology must show: whatever the placement, the ledger closes and the same bits come out."""
+"""The check for every topology: for any placement, the ledger balances and the results are bit-identical."""
 
 import numpy as np
 import pytest
@@ -22,5 +22,5 @@ def check(build, placement, folder):
 
 
 def energy(result, port):
-    """Integral over all elements and the run."""
+    """Return the integral over all elements and the run."""
     return float(result.integral(port).sum())

@@ -1,15 +1,15 @@
 """Fan-out: one output feeds many, each with a delay of its own.
 
-              ┌──────────▶ now
-    source ───┼─ delay 1 ─▶ next
-              └─ delay 3 ─▶ later
+          ┌──────────▶ now
+source ───┼─ delay 1 ─▶ next
+          └─ delay 3 ─▶ later
 """
 
 import numpy as np
 
 from cosim import Clock, Scenario
+from tests.support.toys import Echo, Source
 from tests.topologies.closing import PLACEMENTS, check
-from tests.toys import Echo, Source
 
 
 def build():
@@ -21,10 +21,10 @@ def build():
 
 
 @PLACEMENTS
-def test_each_target_hears_the_source_at_its_own_delay(placement, tmp_path):
+def test_each_target_receives_the_source_with_its_own_delay(placement, tmp_path):
     result = check(build, placement, tmp_path)
-    said = result.series("source.power").to_numpy()
+    published = result.series("source.power").to_numpy()
     for name, delay in (("now", 0), ("next", 1), ("later", 3)):
-        heard = result.series(f"{name}.heard").to_numpy()
-        np.testing.assert_array_equal(heard[delay:], said[: len(said) - delay])
-        assert (heard[:delay] == 0.0).all()
+        received = result.series(f"{name}.received").to_numpy()
+        np.testing.assert_array_equal(received[delay:], published[: len(published) - delay])
+        assert (received[:delay] == 0.0).all()

@@ -1,24 +1,24 @@
-"""A ring: three adapters feed each other, and one delayed connection lets somebody begin.
+"""A ring: three adapters feed each other, and one delayed connection determines which steps first.
 
-    first ──▶ second ──▶ third
-      ▲                    │
-      └──── delay 1 ◀──────┘
+first ──▶ second ──▶ third
+  ▲                    │
+  └──── delay 1 ◀──────┘
 """
 
 from cosim import Clock, Scenario
+from tests.support.toys import Echo
 from tests.topologies.closing import PLACEMENTS, check
-from tests.toys import Echo
 
 
 def build():
     scenario = Scenario(Clock("2025-01-15", hours=2), first=Echo(), second=Echo(), third=Echo())
-    scenario.connect("first.heard", "second.load")
-    scenario.connect("second.heard", "third.load")
-    scenario.connect("third.heard", "first.load", delay=1, initial=[3.0, 4.0])
+    scenario.connect("first.received", "second.load")
+    scenario.connect("second.received", "third.load")
+    scenario.connect("third.received", "first.load", delay=1, initial=[3.0, 4.0])
     return scenario
 
 
 @PLACEMENTS
-def test_what_is_in_a_ring_goes_round_for_ever(placement, tmp_path):
+def test_value_in_a_ring_circulates_unchanged(placement, tmp_path):
     result = check(build, placement, tmp_path)
-    assert (result.series("third.heard").to_numpy() == [3.0, 4.0]).all()
+    assert (result.series("third.received").to_numpy() == [3.0, 4.0]).all()

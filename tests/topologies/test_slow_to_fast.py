@@ -1,13 +1,13 @@
-"""Slow to fast: what a slow source says of its whole step is heard once the step is over.
+"""Slow to fast: a fast target receives the value of a slow source once the slow step is over.
 
-    source (300 s) ── delay 5 ──▶ echo (60 s)
+source (300 s) ── delay 5 ──▶ echo (60 s)
 """
 
 import numpy as np
 
 from cosim import Clock, Scenario
+from tests.support.toys import Echo, Source
 from tests.topologies.closing import PLACEMENTS, check
-from tests.toys import Echo, Source
 
 
 def build():
@@ -18,8 +18,8 @@ def build():
 
 
 @PLACEMENTS
-def test_fast_target_hears_the_last_finished_step(placement, tmp_path):
+def test_fast_target_receives_the_last_finished_step(placement, tmp_path):
     result = check(build, placement, tmp_path)
-    said = np.repeat(result.series("source.power").to_numpy(), 5, axis=0)
-    np.testing.assert_array_equal(result.series("echo.heard").to_numpy()[5:], said[:-5])
+    published = np.repeat(result.series("source.power").to_numpy(), 5, axis=0)
+    np.testing.assert_array_equal(result.series("echo.received").to_numpy()[5:], published[:-5])
     assert result.series("echo.seen")["a"].tolist()[1:8] == [0.0, 0.0, 0.0, 0.0, 1.0, 1.0, 1.0]

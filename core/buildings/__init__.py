@@ -1,0 +1,1 @@
+"""Building physics: thermal zones, envelopes, households, heat pumps and storage."""

@@ -1,0 +1,1 @@
+"""Numerics of the environment: air quality, noise and exposure."""

@@ -1,0 +1,1 @@
+"""Electric vehicle fleets: plans, vehicle states, charging strategies."""

@@ -1,0 +1,69 @@
+from cosim.core.quantities import Array, Indices, Indices32
+
+CAR_CAPACITY: int
+CAR_RESERVE: int
+CAR_AC: int
+CAR_DC: int
+CAR_DISCHARGE: int
+CAR_TARGET: int
+CAR_TARGET_AFTER: int
+CAR_FIRST_DEPARTURE: int
+CAR_ROWS: int
+STATION_POWER: int
+STATION_EFFICIENCY: int
+STATION_FAST: int
+STATION_ROWS: int
+TRIP_DEPARTURE: int
+TRIP_AHEAD: int
+TRIP_ROWS: int
+STATE_CHARGE: int
+STATE_SINCE: int
+STATE_RATIO: int
+STATE_ROWS: int
+AT_TIME: int
+AT_STEP: int
+AT_NOTICE: int
+AT_MARGIN: int
+AT_COUNTED_ON: int
+AT_FAST_SOC: int
+AT_DAY: int
+AT_LENGTH: int
+RANGE_LACKING: int
+RANGE_LEFT: int
+RANGE_LEAST: int
+RANGE_FULL: int
+RANGE_RATE: int
+RANGE_EFFICIENCY: int
+RANGE_ROWS: int
+
+def take_points(
+    queue: Indices,
+    aim: Indices32,
+    place: Indices32,
+    first_offer: Indices32,
+    offers: Indices32,
+    free: Indices32,
+    station: Indices32,
+) -> None: ...
+def fill_valleys(
+    base: Array,
+    length: Array,
+    row: Indices32,
+    energy: Array,
+    left: Array,
+    rate: Array,
+    rounds: int,
+    least_change: float,
+    power: Array,
+) -> None: ...
+def session_ranges(
+    vehicles: Indices,
+    station: Indices32,
+    trip: Indices32,
+    cars: Array,
+    stations: Array,
+    trips: Array,
+    state: Array,
+    setting: Array,
+    found: Array,
+) -> None: ...

@@ -1,0 +1,1 @@
+"""AC power flow: backward/forward sweep and Newton solvers."""

@@ -1,0 +1,1 @@
+"""Weather data, solar radiation, glazing and photovoltaic yield."""

@@ -1,0 +1,1 @@
+"""The co-simulation engine: scenarios, connections, exchange, hosts, recording and checkpoints."""

@@ -1,0 +1,1 @@
+"""Scenarios, adapters and policies, found by name and built from text."""

@@ -1,0 +1,1 @@
+"""Results on disk: series, indicators, layers, comparisons and their tables."""

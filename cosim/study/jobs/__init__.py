@@ -1,0 +1,1 @@
+"""The execution of a study's runs: attempts, records, workers, Dask and SLURM."""

@@ -1,0 +1,1 @@
+"""The building stock: TABULA types, footprints, refurbishment."""

@@ -1,0 +1,268 @@
+"""The building stock of a city: envelopes, heating, cooling, panels and batteries.
+
+A building has the U-values, air change, heat capacity and window share of its type in `tabula`; its own floor area,
+storeys and party walls give the areas.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from cosim.adapters.buildings import SURFACES
+from cosim.core import CosimError
+from cosim.core.buildings.zones import ZoneParameters
+from cosim.core.quantities import Array, Indices32
+from cosim.core.random import quota
+from cosim.scenarios.buildings.footprints import by_orientation, facade_shares
+from cosim.scenarios.buildings.tabula import tabula_types
+
+OUTER_FILM = 0.04  # m² K/W, ISO 6946
+ABSORPTANCE = 0.6  # assumption: façades and roofs of medium colour
+SKY_LOSS = 5 * 0.9 * 11.0  # W/m²: 5 ε times 11 K between air and sky, ISO 13790:2008, 11.4.6
+TANK = 0.15  # m³ per dwelling with a heat pump, assumption
+SHADING = 0.6 * (1 - 0.3)  # vertical windows: shading, frame; TABULA standard values
+FREE_SIDES = {0: (0, 90, 180, 270), 1: (0, 90, 180), 2: (0, 180), 3: (0,)}  # degrees from the street façade
+
+
+@dataclass(frozen=True)
+class Stock:
+    """The buildings of a city; arrays have the shape (n_buildings,) unless stated.
+
+    Attributes
+    ----------
+    ids, types
+        Name and TABULA type of each building.
+    zones, archetype
+        Zone parameters per m² of floor, and the index of each building's own.
+    floor_area, storeys, dwellings
+        Floor area of all storeys [m²], numbers of storeys and dwellings.
+    window_area : shape (n_buildings, 9)
+        Window area by surface, in the order of `SURFACES`. [m²]
+    solar_transmittance
+        Solar gain behind the window per irradiance of windows (`Weather.window_irradiance`).
+    sun_on_exterior : shape (n_buildings, 9)
+        Rise in the equivalent outdoor temperature per irradiance on each surface. [K m²/W]
+    sky_depression
+        Drop in the equivalent outdoor temperature due to long-wave radiation to the sky. [K]
+    hot_water_need
+        Mean heat drawn as hot water. [W]
+    design_load
+        Heat loss at the design temperature. [W]
+    heating
+        ``"heat_pump"`` or ``"gas_boiler"``.
+    heating_capacity, heat_pump_capacity, cooling_capacity
+        Heat of the boiler, or of heat pump and back-up together; of the heat pump alone; of the coolers. [W]
+    heat_pump_source
+        ``"air"`` or ``"ground"``.
+    tank_volume, pv_capacity, battery_capacity
+        Volume of hot-water tanks beside heat pumps [m³], peak power of solar panels [W], energy of batteries [J].
+    """
+
+    ids: tuple[str, ...]
+    types: tuple[str, ...]
+    zones: ZoneParameters
+    archetype: Indices32
+    floor_area: Array
+    storeys: Array
+    dwellings: Array
+    window_area: Array
+    solar_transmittance: Array
+    sun_on_exterior: Array
+    sky_depression: Array
+    hot_water_need: Array
+    design_load: Array
+    heating: tuple[str, ...]
+    heating_capacity: Array
+    heat_pump_capacity: Array
+    cooling_capacity: Array
+    heat_pump_source: tuple[str, ...]
+    tank_volume: Array
+    pv_capacity: Array
+    battery_capacity: Array
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def with_heat_pumps(self, share: float, seed: int = 0, *, ground_share: float = 0.0) -> Stock:
+        """Return the stock with heat pumps in this share of its buildings and gas boilers in the others.
+
+        Shares are exact to one building, drawn by key. A larger share keeps the buildings of a smaller one; that of
+        ground-source heat pumps is a share of all buildings' heat pumps.
+        Heat pumps cover the design load and a resistance heater half of it on top; boilers have the same total
+        (assumed sizing, for recovery in the morning).
+        """
+        if not 0 <= share <= 1:
+            raise CosimError(f"the share of heat pumps is {share}: it must be from 0 to 1")
+        if not 0 <= ground_share <= 1:
+            raise CosimError(f"the share of ground-source heat pumps is {ground_share}: it must be from 0 to 1")
+        chosen = quota(seed, "has heat pump", self.ids, share)
+        deep = quota(seed, "heat pump on the ground", self.ids, ground_share)
+        return dataclasses.replace(
+            self,
+            heating=tuple(np.where(chosen, "heat_pump", "gas_boiler").tolist()),
+            heating_capacity=1.5 * self.design_load,
+            heat_pump_capacity=np.where(chosen, self.design_load, 0.0),
+            heat_pump_source=tuple(np.where(deep, "ground", "air").tolist()),
+        )
+
+    def with_photovoltaics(self, share: float, seed: int = 0, *, battery_hours: float = 0.0) -> Stock:
+        """Return the stock with solar panels on half the roof of this share of its buildings (200 W of peak per m²).
+
+        The share is exact to one building, drawn by key.
+        ``battery_hours`` is the capacity of the batteries beside them over their peak. A larger share keeps the
+        buildings of a smaller one; half the roof and 200 W/m² are assumptions.
+        """
+        if not (0 <= share <= 1 and 0 <= battery_hours < 100):
+            raise CosimError(
+                f"the share of photovoltaics is {share} and its batteries hold {battery_hours} hours: give a share "
+                "from 0 to 1 and hours from 0 to 100"
+            )
+        chosen = quota(seed, "has photovoltaics", self.ids, share)
+        peak = np.where(chosen, 0.5 * 200.0 * self.floor_area / self.storeys, 0.0)
+        return dataclasses.replace(self, pv_capacity=peak, battery_capacity=battery_hours * 3600.0 * peak)
+
+
+def _facades(azimuth: float, attached: int) -> Array:
+    """Return the share of the free façades by surface, each split between the two nearest of the eight azimuths."""
+    turns = FREE_SIDES[attached]
+    return np.asarray(sum(by_orientation(azimuth + turn, 1 / len(turns)) for turn in turns))
+
+
+def make_stock(
+    ids: Sequence[str],
+    type_codes: Sequence[str],
+    floor_area: npt.ArrayLike,
+    storeys: npt.ArrayLike,
+    attached: npt.ArrayLike,
+    azimuths: npt.ArrayLike,
+    level: npt.ArrayLike = 1,
+    *,
+    facade_length: Array | None = None,
+    heat_pump_share: float = 0.0,
+    cooling_share: float = 0.5,
+    design_outdoor: float = 0.0,
+    radiant_share: float = 0.0,
+    seed: int = 0,
+) -> Stock:
+    """Return a stock with the envelopes and systems of the given types.
+
+    Parameters
+    ----------
+    ids, type_codes
+        Name and TABULA code of each building, e.g. ``"ES.ME.AB.04"``.
+    floor_area, storeys : shape (n_buildings,) or scalar
+        Floor area of all storeys [m²], number of storeys.
+    attached : shape (n_buildings,) or scalar
+        Sides with party walls, 0 to 3. With 2, the street and the rear façade are free.
+    azimuths : shape (n_buildings,) or scalar
+        Orientation of the street façade, clockwise from north. [°]
+    level : shape (n_buildings,) or scalar
+        Refurbishment: 1 existing, 2 usual, 3 advanced.
+    facade_length : shape (n_buildings, 9)
+        Free façade by orientation, as in `footprints.Footprints`; replaces ``attached`` and ``azimuths``. [m]
+    heat_pump_share, cooling_share
+        Shares of buildings with heat pumps and with coolers (60 W/m², an assumption).
+    design_outdoor
+        Outdoor temperature that heating is sized for. [°C]
+    radiant_share
+        Share of the heating power that acts on the rooms' surfaces, by area, instead of their air, e.g. 0.3 for
+        radiators (an assumption), more for heated floors. Setpoints are of the air, so the share raises the need
+        (`docs/model.md`). [1]
+    seed
+        Seed of the draws of heating and cooling systems.
+
+    Raises
+    ------
+    CosimError
+        If an id is duplicated, a type or level is unknown, or a figure is out of range.
+    """
+    ids = tuple(str(i) for i in ids)
+    n = len(ids)
+    if len(set(ids)) != n or len(type_codes) != n:
+        raise CosimError(
+            f"stock has {n} ids, {len(set(ids))} of them distinct, and {len(type_codes)} type codes: "
+            "give one type per building and every building a unique id"
+        )
+    columns = {"floor_area": floor_area, "storeys": storeys, "attached": attached, "azimuths": azimuths, "level": level}
+    try:
+        area, floors, sides, azimuth, levels = (
+            np.array(np.broadcast_to(np.asarray(column, float), (n,))) for column in columns.values()
+        )
+    except ValueError as error:
+        raise CosimError(f"a column of the stock does not fit its {n} buildings: {error}") from error
+    for name, column, good in (
+        ("floor_area", area, (area > 0) & np.isfinite(area)),
+        ("storeys", floors, (floors >= 1) & np.isfinite(floors)),
+        ("attached", sides, np.isin(sides, list(FREE_SIDES))),
+        ("azimuths", azimuth, np.isfinite(azimuth)),
+    ):
+        if not good.all():
+            first = int(np.argmin(good))
+            raise CosimError(f"building {ids[first]!r} has {name} = {column[first]:g}, which is out of range")
+    if not 0 <= radiant_share <= 1:
+        raise CosimError(f"the radiant share of heating is {radiant_share}: it must be from 0 to 1")
+    free = None if facade_length is None else np.asarray(facade_length, float)
+    if free is not None and not (free.shape == (n, len(SURFACES)) and np.isfinite(free).all() and (free >= 0).all()):
+        raise CosimError(
+            f"facade_length has shape {free.shape}: {n} buildings need ({n}, {len(SURFACES)}) lengths, finite and not "
+            "negative"
+        )
+    known = tabula_types()
+    for building, code, number in zip(ids, type_codes, levels, strict=True):
+        if (code, number) not in known:
+            raise CosimError(
+                f"building {building!r} has type {code!r} at level {number:g}, which TABULA does not have; "
+                f"types are {', '.join(sorted({c for c, _ in known})[:4])}, …"
+            )
+    types = [known[code, int(number)] for code, number in zip(type_codes, levels, strict=True)]
+    rows: list[tuple[float, ...]] = []
+    window, sun, sky = np.zeros((n, len(SURFACES))), np.zeros((n, len(SURFACES))), np.zeros(n)
+    names = [field.name for field in dataclasses.fields(ZoneParameters)]
+    for i, kind in enumerate(types):
+        areas = kind.areas(area[i], floors[i], sides[i], None if free is None else free[i].sum())
+        zone = kind.zone_of(areas)
+        rows.append(tuple(float(np.asarray(getattr(zone, name))[0]) for name in names))
+        facades = _facades(azimuth[i], int(sides[i])) if free is None else facade_shares(free[i : i + 1])[0]
+        window[i] = float(areas.window) * area[i] * facades
+        wall, roof = kind.wall_u * float(areas.wall), kind.roof_u * float(areas.roof)
+        opaque = float(kind.opaque(areas))
+        sun[i] = ABSORPTANCE * OUTER_FILM * wall / opaque * facades
+        sun[i, 0] += ABSORPTANCE * OUTER_FILM * roof / opaque
+        sky[i] = OUTER_FILM * SKY_LOSS * (0.5 * wall + roof) / opaque  # form factors of ISO 13790:2008, 11.4.6
+    shared, archetype = np.unique(np.array(rows), axis=0, return_inverse=True)
+    zones = ZoneParameters(**dict(zip(names, shared.T, strict=True)))
+    on_exterior = radiant_share * zones.exterior_share
+    zones = dataclasses.replace(zones, heating_exterior=on_exterior, heating_interior=radiant_share - on_exterior)
+    index: Indices32 = archetype.reshape(-1).astype(np.int32)
+    loss = zones.loss_coefficient[index] * area
+    cools = quota(seed, "has cooling", ids, cooling_share)
+    dwellings = np.maximum(1, np.round(area * [t.dwellings / t.reference_area for t in types]))
+    stock = Stock(
+        ids=ids,
+        types=tuple(type_codes),
+        zones=zones,
+        archetype=index,
+        floor_area=area,
+        storeys=floors,
+        dwellings=dwellings,
+        window_area=window,
+        solar_transmittance=np.array([t.window_g for t in types]) * SHADING,
+        sun_on_exterior=sun,
+        sky_depression=sky,
+        hot_water_need=area * [t.q_w_nd for t in types] * (1000 / 8760),  # kWh/(m² a) -> W
+        design_load=loss * (20.0 - design_outdoor),
+        heating=("gas_boiler",) * n,
+        heating_capacity=np.zeros(n),
+        heat_pump_capacity=np.zeros(n),
+        cooling_capacity=np.where(cools, 60.0 * area, 0.0),
+        heat_pump_source=("air",) * n,
+        tank_volume=TANK * dwellings,
+        pv_capacity=np.zeros(n),
+        battery_capacity=np.zeros(n),
+    )
+    return stock.with_heat_pumps(heat_pump_share, seed)

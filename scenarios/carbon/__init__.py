@@ -1,0 +1,1 @@
+"""Carbon accounts and the carbon intensity of electricity."""

@@ -1,0 +1,1 @@
+"""Published unit costs of measures, and what they cost each year."""

@@ -1,0 +1,1 @@
+"""Environment: street canyons, background air, what exhaust is made of, and façades."""

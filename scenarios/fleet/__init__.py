@@ -1,0 +1,1 @@
+"""Electric vehicles of a city: trips, parking places and charging plans from its demand."""

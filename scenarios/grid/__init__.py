@@ -1,0 +1,1 @@
+"""Synthesis of low- and medium-voltage grids, and their reinforcement."""

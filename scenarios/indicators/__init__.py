@@ -1,0 +1,1 @@
+"""Indicators of a city's run: traffic, buildings, grid, households and storage."""

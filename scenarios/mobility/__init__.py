@@ -1,0 +1,1 @@
+"""Travel demand: residents and their trips, cars, chargers, and routes through a network."""

@@ -1,0 +1,215 @@
+"""Demand that answers to policies: modes and trips in equilibrium with the times on the streets.
+
+Each round simulates the cars on the road by SUMO's mesoscopic model, lets everybody answer to the costs, and averages
+the answers with those of the rounds before (method of successive averages) [1]_. Draws are keyed: a traveller changes
+only if the own mode has lost.
+
+.. [1] Y. Sheffi: Urban Transportation Networks. Prentice-Hall, 1985, chapter 5.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from cosim.core.quantities import Vector
+from cosim.core.random import uniform
+from cosim.scenarios.mobility.choice import CAR, Answer, Frequency, Shares, redraw, respond
+from cosim.scenarios.mobility.costs import TravelChanges, utility_changes
+from cosim.scenarios.mobility.drives import Leg
+from cosim.scenarios.mobility.skims import Skims, StreetTimes
+from cosim.scenarios.mobility.travellers import FIRM, Travellers
+
+GAP = 0.002
+"""Relative gap between demand and supply at which the iteration ends. TAG Unit M2 asks for less than 0.1 % where that
+can be reached, else for less than 0.2 %; quoted from memory."""
+
+MOST_ROUNDS = 6
+
+_DEAREST_EUR = 60.0  # most that a scarce space can cost
+
+
+def answer(
+    travellers: Travellers,
+    routes: Mapping[str, Sequence[str]],
+    net: Path,
+    changes: TravelChanges,
+    folder: Path,
+    seed: int,
+    *,
+    background: Sequence[Leg] = (),
+    simulate: bool = True,
+    gap: float = GAP,
+    rounds: int = MOST_ROUNDS,
+) -> Answer:
+    """Return what travellers do under changed costs.
+
+    Parameters
+    ----------
+    travellers
+        Everybody who may drive.
+    routes
+        Vehicle → edges, of all drives of ``travellers`` and of the background.
+    net
+        The network.
+    changes
+        What policies change.
+    folder
+        For intermediate files.
+    seed
+        Seed of the draws and of the simulation.
+    background
+        Drives that do not answer and are on the streets all the same, such as those of vans.
+    simulate
+        Whether times follow from the traffic; else streets are as fast as without any.
+    gap, rounds
+        Gap at which the iteration ends, and the most rounds.
+    """
+    tours = travellers.tours
+    modes = tours["mode"].to_numpy()
+    ways = _Ways(travellers, routes)
+    firmly = [(leg.vehicle, float(leg.depart_s), routes[leg.vehicle]) for leg in background if routes.get(leg.vehicle)]
+    before = StreetTimes(net, folder / "before", TravelChanges(), seed)
+    skims = before.simulate([*ways.driven(modes), *firmly]) if simulate else before.free()
+    base_min = ways.minutes(skims, {})
+    distance = tours["distance_km"].to_numpy(float)
+    after = StreetTimes(net, folder / "after", changes, seed)
+    skims = skims if simulate else after.free()
+    barred = [leg for leg, edges in ways.edges.items() if after.barred(edges)]
+    pays = [leg for leg, edges in ways.edges.items() if after.tolls_eur(edges, ways.depart[leg]) > 0]
+    firm = tours["purpose"].map(FIRM).to_numpy(float)
+    shares, draws = travellers.shares, uniform(seed, "answers", tours.index)
+    full = np.column_stack([shares, np.zeros(len(shares))])
+    averaged, now, gaps = full, modes, []
+    detours: dict[str, list[str]] = {}
+    car_min = base_min
+    for number in range(1, rounds + 1):
+        detours = after.detours(
+            {leg: (ways.depart[leg], ways.edges[leg]) for leg in dict.fromkeys((*barred, *pays))}, skims
+        )
+        if simulate:
+            skims = after.simulate([*ways.driven(now, detours), *_around(after, firmly, skims)])
+        car_min = ways.minutes(skims, detours)
+        lost = ways.blocked([leg for leg in barred if leg not in detours])
+        toll = ways.tolls(after, detours)
+        wanted = _wanted(travellers, changes, distance, car_min - base_min, toll, lost, firm)
+        gaps.append(_gap(wanted, averaged, car_min, tours["trips"].to_numpy(float)))
+        if number > 1 and gaps[-1] <= gap:
+            break
+        averaged = averaged + (wanted - averaged) / number
+        now = redraw(modes, full, averaged, draws)
+    found = tours.assign(before=modes, mode=now, car_min_before=base_min, car_min=car_min)
+    return Answer(found, tuple(gaps), changes.headway)
+
+
+def unchanged(travellers: Travellers) -> Answer:
+    """Return what travellers do in the base case; times are not simulated."""
+    modes = travellers.tours["mode"].to_numpy()
+    return Answer(travellers.tours.assign(before=modes, car_min_before=np.nan, car_min=np.nan), ())
+
+
+def _around(
+    streets: StreetTimes, drives: Sequence[tuple[str, float, Sequence[str]]], skims: Skims
+) -> list[tuple[str, float, Sequence[str]]]:
+    """Return drives that do not answer, around closed streets; those that find no way are left out."""
+    barred = {label: (depart, edges) for label, depart, edges in drives if streets.barred(edges)}
+    found = streets.detours(barred, skims)
+    return [
+        (label, depart, found.get(label, edges))
+        for label, depart, edges in drives
+        if label not in barred or label in found
+    ]
+
+
+class _Ways:
+    """Routes of all drives, and their sums by tour."""
+
+    def __init__(self, travellers: Travellers, routes: Mapping[str, Sequence[str]]) -> None:
+        self._travellers = travellers
+        legs: list[tuple[int, Leg]] = [
+            (k, leg)
+            for k, tour in enumerate(travellers.tours.index)
+            for leg in travellers.legs.get(tour, ())
+            if routes.get(leg.vehicle)
+        ]
+        self._tour = {leg.vehicle: k for k, leg in legs}
+        self.edges = {leg.vehicle: routes[leg.vehicle] for _, leg in legs}
+        self.depart = {leg.vehicle: float(leg.depart_s) for _, leg in legs}
+        self._trips = travellers.tours["trips"].to_numpy(float)
+
+    def driven(
+        self, modes: npt.NDArray[np.intp], detours: Mapping[str, Sequence[str]] | None = None
+    ) -> list[tuple[str, float, Sequence[str]]]:
+        """Return label, departure and route of the cars on the road."""
+        around = detours or {}
+        return [
+            (leg, self.depart[leg], around.get(leg, edges))
+            for leg, edges in self.edges.items()
+            if modes[self._tour[leg]] == CAR
+        ]
+
+    def _per_trip(self, values: Mapping[str, float]) -> Vector:
+        total = np.zeros(len(self._trips))
+        for leg, value in values.items():
+            total[self._tour[leg]] += value
+        per_trip: Vector = total / self._trips
+        return per_trip
+
+    def minutes(self, skims: Skims, detours: Mapping[str, Sequence[str]]) -> Vector:
+        """Return the minutes by car through the network per trip, shape (n_tours,)."""
+        return self._per_trip(
+            {leg: skims.time_s(detours.get(leg, edges), self.depart[leg]) / 60 for leg, edges in self.edges.items()}
+        )
+
+    def tolls(self, streets: StreetTimes, detours: Mapping[str, Sequence[str]]) -> Vector:
+        """Return the tolls per trip, shape (n_tours,). [EUR]"""
+        return self._per_trip(
+            {leg: streets.tolls_eur(detours.get(leg, edges), self.depart[leg]) for leg, edges in self.edges.items()}
+        )
+
+    def blocked(self, legs: Sequence[str]) -> npt.NDArray[np.bool_]:
+        """Return which tours have a drive among these, shape (n_tours,)."""
+        found = np.zeros(len(self._trips), bool)
+        found[[self._tour[leg] for leg in legs]] = True
+        return found
+
+
+def _wanted(
+    travellers: Travellers,
+    changes: TravelChanges,
+    distance: Vector,
+    car_min: Vector,
+    toll: Vector,
+    lost: npt.NDArray[np.bool_],
+    firm: Vector,
+) -> Shares:
+    """Return the shares at given costs; where spaces are scarce, at the price of a stay that makes all cars fit."""
+    pays = travellers.tours["pays_parking"].to_numpy(float)
+
+    def at(scarcity_eur: float) -> Shares:
+        change = utility_changes(
+            changes, distance, pays_parking=pays, car_min=car_min, toll_eur=toll, parking_eur=scarcity_eur
+        )
+        change[lost, CAR] = -np.inf
+        return respond(travellers.shares, change, Frequency(firm))
+
+    found = at(0.0)
+    room = changes.spaces * float((travellers.shares[:, CAR] * pays).sum())
+    low, high = 0.0, _DEAREST_EUR
+    if float((found[:, CAR] * pays).sum()) <= room:
+        return found
+    for _ in range(40):
+        middle = (low + high) / 2
+        found = at(middle)
+        low, high = (middle, high) if float((found[:, CAR] * pays).sum()) > room else (low, middle)
+    return at(high)
+
+
+def _gap(wanted: Shares, averaged: Shares, car_min: Vector, trips: Vector) -> float:
+    """Return the relative gap of TAG Unit M2, section 6.3: cost-weighted differences over cost-weighted demand."""
+    weight = car_min * trips
+    cost = float((weight * averaged[:, CAR]).sum())
+    return float((weight * np.abs(wanted[:, CAR] - averaged[:, CAR])).sum()) / cost if cost > 0 else 0.0

@@ -1,0 +1,281 @@
+"""Drives of cars over a day: departures, ways of visitors and through traffic, and what SUMO inserts.
+
+A visitor's car makes one tour between the border of the network and a building; through traffic crosses the network
+once. Every property of a car is keyed by its label, and SUMO's duarouter disturbs edge weights by vehicle too: more
+electric cars leave the trips, times and routes of all cars exactly as they were.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from xml.sax.saxutils import quoteattr
+
+import numpy as np
+import pandas as pd
+
+from cosim.core import CosimError
+from cosim.core.quantities import Vector
+from cosim.core.random import uniform
+from cosim.scenarios.mobility.cars import Car
+from cosim.scenarios.mobility.choice import Answer
+from cosim.scenarios.mobility.population import SUNDAY_BY_HOUR, WEEKEND_TRIPS, is_weekend
+from cosim.scenarios.mobility.routing import door_position, gates
+from cosim.scenarios.streets.network import drivable, read_net
+
+HOURLY_SHARE = (
+    0.8, 0.5, 0.4, 0.3, 0.4, 1.2, 4.5, 7.4, 6.6, 5.2, 5.0, 5.0,
+    5.2, 5.3, 5.6, 6.7, 8.4, 8.6, 7.4, 5.0, 3.9, 3.0, 2.1, 1.6,
+)  # fmt: skip
+"""Share of the day's cars by hour of departure, Tuesday to Thursday, streets at the border of an inner city
+("TGw2_PKW") [1]_, p. 95, as reproduced in SUMO's documentation, "Importing O/D Matrices". [%] That
+Barcelona's day is like that of West German cities is an assumption.
+
+.. [1] G. Schmidt, B. Thomas: Hochrechnungsfaktoren für manuelle und automatische Kurzzeitzählungen im
+   Innerortsbereich. Forschung Straßenbau und Straßenverkehrstechnik 732, Bonn-Bad Godesberg, 1996.
+"""
+
+BOLOGNA_BY_HOUR = (
+    1.1, 0.5, 0.2, 0.2, 0.3, 0.8, 2.1, 6.6, 7.7, 6.4, 5.4, 5.5,
+    5.6, 5.7, 6.0, 5.8, 6.7, 7.3, 7.4, 6.6, 4.8, 2.8, 2.3, 2.2,
+)  # fmt: skip
+"""Share of a working day's traffic by hour in Bologna, Tuesdays to Thursdays of February 2024 [2]_. [%] For Barcelona
+none by the hour is published, its open counts being daily means: that its day is like Bologna's is an assumption.
+
+.. [2] Comune di Bologna, open data "Rilevazione flusso veicoli tramite spire", 58 edges, own means.
+"""
+
+_LEAST_STAY_S = 1_800.0
+
+
+@dataclass(frozen=True)
+class Demand:
+    """One day of traffic or several: the files to run and what is in them."""
+
+    routes: list[Path]
+    """Route files of SUMO."""
+    additional: list[Path]
+    """Additional files of SUMO: vehicle types."""
+    vehicles: pd.DataFrame
+    """One row per vehicle that SUMO inserts, index ``vehicle``: ``car``, ``purpose`` (``home``, ``visit``,
+    ``through``), ``type``, ``electric``, ``depart_s``, ``charge_wh`` at departure (NaN for combustion engines),
+    ``edges`` of its route."""
+    before: pd.DataFrame = field(default_factory=pd.DataFrame)
+    """Drives of the residents' electric cars on the days before, with the same columns; ``depart_s`` is negative."""
+    answer: Answer | None = None
+    """What travellers of all modes do, if demand answers by mode."""
+
+
+def departures(seed: int, purpose: str, labels: list[str], by_hour: Sequence[float]) -> Vector:
+    """Draw one time of the day per label from an hourly profile, shape (n_labels,). [s]"""
+    share = np.concatenate([[0.0], np.cumsum(by_hour)])
+    times: Vector = np.interp(uniform(seed, purpose, labels), share / share[-1], np.arange(25) * 3600.0)
+    return times
+
+
+@dataclass(slots=True)
+class Leg:
+    """One drive of a car. Positions along edges [m] are NaN at the border of the network."""
+
+    vehicle: str
+    car: str
+    purpose: str
+    depart_s: float
+    start: str
+    start_m: float
+    end: str
+    end_m: float
+    charge_wh: float = math.nan
+
+
+class CarDay:
+    """Doors and gates of a network, and the legs of visitors and through traffic between them.
+
+    Parameters
+    ----------
+    net, sites, seed
+        As in `resident_cars.city_demand`. Visitors go where people work if ``sites`` has ``work_weight``, else where
+        they live.
+    border
+        Edges that lead in and out, with their relative traffic; by default those of `gates`, with equal traffic.
+    by_hour
+        Share of a working day's departures of others by hour.
+    """
+
+    def __init__(
+        self,
+        net: Path,
+        sites: pd.DataFrame,
+        seed: int,
+        border: tuple[Mapping[str, float], Mapping[str, float]] | None = None,
+        by_hour: Sequence[float] = HOURLY_SHARE,
+    ) -> None:
+        network = read_net(net)
+        edges = drivable(network)
+        self.seed, self.by_hour = seed, by_hour
+        self.sites = [str(label) for label in sites.index]
+        self.persons = sites["persons"].to_numpy(float)
+        self.visitors = self.persons
+        if "work_weight" in sites:
+            weight = sites["work_weight"].to_numpy(float)
+            self.visitors = self.persons.sum() * weight / max(weight.sum(), 1e-12)
+        self.edge = [str(label) for label in sites["edge"]]
+        if lost := sorted(set(self.edge) - {edge.getID() for edge in edges}):
+            raise CosimError(f"sites stand at edge {lost[0]!r}, which cars cannot use in {net}: match them anew")
+        places = sites[["x", "y"]].to_numpy(float)
+        self.position = [
+            door_position(network.getEdge(edge), *place) for edge, place in zip(self.edge, places, strict=True)
+        ]
+        self.weight: dict[str, float] = {}
+        if border is None:
+            self.entries, self.exits = gates(network)
+        else:
+            entries, exits = border
+            self.entries = {e: tuple(network.getEdge(e).getFromNode().getCoord()[:2]) for e in entries}
+            self.exits = {e: tuple(network.getEdge(e).getToNode().getCoord()[:2]) for e in exits}
+            self.weight = {**exits, **entries}
+
+    def visits(self, trips_per_person: float, day: int | dt.date = 0) -> list[Leg]:
+        """Draw tours of one car each from the border to a building and back, two legs a tour.
+
+        Both departures are draws from the hourly profile, the earlier one first, so that all legs together
+        follow the profile and the stay is what lies between.
+        """
+        factor, by_hour, suffix = self._traffic_of(day)
+        count = self.visitors * trips_per_person * factor / 2
+        draw = uniform(self.seed, "visit cars", [f"{site}{suffix}" for site in self.sites])
+        number = np.floor(count).astype(int) + (draw < count % 1)
+        goal = np.repeat(np.arange(len(self.sites)), number).tolist()
+        cars = [f"visit.{self.sites[i]}.{k}{suffix}" for i, many in enumerate(number) for k in range(many)]
+        first, last = np.zeros(len(cars)), np.zeros(len(cars))
+        for attempt in range(12):
+            short = last - first < _LEAST_STAY_S
+            a, b = (departures(self.seed, f"visit {which} {attempt}", cars, by_hour) for which in ("one", "two"))
+            first[short], last[short] = np.minimum(a, b)[short], np.maximum(a, b)[short]
+        entry = self.pick("visit entry", cars, self.entries)
+        leave = self.pick("visit exit", cars, self.exits)
+        legs = []
+        for k, (car, i) in enumerate(zip(cars, goal, strict=True)):
+            door = self.edge[i], self.position[i]
+            legs.append(Leg(f"{car}.out", car, "visit", round(last[k]), *door, leave[k], math.nan))
+            legs.append(Leg(f"{car}.in", car, "visit", round(first[k]), entry[k], math.nan, *door))
+        return legs
+
+    def crossings(self, trips_per_person: float, day: int | dt.date = 0) -> list[Leg]:
+        """Draw trips from one side of the network to another."""
+        factor, by_hour, suffix = self._traffic_of(day)
+        cars = [f"through.{k}{suffix}" for k in range(round(float(self.persons.sum()) * trips_per_person * factor))]
+        entry = self.pick("through entry", cars, self.entries)
+        draw = uniform(self.seed, "through exit", cars)
+        time = departures(self.seed, "through", cars, by_hour)
+        far: dict[str, list[str]] = {}
+        for label, start in self.entries.items():
+            away = {name: math.dist(start, end) for name, end in self.exits.items()}
+            far[label] = [name for name, metres in away.items() if metres >= 0.6 * max(away.values())]
+        legs = []
+        for k, car in enumerate(cars):
+            goal = self._drawn(far[entry[k]], float(draw[k]))
+            legs.append(Leg(car, car, "through", round(time[k]), entry[k], math.nan, goal, math.nan))
+        return legs
+
+    def flows(
+        self, flows: pd.DataFrame, day: int | dt.date = 0, between_s: tuple[float, float] = (0.0, math.inf)
+    ) -> list[Leg]:
+        """Draw trips across the network for flows with given numbers.
+
+        Parameters
+        ----------
+        flows
+            Columns ``entry`` and ``exit`` (edges), and ``per_day``, vehicles of a working day.
+        day
+            Date or number of the day.
+        between_s
+            Times of the day between which they depart; others are drawn too, but left out. [s]
+        """
+        factor, by_hour, suffix = self._traffic_of(day)
+        names = [f"through.{entry}.{goal}" for entry, goal in zip(flows["entry"], flows["exit"], strict=True)]
+        count = flows["per_day"].to_numpy(float) * factor
+        draw = uniform(self.seed, "through vehicles", [f"{name}{suffix}" for name in names])
+        number = np.floor(count).astype(int) + (draw < count % 1)
+        which = np.repeat(np.arange(len(flows)), number).tolist()
+        cars = [f"{name}.{k}{suffix}" for name, many in zip(names, number, strict=True) for k in range(many)]
+        time = departures(self.seed, "through", cars, by_hour).round().tolist()
+        first, last = between_s
+        entry, leave = flows["entry"].tolist(), flows["exit"].tolist()
+        return [
+            Leg(car, car, "through", s, entry[i], math.nan, leave[i], math.nan)
+            for car, i, s in zip(cars, which, time, strict=True)
+            if first <= s <= last
+        ]
+
+    def _traffic_of(self, day: int | dt.date) -> tuple[float, Sequence[float], str]:
+        """Return the traffic of a day over that of a working day, its hourly profile, and a suffix for its labels."""
+        suffix = "" if day == 0 else f".{day}"
+        if isinstance(day, int) or not is_weekend(day):
+            return 1.0, self.by_hour, suffix
+        return WEEKEND_TRIPS[day.weekday()], SUNDAY_BY_HOUR, suffix
+
+    def pick(self, purpose: str, cars: list[str], gates: dict[str, tuple[float, float]]) -> list[str]:
+        """Draw a gate for each car, in proportion to the traffic of its street where that is known."""
+        return [self._drawn(list(gates), float(draw)) for draw in uniform(self.seed, purpose, cars)]
+
+    def _drawn(self, names: list[str], draw: float) -> str:
+        if not self.weight:
+            return names[int(draw * len(names))]
+        bounds = np.cumsum([self.weight[name] for name in names])
+        return names[min(int(np.searchsorted(bounds, draw * bounds[-1], "right")), len(names) - 1)]
+
+
+def leg_trips(legs: list[Leg]) -> pd.DataFrame:
+    """Return the drives of cars as the routing tools take them."""
+    return pd.DataFrame(
+        {
+            "depart_s": [leg.depart_s for leg in legs],
+            "start": [leg.start for leg in legs],
+            "end": [leg.end for leg in legs],
+        },
+        index=[leg.vehicle for leg in legs],
+    )
+
+
+def compose_vehicles(
+    legs: list[Leg], cars: dict[str, Car], routes: dict[str, list[str]], named: Mapping[str, str] | None = None
+) -> pd.DataFrame:
+    """Compose what SUMO inserts: a vehicle for each leg, its element in the column ``xml``.
+
+    Through traffic takes the named route of its edges, if ``named`` has one; other vehicles have a route of their own.
+    """
+    rows = []
+    for leg in legs:
+        car, edges = cars[leg.car], routes[leg.vehicle]
+        way = " ".join(edges)
+        name = named.get(way) if named and leg.purpose == "through" else None
+        place = 'departLane="best" departSpeed="max"'
+        if not math.isnan(leg.start_m):
+            place = f'departLane="best" departPos="{leg.start_m:.2f}" departSpeed="0"'
+        charge = f'<param key="device.battery.chargeLevel" value="{leg.charge_wh:.2f}"/>' if car.electric else ""
+        # On a route of a single edge the goal might lie behind: there a car runs to the end of the edge.
+        arrive = "" if math.isnan(leg.end_m) or len(edges) == 1 else f' arrivalPos="{leg.end_m:.2f}"'
+        follows = f'><route edges="{way}"/>' if name is None else f' route="{name}">'
+        xml = (
+            f'<vehicle id={quoteattr(leg.vehicle)} type="{car.type}" depart="{leg.depart_s:.0f}" {place}{arrive} '
+            f'speedFactor="{car.speed_factor:.4f}"{follows}{charge}</vehicle>'
+        )
+        rows.append(
+            {
+                "vehicle": leg.vehicle,
+                "car": leg.car,
+                "purpose": leg.purpose,
+                "type": car.type,
+                "electric": car.electric,
+                "depart_s": float(leg.depart_s),
+                "charge_wh": leg.charge_wh,
+                "edges": way,
+                "named": name is not None,
+                "xml": xml,
+            }
+        )
+    return pd.DataFrame(rows).sort_values(["depart_s", "vehicle"]).set_index("vehicle")

@@ -1,0 +1,249 @@
+"""Parts that every twin is assembled from: settled buildings, an electrified district, a SUMO configuration."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from xml.sax.saxutils import quoteattr
+
+import numpy as np
+import pandas as pd
+
+from cosim import Clock, CosimError
+from cosim.adapters.weather import elsewhere, load
+from cosim.core.random import uniform
+from cosim.core.weather.days import DAY_NAMES, named_day
+from cosim.core.weather.year import WeatherYear
+
+from .buildings.premises import Premises
+from .buildings.stock import TANK, Stock, make_stock
+from .buildings.tabula import tabula_types
+from .grid.synthesis import ServicePoint, SynthesizedGrid, synthesize_grid
+from .streets.network import Net, street_graph
+
+PERSONS_PER_DWELLING = 2.5
+"""Average household of Barcelona and Bologna, rounded; an assumption."""
+
+YEAR = 2025
+"""Year of a day that is chosen by name. An assumption: weather years have none."""
+
+
+def weather_and_day(weather: str, day: dt.date | str) -> tuple[WeatherYear, dt.date]:
+    """Return the weather and the date, which may be a day of that weather by name ("coldest", "hottest", "typical").
+
+    The weather carries the figures of a day by name, which the run reports.
+
+    Raises
+    ------
+    CosimError
+        If the weather is unknown, or the day neither a date nor a name.
+    """
+    year = load(weather)
+    if day in DAY_NAMES:
+        found = named_day(year, str(day))
+        return replace(year, days=(*year.days, str(found))), dt.date(YEAR, found.month, found.day)
+    try:
+        return year, day if isinstance(day, dt.date) else dt.date.fromisoformat(day)
+    except ValueError as error:
+        raise CosimError(f"day is {day!r}: write it as '2025-01-15', or {', '.join(DAY_NAMES)}") from error
+
+
+def days_of(clock: Clock) -> tuple[list[dt.date], float]:
+    """Return the dates that a run touches, and the time from the first one's midnight to its start. [s]
+
+    Examples
+    --------
+    >>> dates, begin_s = days_of(Clock("2025-03-30T04:00", hours=20, zone="Europe/Madrid"))
+    >>> len(dates), begin_s  # summer time skipped an hour before
+    (1, 10800.0)
+    """
+    first = clock.civil(0)
+    length_s = (clock.n_steps or 1) * clock.step_s
+    last = clock.civil(length_s - min(clock.step_s, 1e-3)).date()
+    midnight = dt.datetime.combine(first.date(), dt.time(), first.tzinfo)
+    dates = [first.date() + dt.timedelta(k) for k in range((last - first.date()).days + 1)]
+    return dates, (clock.start_utc - midnight.astimezone(dt.UTC)).total_seconds()
+
+
+def check_place(year: WeatherYear, clock: Clock) -> None:
+    """Refuse weather of a place that cannot lie in the clock's time zone.
+
+    Raises
+    ------
+    CosimError
+        If the place's solar time is hours from the zone's standard time.
+    """
+    if words := elsewhere(year, clock):
+        raise CosimError(
+            f"weather of {year.source}: {words}: pass the zone of that place (zone='America/Denver', say), or weather "
+            "of the city"
+        )
+
+
+def settle(
+    sites: pd.DataFrame,
+    types: Sequence[tuple[str, float]],
+    storeys: tuple[int, int],
+    *,
+    level: int,
+    lived_in: float,
+    heat_pump_share: float,
+    design_outdoor: float,
+    seed: int,
+    cooling_share: float = 0.5,
+    dwelling_m2: float | None = None,
+) -> Stock:
+    """Return a stock with storeys and TABULA types drawn for each site, keyed by its label.
+
+    Parameters
+    ----------
+    sites
+        As returned by `streets.building_sites`.
+    types
+        TABULA codes with their shares.
+    storeys
+        Lowest and highest number.
+    level
+        Refurbishment: 1 existing, 2 usual, 3 advanced.
+    lived_in
+        Share of the gross floor area that is dwellings.
+    heat_pump_share
+        Share of buildings heated by heat pumps, the others by gas.
+    design_outdoor
+        Outdoor temperature that heating is sized for. [°C]
+    seed
+        Seed of every draw.
+    cooling_share
+        Share of buildings with coolers.
+    dwelling_m2
+        Floor area of a dwelling, instead of that of its type. [m²] Its hot water stays that of its type's dwelling.
+
+    Raises
+    ------
+    CosimError
+        If a type is unknown or a share is out of range.
+    """
+    labels = [str(site) for site in sites.index]
+    bounds = np.cumsum([share for _, share in types])
+    kinds = np.searchsorted(bounds / bounds[-1], uniform(seed, "building type", labels), side="right")
+    low, high = storeys
+    floors = low + np.floor(uniform(seed, "storeys", labels) * (high - low + 1))
+    stock = make_stock(
+        labels,
+        [types[k][0] for k in kinds],
+        sites["area_m2"].to_numpy(float) * floors * lived_in,
+        floors,
+        sites["attached"].to_numpy(float),
+        sites["azimuth_deg"].to_numpy(float),
+        level,
+        heat_pump_share=heat_pump_share,
+        cooling_share=cooling_share,
+        design_outdoor=design_outdoor,
+        seed=seed,
+    )
+    if dwelling_m2 is None:
+        return stock
+    known = tabula_types()
+    of_type = np.array([known[code, level].reference_area / known[code, level].dwellings for code in stock.types])
+    return replace(
+        stock,
+        dwellings=np.maximum(1.0, np.round(stock.floor_area / dwelling_m2)),
+        tank_volume=TANK * np.maximum(1.0, np.round(stock.floor_area / dwelling_m2)),
+        hot_water_need=stock.hot_water_need * of_type / dwelling_m2,
+    )
+
+
+def electrify(
+    net: Net,
+    sites: pd.DataFrame,
+    stock: Stock,
+    chargers: pd.DataFrame,
+    country: Any,
+    premises: pd.DataFrame | None = None,
+) -> SynthesizedGrid:
+    """Build the grid that supplies buildings, charging stations and premises along the streets.
+
+    Premises have ``x``, ``y`` [m] and ``load_w``, their largest load. [W]
+    """
+    services = [
+        ServicePoint(str(site), float(row.x), float(row.y), dwellings=int(dwellings))
+        for (site, row), dwellings in zip(sites.iterrows(), stock.dwellings, strict=True)
+    ]
+    for charger, row in chargers.iterrows():
+        x, y = sites.loc[row["site"], ["x", "y"]] if row["site"] else (row["x"], row["y"])
+        load = float(row["power_w"] * row["points"])
+        services.append(ServicePoint(str(charger), float(x), float(y), design_load_w=load))
+    for label, row in premises.iterrows() if premises is not None else ():
+        services.append(ServicePoint(str(label), float(row.x), float(row.y), design_load_w=float(row.load_w)))
+    return synthesize_grid(street_graph(net), services, country=country)
+
+
+def ground_floors(
+    sites: pd.DataFrame, stock: Stock, uses: Mapping[str, float], share: float, lived_in: float, seed: int
+) -> tuple[pd.DataFrame, Premises]:
+    """Return shops, offices and the like in residential buildings, with one use a building, drawn by its label.
+
+    Parameters
+    ----------
+    sites, stock
+        The buildings.
+    uses
+        Share of the floor area by use, see `buildings.premises`.
+    share, lived_in
+        Share of the gross floor area that they have, and that is dwellings.
+    seed
+        Seed of the draw.
+
+    Returns
+    -------
+    Table with ``x``, ``y`` [m] and ``load_w`` [W], and the premises, labelled ``<site> <use>``.
+    """
+    names, bounds = list(uses), np.cumsum(list(uses.values()))
+    drawn = uniform(seed, "use of premises", [str(site) for site in sites.index])
+    kinds = [names[int(k)] for k in np.searchsorted(bounds / bounds[-1], drawn, side="right")]
+    labels = tuple(f"{site} {use}" for site, use in zip(sites.index, kinds, strict=True))
+    area = stock.floor_area * share / lived_in
+    found = Premises(labels, tuple(kinds), area) if share else Premises((), (), np.zeros(0))
+    kept = sites if share else sites.iloc[:0]
+    table = pd.DataFrame({"x": kept["x"], "y": kept["y"]}).set_axis(list(found.labels)).assign(load_w=found.design_load)
+    return table, found
+
+
+def shares_by_year(country: str, size: str, shares: dict[int, float]) -> list[tuple[str, float]]:
+    """Return TABULA codes with shares, each of the type whose construction years include the given year.
+
+    Examples
+    --------
+    >>> shares_by_year("ES", "AB", {1890: 0.4, 1930: 0.6})
+    [('ES.ME.AB.01', 0.4), ('ES.ME.AB.02', 0.6)]
+    """
+    kinds = [t for (code, level), t in tabula_types().items() if level == 1 and code.startswith(f"{country}.")]
+    found = []
+    for year, share in shares.items():
+        fitting = [t.type for t in kinds if f".{size}." in t.type and t.first_year <= year <= t.last_year]
+        if not fitting:
+            raise CosimError(f"TABULA has no type {size} of {country} built in {year}: give another year or size")
+        found.append((fitting[0], share))
+    return found
+
+
+def write_configuration(
+    path: Path, net: Path, routes: Sequence[Path], additional: Sequence[Path], begin_s: float = 0
+) -> Path:
+    """Write a SUMO configuration for generated files, named relative to its own folder."""
+
+    def listed(paths: Sequence[Path]) -> str:
+        return quoteattr(",".join(os.path.relpath(p, path.parent) for p in paths))
+
+    path.write_text(
+        f"<configuration>\n  <input>\n    <net-file value={listed([net])}/>\n"
+        f"    <route-files value={listed(routes)}/>\n    <additional-files value={listed(additional)}/>\n  </input>\n"
+        f'  <time><begin value="{begin_s:g}"/></time>\n  <report><no-step-log value="true"/></report>\n'
+        "</configuration>\n",
+        encoding="utf-8",
+    )
+    return path

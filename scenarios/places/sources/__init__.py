@@ -1,0 +1,1 @@
+"""What a city is made from: maps, footprints of other sources, timetables."""

@@ -1,0 +1,185 @@
+"""The SUMO network of a city's streets, built by netconvert and cut to what cars can reach."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+from xml.sax.saxutils import quoteattr
+
+import defusedxml.ElementTree
+import networkx as nx
+
+from cosim.adapters.traffic.installation import run_sumo_tool, sumo_home
+from cosim.core import CosimError
+from cosim.scenarios.mobility.routing import gates, write_xml
+from cosim.scenarios.streets.network import Net, drivable, read_net, without_dates
+
+from .countries import Location
+from .findings import Findings
+from .sources.street_tags import BUS_ONLY, CAR_CLASSES, NO_CARS
+
+_ALLOWED = {NO_CARS: "bicycle emergency", BUS_ONLY: "bus coach taxi bicycle emergency"}
+_OPTIONS = (
+    "--geometry.remove", "--ramps.guess", "--junctions.join", "--tls.guess-signals", "--tls.discard-simple",
+    "--tls.join", "--roundabouts.guess", "--railway.signals.discard", "--osm.lane-access", "--output.street-names",
+    "--no-turnarounds.except-deadend", "--junctions.corner-detail", "5", "--tls.default-type", "actuated",
+    "--geometry.max-grade.fix", "false", "--aggregate-warnings", "3",
+)  # fmt: skip
+
+GATE_CLASSES = ("motorway", "motorway_link", "trunk", "trunk_link", "primary", "primary_link", "secondary", "tertiary")
+"""Streets that lead on beyond the map where they end; a lesser one is taken for a dead end."""
+
+
+def build_streets(
+    prepared: Path, where: Location, target: Path, findings: Findings, *, guess_signals_kmh: float | None = None
+) -> None:
+    """Build a network from prepared streets.
+
+    The network holds the largest part in which cars can reach every street from every other, the major streets that
+    lead into it and out of it at the border, and the streets of buses, bicycles and trams.
+
+    Parameters
+    ----------
+    prepared
+        Streets as written by `osm.read_osm`.
+    where
+        Place, for the projection and the side of traffic.
+    target
+        The network to write; ``….stops.xml`` and ``….lines.xml`` beside it are the stops and lines of public transport,
+        those of streets that are cut off among them.
+    findings
+        Receives the streets that are cut off.
+    guess_signals_kmh
+        Sum of the speed limits of all lanes that lead to a junction, from which on it has traffic lights where the map
+        shows none; by default it has none. [km/h]
+
+    Raises
+    ------
+    CosimError
+        If netconvert fails, or there is no street for cars.
+    """
+    raw, types = target.with_suffix(".raw.xml"), target.with_suffix(".typ.xml")
+    stops, lines = (target.with_suffix(f".{kind}.xml") for kind in ("stops", "lines"))
+    _write_types(types)
+    bundled = sumo_home() / "data" / "typemap"
+    maps = [bundled / "osmNetconvert.typ.xml", bundled / "osmNetconvertUrbanDe.typ.xml", types]
+    run_sumo_tool(
+        "netconvert",
+        "--osm-files", prepared, "--type-files", ",".join(map(str, maps)), *_OPTIONS,
+        "--proj", where.projection, *(["--lefthand"] if where.left_hand else []),
+        *(["--tls.guess", "--tls.guess.threshold", f"{guess_signals_kmh / 3.6:.2f}"] if guess_signals_kmh else []),
+        "--ptstop-output", stops, "--ptline-output", lines, "--output-file", raw,
+    )  # fmt: skip
+    if guess_signals_kmh:
+        findings.add(
+            "guessed", f"traffic lights where the limits of lanes sum to {guess_signals_kmh:g} km/h", "signals"
+        )
+    net = read_net(raw)
+    lost = _cut_off(net)
+    for edge in lost:
+        way = str(edge.getID()).lstrip("-").partition("#")[0]
+        findings.add("dropped", "street that cars cannot leave or reach", f"way/{way}", str(edge.getType()))
+    listed, merges = target.with_suffix(".cut.txt"), target.with_suffix(".nod.xml")
+    listed.write_text("".join(f"{edge.getID()}\n" for edge in lost), encoding="utf-8")
+    write_xml(merges, "nodes", [f'<node id={quoteattr(label)} type="priority"/>' for label in _merging_rails(net)])
+    run_sumo_tool(
+        "netconvert",
+        "--sumo-net-file", raw, "--node-files", merges, "--remove-edges.input-file", listed, "--remove-edges.isolated",
+        "--output.street-names", "--output-file", target,
+    )  # fmt: skip
+    for path in (target, stops, lines):
+        without_dates(path)
+    for path in (raw, types, listed, merges):
+        path.unlink()
+
+
+def _merging_rails(net: Net) -> list[str]:
+    """Return where rails merge: netconvert 1.28 makes zippers of these, at which trams longer than their edge stand."""
+    return [
+        str(node.getID())
+        for node in net.getNodes()
+        if node.getType() == "zipper" and not any(edge.allows("passenger") for edge in node.getIncoming())
+    ]
+
+
+def _write_types(path: Path) -> None:
+    """Write the classes of streets that are closed to cars, each with lanes and speed of the open class."""
+    found: dict[str, dict[str, str]] = {}
+    for name in ("osmNetconvert.typ.xml", "osmNetconvertUrbanDe.typ.xml"):
+        for row in defusedxml.ElementTree.parse(sumo_home() / "data" / "typemap" / name).iter("type"):
+            found.setdefault(str(row.get("id")), {}).update(row.attrib)
+    rows = []
+    for street in CAR_CLASSES:
+        kind = found[f"highway.{street}"]
+        for suffix, allowed in _ALLOWED.items():
+            rows.append(
+                f'<type id="highway.{street}.{suffix}" numLanes="{kind.get("numLanes", "1")}" speed="{kind["speed"]}" '
+                f'priority="{kind["priority"]}" oneway="{kind.get("oneway", "false")}" allow="{allowed}"/>'
+            )
+    path.write_text("\n".join(["<types>", *rows, "</types>\n"]), encoding="utf-8")
+
+
+def street_class(edge: Any) -> str:
+    """Return the class of a street, such as ``primary``."""
+    return str(edge.getType()).partition("|")[0].removeprefix("highway.").partition(".")[0]
+
+
+def _cut_off(net: Net) -> list[Any]:
+    """Return the edges for cars outside the largest strongly connected part that do not lead into it or out of it."""
+    inside = {str(edge.getID()) for edge in drivable(net)}
+    cars = [edge for edge in net.getEdges(withInternal=False) if edge.allows("passenger")]
+    graph: nx.DiGraph[str] = nx.DiGraph()
+    major = {str(edge.getID()) for edge in cars if street_class(edge) in GATE_CLASSES}
+    for edge in cars:
+        for target in edge.getOutgoing():
+            if target.allows("passenger"):
+                graph.add_edge(str(edge.getID()), str(target.getID()))
+    ways = nx.DiGraph(graph.subgraph(major | inside))
+    anyone = next((label for label in sorted(inside) if label in ways), None)
+    reach = (nx.ancestors(ways, anyone) | nx.descendants(ways, anyone)) if anyone else set()
+    return [edge for edge in cars if str(edge.getID()) not in inside | reach]
+
+
+def border(net: Net) -> tuple[dict[str, float], dict[str, float]]:
+    """Return the edges that lead in from beyond the map and out of it, each with the weight of its class.
+
+    They are the ends of major streets: one-way ones that begin or end there, and two-way ones with a dead end. Where no
+    major street ends, every street with a dead end counts.
+
+    Raises
+    ------
+    CosimError
+        If there is none.
+    """
+    if not any(street_class(edge) in CAR_CLASSES for edge in net.getEdges(withInternal=False)):
+        leads_in, leads_out = gates(net)  # drawn streets have no classes
+        return dict.fromkeys(sorted(leads_in), 1.0), dict.fromkeys(sorted(leads_out), 1.0)
+    for classes in (set(GATE_WEIGHTS), set(CAR_CLASSES)):
+        entries: dict[str, float] = {}
+        exits: dict[str, float] = {}
+        for edge in net.getEdges(withInternal=False):
+            kind = street_class(edge)
+            if kind not in classes or not edge.allows("passenger"):
+                continue
+            weight = GATE_WEIGHTS.get(kind, 1.0) * edge.getLaneNumber()
+            if _is_end(edge, edge.getFromNode()):
+                entries[str(edge.getID())] = weight
+            if _is_end(edge, edge.getToNode()):
+                exits[str(edge.getID())] = weight
+        if entries and exits:
+            return dict(sorted(entries.items())), dict(sorted(exits.items()))
+    raise CosimError("no street of the network ends at its border: give --through 0 for a city without through traffic")
+
+
+GATE_WEIGHTS = {
+    "motorway": 12.0, "trunk": 8.0, "primary": 4.0, "secondary": 2.0, "tertiary": 1.0,
+}  # fmt: skip
+"""Traffic of a lane that enters the city, relative to a tertiary street's. Assumption, in the order of the classes."""
+
+
+def _is_end(edge: Any, node: Any) -> bool:
+    return len({other.getID() for other in node.getNeighboringNodes()}) == 1 or not (
+        [e for e in node.getIncoming() if e is not edge and e.allows("passenger")]
+        if node is edge.getFromNode()
+        else [e for e in node.getOutgoing() if e is not edge and e.allows("passenger")]
+    )

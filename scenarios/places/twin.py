@@ -1,0 +1,153 @@
+"""Any city that was made by ``cosim city make``, with traffic, buildings, premises, chargers and their grid."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from cosim import Clock, CosimError, Scenario
+from cosim.scenarios.carbon.intensity import Carbon
+from cosim.scenarios.coupling import couple
+from cosim.scenarios.fleet.plan import STRATEGIES, fleet_plan
+from cosim.scenarios.fleet.wiring import transformers
+from cosim.scenarios.model import City, Workspace
+from cosim.scenarios.parts import check_place, weather_and_day, write_configuration
+from cosim.scenarios.policies.policy import Policies, Policy, takes_policies
+from cosim.scenarios.sectors.premises import NAME, OUTLINES
+from cosim.scenarios.streets.network import read_net
+
+from .countries import figures
+from .folder import CHARGERS, NET, TRANSIT, WEATHER, CityFolder, read_buildings, read_drives, read_grid, read_table
+from .homes import premises_of, settle_homes
+from .people import destinations
+
+_PUBLISHED_SHAPE = ("ES", "IT")
+"""Countries whose carbon intensity has a daily shape; all others have their published mean at every hour."""
+
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+@takes_policies
+def build(
+    *,
+    city: str,
+    seed: int = 0,
+    policies: Sequence[Policy] = (),
+    day: dt.date | str = "2025-01-15",
+    hours: Annotated[float, Field(gt=0, le=24)] = 24.0,
+    begin_hour: Annotated[float, Field(ge=0, lt=24)] = 0.0,
+    ev_share: Share = 0.1,
+    heat_pump_share: Share = 0.1,
+    refurbishment: Annotated[int, Field(ge=1, le=3)] = 1,
+    charging: Literal["plain", "delayed", "pv", "grid-limited"] = "plain",
+    step_s: Annotated[float, Field(gt=0)] = 60.0,
+    grid_step_s: Annotated[float, Field(gt=0)] = 60.0,
+) -> Scenario:
+    """Build the scenario of a city.
+
+    Parameters
+    ----------
+    city
+        Folder of the city.
+    seed
+        Seed of every draw of the run; the city itself stays as it was made.
+    policies
+        Changes to the city, applied in order.
+    day
+        The day, in the zone's time; or "coldest", "hottest" or "typical" of the weather.
+    hours
+        Length of the run. [h]
+    begin_hour
+        Hour of the day at which the run begins. [h]
+    ev_share
+        Chance of each car to be electric, drawn by its key.
+    heat_pump_share
+        Chance of each residential building to be heated by heat pumps, drawn by its key, the others by gas.
+    refurbishment
+        TABULA refurbishment level of all residential buildings: 1 existing, 2 usual, 3 advanced.
+    charging
+        The strategy by which residents' electric cars charge what they have driven.
+    step_s
+        Exchange step. [s]
+    grid_step_s
+        Step of the grid, which receives means over it. [s]
+    """
+    if begin_hour + hours > 24:
+        raise CosimError(f"{hours:g} hours from {begin_hour:g} h go beyond the day: its traffic ends at 24 h")
+    folder = CityFolder.open(Path(city))
+    about = folder.about
+    if problems := folder.problems():
+        raise CosimError(f"{city}: {problems[0]} (and {len(problems) - 1} more): make it again with 'cosim city make'")
+    named = str(about["weather"])
+    year, date = weather_and_day(str(folder.path / WEATHER) if named == WEATHER else named, day)
+    moment = dt.datetime.combine(date, dt.time()) + dt.timedelta(hours=begin_hour)
+    clock = Clock(moment, hours=hours, step_s=step_s, zone=about["zone"])
+    check_place(year, clock)
+    net = read_net(folder.path / NET)
+    buildings, country = read_buildings(folder.path, net), figures(about["country"])
+    sites, stock = settle_homes(
+        buildings,
+        country,
+        level=refurbishment,
+        heat_pump_share=heat_pump_share,
+        design_outdoor=float(year.dry_bulb.min()),
+        seed=seed,
+    )
+    stock = Policies.of(policies).change_stock(stock, sites, seed)
+    table, premises = premises_of(buildings)
+    chargers, _ = read_table(folder.path / CHARGERS, "charger")
+    workspace = Workspace(str(about["name"]))
+    demand = read_drives(folder.path).demand(workspace.path, int(about["seed"]), ev_share)
+    transit = [path] if (path := folder.path / TRANSIT).is_file() else []
+    additional = [*demand.additional, *([path] if (path := folder.path / "transit.add.xml").is_file() else [])]
+    config = write_configuration(
+        workspace.path / "city.sumocfg",
+        (folder.path / NET).resolve(),
+        [*demand.routes, *(p.resolve() for p in transit)],
+        [p.resolve() for p in additional],
+        begin_hour * 3600,
+    )
+    grid = read_grid(folder.path)
+    plan, strategy = None, None
+    if demand.vehicles["electric"].any():
+        behind, ratings = transformers(grid.net, grid.bus_of, chargers.index)
+        strategy = STRATEGIES[charging]()
+        plan = fleet_plan(
+            demand,
+            net,
+            destinations(sites, table, buildings),
+            chargers,
+            seed,
+            begin_s=begin_hour * 3600,
+            transformer_of=behind,
+            ratings=ratings,
+            strategy=strategy,
+        )
+    outlines = {
+        str(label): list(shape.exterior.coords)[:-1] for label, shape in table["footprint"].items() if shape is not None
+    }
+    model = City(
+        str(about["name"]),
+        str(about["country"]),
+        str(about["zone"]),
+        config,
+        sites,
+        stock,
+        chargers,
+        grid,
+        year,
+        workspace,
+        seed,
+        fleet=plan,
+        strategy=strategy,
+        carbon=Carbon() if about["country"] in _PUBLISHED_SHAPE else Carbon(by_hour=(country.kg_per_kwh,) * 24),
+        sectors={NAME: premises, OUTLINES: outlines},
+    )
+    scenario = couple(model, clock, policies=policies, grid_step_s=grid_step_s)
+    residents = round(float(sites["persons"].sum()))
+    scenario.parameters = scenario.parameters | {"attribution": folder.attribution, "residents": residents}
+    return scenario

@@ -1,0 +1,134 @@
+"""Drivers of a scenario's route files who answer to policies by their mode: who leaves the car leaves the files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from xml.etree.ElementTree import Element
+
+import numpy as np
+import pandas as pd
+from scipy.stats import lognorm
+
+from cosim.adapters.traffic.demand import scenario_files, write_changed
+from cosim.adapters.traffic.files import read_configuration, seconds
+from cosim.adapters.traffic.flows import flows_as_trips
+from cosim.core.random import uniform
+from cosim.scenarios.mobility.answers import answer
+from cosim.scenarios.mobility.choice import CAR, MODES, Answer
+from cosim.scenarios.mobility.costs import TravelChanges
+from cosim.scenarios.mobility.drives import Leg, leg_trips
+from cosim.scenarios.mobility.population import Habits
+from cosim.scenarios.mobility.routing import gates, shortest_routes
+from cosim.scenarios.mobility.travellers import Travellers
+from cosim.scenarios.streets.network import read_net
+
+from .mobility import CARS
+from .trips import types_of, way_of
+
+DRIVERS = {"car": 0.52, "motorcycle and passenger": 0.06, "public": 0.25}
+"""Modes of those who may drive: ways to work in Bologna, 11,000 questionnaires of autumn 2023, car 52 %, public 25 %,
+motorcycle 6 % (Città metropolitana di Bologna: Indagine casa-lavoro nel Comune di Bologna), here without bicycles and
+walks, as ways by car are longer. That all drivers are like those to work is an assumption."""
+
+
+def answered(
+    sumocfg: Path, changes: TravelChanges, folder: Path, seed: int, *, midnight_s: float = 0.0
+) -> tuple[Path, Answer]:
+    """Write a scenario without the cars whose drivers leave them.
+
+    Streets are taken as fast as without traffic: mesoscopic times of a network at capacity, as Bologna's, jump with the
+    smallest change of its demand. Every car is a trip of its own, as long beyond the network as in `Habits`; nobody can
+    be added, as the files do not have those who travel by other modes. Other vehicles stay.
+
+    Parameters
+    ----------
+    sumocfg
+        The scenario; its own files stay as they are.
+    changes
+        What policies change; without a change the scenario is returned as it is.
+    folder
+        Where the new files go.
+    seed
+        Seed of the draws.
+    midnight_s
+        Time of the scenario's files at midnight, negative if they begin by day; tolls go by the time of day. [s]
+
+    Returns
+    -------
+    The configuration of the new scenario, and what the drivers do.
+    """
+    if changes != TravelChanges():
+        sumocfg = flows_as_trips(sumocfg, folder / "flows", seed=seed)
+    configuration = read_configuration(sumocfg)
+    files = scenario_files(configuration)
+    kinds = types_of(files)
+    routes = {route.get("id"): route for root in files.values() for route in root.iter("route") if route.get("id")}
+    cars: list[Leg] = []
+    ways: dict[str, list[str]] = {}
+    for root in files.values():
+        for vehicle in root.iter():
+            if vehicle.tag not in ("trip", "vehicle"):
+                continue
+            leg = _leg(vehicle, way := way_of(vehicle, routes), midnight_s)
+            if leg and kinds.get(vehicle.get("type", ""), ("", "passenger"))[1] in CARS:
+                cars.append(leg)
+                if len(way) > 2 or vehicle.find("route") is not None or vehicle.get("route"):
+                    ways[leg.vehicle] = list(way)
+    travellers = _travellers(cars, configuration.net, seed)
+    if changes == TravelChanges():
+        tours = travellers.tours
+        return sumocfg, Answer(tours.assign(before=CAR, car_min_before=np.nan, car_min=np.nan), ())
+    folder.mkdir(parents=True, exist_ok=True)
+    open_ = [leg for leg in cars if leg.vehicle not in ways]
+    if open_:
+        ways |= shortest_routes(configuration.net, leg_trips(open_), folder, seed)
+    found = answer(travellers, ways, configuration.net, changes, folder / "answers", seed, simulate=False)
+    gone = set(found.tours.index[found.tours["mode"] != CAR])
+    target = folder / "answered" / sumocfg.name
+    write_changed(configuration, files, _without(files, gone), target)
+    return target, found
+
+
+def _leg(vehicle: Element, way: Sequence[str], midnight_s: float) -> Leg | None:
+    """Return the drive of a vehicle; None if it has no time of departure or no edges."""
+    if not all(way):
+        return None
+    with suppress(ValueError):  # triggered by a waiting person or container
+        depart_s, label = seconds(vehicle.get("depart", "")) - midnight_s, vehicle.get("id", "")
+        return Leg(label, label, "visit", depart_s, way[0], np.nan, way[-1], np.nan)
+    return None
+
+
+def _travellers(cars: Sequence[Leg], net: Path, seed: int) -> Travellers:
+    labels = [leg.vehicle for leg in cars]
+    mean, sigma = Habits().outside_km
+    drawn = lognorm.ppf(uniform(seed, "way of drivers", labels), sigma, scale=mean * np.exp(-(sigma**2) / 2))
+    exits = gates(read_net(net))[1]
+    tours = pd.DataFrame(
+        {
+            "kind": "visit",
+            "purpose": "visit",
+            "mode": CAR,
+            "trips": 1,
+            "distance_km": np.minimum(drawn, 3 * mean),
+            "depart_s": [leg.depart_s for leg in cars],
+            "pays_parking": [leg.end not in exits for leg in cars],
+        },
+        index=pd.Index(labels, name="tour"),
+    )
+    share = np.array([DRIVERS.get(name, 0.0) for name in MODES])
+    shares = np.tile(share / share.sum(), (len(cars), 1))
+    return Travellers(tours, shares, {leg.vehicle: [leg] for leg in cars}, pd.DataFrame())
+
+
+def _without(files: dict[Path, Element], gone: set[str]) -> set[Path]:
+    """Remove vehicles from files, and return those that have changed."""
+    changed = set()
+    for path, root in files.items():
+        for parent in root.iter():
+            for vehicle in [v for v in parent if v.tag in ("trip", "vehicle") and v.get("id") in gone]:
+                parent.remove(vehicle)
+                changed.add(path)
+    return changed

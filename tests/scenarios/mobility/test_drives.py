@@ -1,0 +1,50 @@
+"""Departures, visits and crossings of a working day."""
+
+import numpy as np
+import pytest
+
+from cosim.core import CosimError
+from cosim.scenarios.mobility.drives import HOURLY_SHARE, CarDay
+from cosim.scenarios.streets.eixample import building_sites, eixample_streets
+
+
+@pytest.fixture(scope="module")
+def district(tmp_path_factory):
+    net = eixample_streets(tmp_path_factory.mktemp("district"), 3, 3)
+    return net, building_sites(3, 3).assign(persons=8.0)
+
+
+@pytest.fixture(scope="module")
+def day(district):
+    return CarDay(*district, seed=5)
+
+
+def test_departures_follow_the_published_profile(day):
+    legs = day.visits(0.5) + day.crossings(0.33)
+    count = np.histogram([leg.depart_s for leg in legs], np.arange(25) * 3600)[0]
+    expected = len(legs) * np.array(HOURLY_SHARE) / sum(HOURLY_SHARE)
+    # Stays of at least half an hour are asked for, which shifts a little from hour to hour.
+    assert (np.abs(count - expected) < 4 * np.sqrt(expected) + 0.003 * len(legs)).all()
+
+
+def test_a_visitor_comes_from_the_border_to_a_door_and_leaves_from_there(day):
+    legs = day.visits(0.15)
+    assert len(legs) > 200
+    for leaves, comes in zip(legs[::2], legs[1::2], strict=True):
+        assert leaves.car == comes.car
+        assert leaves.depart_s - comes.depart_s > 1_799
+        assert (comes.start in day.entries, leaves.end in day.exits) == (True, True)
+        site = day.sites.index(comes.car.removeprefix("visit.").rpartition(".")[0])
+        assert (comes.end, comes.end_m) == (leaves.start, leaves.start_m) == (day.edge[site], day.position[site])
+
+
+def test_through_traffic_crosses_most_of_the_network(day):
+    width = max(np.hypot(*np.subtract(a, b)) for a in day.entries.values() for b in day.exits.values())
+    for leg in day.crossings(0.1):
+        assert np.hypot(*np.subtract(day.entries[leg.start], day.exits[leg.end])) > 0.4 * width
+
+
+def test_sites_at_no_street_for_cars_are_refused(district):
+    net, sites = district
+    with pytest.raises(CosimError, match="sites stand at edge 'nowhere'"):
+        CarDay(net, sites.assign(edge="nowhere"), 0)

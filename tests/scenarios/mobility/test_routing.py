@@ -1,0 +1,51 @@
+"""Routes of many vehicles through networks of any size."""
+
+import itertools
+from collections import Counter
+
+import pandas as pd
+import pytest
+
+from cosim.scenarios.mobility.routing import assigned_routes, shortest_routes
+from cosim.scenarios.streets.eixample import eixample_streets
+from cosim.scenarios.streets.network import drivable, read_net
+
+
+@pytest.fixture(scope="module")
+def trips(tmp_path_factory):
+    net = eixample_streets(tmp_path_factory.mktemp("streets"), 5, 5)
+    edges = [str(edge.getID()) for edge in drivable(read_net(net))]
+    rows = {f"car.{k}": (60.0 * k, edges[k * 7 % len(edges)], edges[(k * 31 + 40) % len(edges)]) for k in range(120)}
+    return net, pd.DataFrame.from_dict(rows, orient="index", columns=["depart_s", "start", "end"])
+
+
+def seconds(net, routes):
+    streets = read_net(net)
+    edges = {e.getID(): e.getLength() / e.getSpeed() for e in streets.getEdges(withInternal=False)}
+    return sum(edges[edge] for route in routes.values() for edge in route)
+
+
+def test_few_trips_take_ways_as_short_as_by_dijkstra(trips, tmp_path):
+    net, table = trips
+    plain, fast = (find(net, table, tmp_path, 1) for find in (shortest_routes, assigned_routes))
+    assert plain.keys() == fast.keys() == set(table.index)
+    assert all(route[0] == table.at[car, "start"] and route[-1] == table.at[car, "end"] for car, route in fast.items())
+    streets = read_net(net)
+    for route in fast.values():
+        assert all(streets.getEdge(b) in streets.getEdge(a).getOutgoing() for a, b in itertools.pairwise(route))
+    assert seconds(net, fast) == pytest.approx(seconds(net, plain), rel=0.05)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_many_trips_avoid_streets_that_others_fill(trips, tmp_path):
+    net, _ = trips
+
+    def busiest(number):
+        cars = [f"car.{k}" for k in range(number)]
+        same = pd.DataFrame({"depart_s": 0.0, "start": "x4y4-x3y4", "end": "x1y1-x1y2"}, index=cars)
+        routes = assigned_routes(net, same, tmp_path, 1)
+        assert len(routes) == number
+        used = Counter(edge for route in routes.values() for edge in route[3:-3])
+        return max(used.values()) / number
+
+    assert busiest(6000) < 0.9 * busiest(60)

@@ -1,0 +1,156 @@
+"""Tests of the base state beside published figures."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from cosim import CosimError
+from cosim.core import InputFileError
+from cosim.core.quantities import J_PER_KWH
+from cosim.scenarios import eixample
+from cosim.scenarios.sectors.premises import NAME
+from cosim.scenarios.validation import app, base, base_run
+from cosim.scenarios.validation.base import Quantity, beside, count, published, table
+from cosim.scenarios.validation.base_measures import (
+    charging_figures,
+    grid_figures,
+    mobility_figures,
+    traffic_figures,
+)
+from cosim.scenarios.validation.base_year import building_year
+from cosim.scenarios.validation.document import with_base
+from tests.support.policy_runs import run_buildings
+
+PLACES = ("eixample", "bologna")
+HOURS = {"blocks": (2, 2), "hours": 2, "begin_hour": 4, "step_s": 300, "grid_step_s": 300, "through_traffic": 0.2}
+
+
+@pytest.fixture(scope="module")
+def twin(tmp_path_factory):
+    scenario = eixample.build(**HOURS)
+    return scenario.model, scenario.run(tmp_path_factory.mktemp("base") / "run")
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_published_figures_have_a_range_and_a_source(place):
+    figures = published(place)
+    assert len({figure.key for figure in figures}) == len({figure.name for figure in figures}) == len(figures)
+    for figure in figures:
+        assert 0 <= figure.low < figure.high, figure.name
+        assert len(figure.source) > 5, figure.name
+    assert len(figures) >= {"eixample": 30, "bologna": 10}[place]
+
+
+def test_verdicts_tell_inside_outside_and_not_measured():
+    [figure, *_] = published("eixample")
+    inside, outside, missing = (Quantity(figure, x) for x in (figure.low, figure.high + 1, math.nan))
+    assert (inside.verdict, outside.verdict, missing.verdict) == ("inside", "outside", "not measured")
+    assert count([inside, outside, missing]) == "1 of 3"
+    assert missing.row()["value"] is None
+    lines = table([inside, outside, missing]).splitlines()
+    assert len(lines) == 5
+    assert "**outside**" in lines[3]
+    assert "**not measured**" in lines[4]
+
+
+def test_place_without_published_figures_is_refused():
+    with pytest.raises(CosimError, match="no published figures of 'atlantis': there are those of eixample, bologna"):
+        beside("atlantis", {})
+
+
+def test_volumes_are_those_of_the_ports_by_street(twin):
+    city, result = twin
+    found = traffic_figures(city, result)
+    passed = result.integral("traffic.flow")
+    # x0 has two sections of both directions
+    both = [passed[["x0y0-x0y1", "x0y1-x0y0"]].sum(), passed[["x0y1-x0y2", "x0y2-x0y1"]].sum()]
+    other = [passed[["x0y0-x1y0", "x1y0-x0y0"]].sum(), passed[["x1y0-x2y0", "x2y0-x1y0"]].sum()]
+    assert found["volume main"] == pytest.approx(12 * np.mean([*both, *other]), rel=1e-6)
+    assert found["volume busiest"] == pytest.approx(12 * max(np.mean(both), np.mean(other)), rel=1e-6)
+    first = result.series("traffic.flow")["x0y0-x0y1"].iloc[:12].mean() * 3600
+    assert found["volume hour x0y0-x0y1"] == pytest.approx(first)
+    assert found["share car"] + found["share goods"] + found["share motorcycle"] + found["share taxi"] + found[
+        "share bus"
+    ] == pytest.approx(100)
+    assert {"congestion", "speed sea", "speed mountain", "CO2e traffic"} <= found.keys()
+
+
+def test_volume_by_class_is_an_indicator(twin):
+    city, result = twin
+    net = city.network
+    mine = [label for label, kind in zip(net.labels, net.street_classes, strict=True) if kind == "main"]
+    length = dict(zip(net.labels, net.length_m, strict=True))
+    passed = result.integral("traffic.flow")
+    mean = sum(passed[label] * length[label] for label in mine) / sum(length[label] for label in mine) / 2
+    assert result.indicators["volume, main"].value == pytest.approx(mean)
+    assert {"volume, main", "volume, ordinary"} <= result.indicators.keys()
+
+
+def test_residents_have_the_habits_of_the_city(twin):
+    found = mobility_figures(twin[0])
+    assert found["share private"] + found["share public"] + found["share active"] == pytest.approx(100)
+    assert found["share private"] == pytest.approx(21.2, abs=2.5)
+    assert found["trips per person"] == pytest.approx(4.11, abs=0.25)
+
+
+def test_grid_and_charging_are_measured(twin):
+    found = grid_figures(*twin) | charging_figures(*twin)
+    assert 0 < found["losses"] < 20
+    assert 0 < found["utilisation"] < 100
+    assert found["customers per station"] * len(twin[0].grid.stations) == pytest.approx(
+        twin[0].stock.dwellings.sum() + len(twin[0].grid.bus_of) - len(twin[0].stock)
+    )
+    assert found["charging per car"] >= 0
+
+
+@pytest.mark.slow
+def test_year_of_the_buildings_has_the_energy_of_a_run(twin, tmp_path):
+    city = twin[0]
+    year = building_year(city)
+    figures = year.figures(city)
+    parts = sum(figures[f"energy {use}"] for use in ("heating", "water", "appliances", "cooling"))
+    assert parts == pytest.approx(figures["energy dwelling"], rel=1e-6)
+    area = city.sectors[NAME].floor_area
+    services = sum(year.services.values())
+    assert 60 < services / area.sum() < 300  # kWh/m² of the benchmarks of TM46
+    assert year.intensity == pytest.approx(0.139, abs=0.001)
+    january = run_buildings(city, tmp_path / "run", day="2025-01-15", step_s=3600)
+    day = float(january.integral("buildings.gas_power").sum()) / J_PER_KWH
+    assert 2 < day * 365 / year.dwellings["gas_power"] < 6  # a winter's day
+
+
+def test_command_writes_every_figure(twin, tmp_path, monkeypatch):
+    found = [Quantity(figure, figure.low) for figure in published("eixample")]
+    found[0] = Quantity(found[0].published, math.nan)
+    monkeypatch.setattr(base_run, "base_quantities", lambda *_: found)
+    done = CliRunner().invoke(app, ["base", "eixample", "--json", str(tmp_path / "base.json")])
+    assert done.exit_code == 0, done.output
+    assert "NOT MEASURED" in done.output
+    written = json.loads((tmp_path / "base.json").read_text())
+    assert written["inside"] == f"{len(found) - 1} of {len(found)}"
+    assert written["quantities"][0]["value"] is None
+
+
+def test_page_takes_base_states_from_the_command_s_files(tmp_path):
+    found = [Quantity(figure, figure.low) for figure in published("bologna")]
+    path = tmp_path / "bologna.json"
+    path.write_text(json.dumps({"place": "bologna", "quantities": [q.row() for q in found]}))
+    page = with_base("@BASE_BOLOGNA_INSIDE@: @BASE_BOLOGNA@ @BASE_EIXAMPLE@", [path])
+    assert page.startswith(f"{len(found)} of {len(found)}: | quantity")
+    assert page.endswith("@BASE_EIXAMPLE@")
+    path.write_text("{}")
+    with pytest.raises(InputFileError, match="holds no base state"):
+        with_base("", [path])
+
+
+def test_command_refuses_a_place_without_figures():
+    done = CliRunner().invoke(app, ["base", "place"])
+    assert done.exit_code != 0
+    assert "no published figures" in done.output
+
+
+def test_numbers_have_three_digits():
+    assert [base.figure(x) for x in (21943.2, 0.3612, 7.0, 99.5)] == ["21,943", "0.361", "7", "99.5"]
