@@ -352,6 +352,7 @@ def _show_result(console: Console, result: Result, *, report: bool) -> None:
         from cosim.results.tables import indicator_table
 
         console.print(indicator_table(result.name, result.indicators))
+    console.print(_times(result.provenance["wall_s"]))
     page = None
     if report:
         from cosim.report import write_report
@@ -359,6 +360,14 @@ def _show_result(console: Console, result: Result, *, report: bool) -> None:
         page = write_report(result)
     shown = _relative(result.folder)
     console.print(f"results in {shown}" + (f", report in {_relative(page)}" if page else ""), soft_wrap=True)
+
+
+def _times(wall_s: dict[str, float]) -> str:
+    """Return which simulators took how much of their time, as a line. [s]"""
+    whole = sum(wall_s.values()) or 1.0
+    longest = sorted(wall_s, key=lambda name: -wall_s[name])
+    told = ", ".join(f"{name} {wall_s[name]:.1f} s ({wall_s[name] / whole:.0%})" for name in longest[:3])
+    return f"time in simulators: {told}" + (f", {len(longest) - 3} others" if len(longest) > 3 else "")
 
 
 def _relative(path: Path) -> Path:

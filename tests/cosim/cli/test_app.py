@@ -90,6 +90,7 @@ def test_run_prints_a_table_and_writes_results_and_report(cli, tmp_path):
     assert done.exit_code == 0, done.output
     assert re.search(r"energy .* kWh", done.output)
     assert "results in out, report in out/report.html" in done.output
+    assert re.search(r"time in simulators: \w+ [\d.]+ s \(\d+%\)", done.output)
     about = json.loads((tmp_path / "out" / "run.json").read_text())
     assert about["seed"] == 5
     assert about["parameters"] == {"hours": 3.0, "size": [4, 4], "fault": "", "seed": 5}
