@@ -14,6 +14,8 @@ from cosim.core.fleet.state import REASONS
 from cosim.core.quantities import HOUR_S, J_PER_KWH
 from cosim.scenarios.intervals import energy, interval_starts
 
+NOTICED = 0.01  # of the electric trips: from this share on, a report begins with what charging prevented
+
 
 def traffic_indicators(result: Result) -> dict[str, Indicator]:
     """Return distance, speed, delay, trips and tailpipe emissions of a run."""
@@ -132,12 +134,24 @@ def charging_indicators(result: Result) -> dict[str, Indicator]:
             f"electric trips, one event each; by reason: {by_reason or 'none'}",
         )
         lacking = float(failed[["no charge", "ran empty"]].sum())
-        found["trips short of charge"] = Indicator(
-            lacking, "trips", "lower", "of the failed trips, those with too little charge to depart or to arrive"
-        )
         late, delay_s, drives, way_m, there_s = (
             float(result.series(f"fleet.{port}").iloc[-1, 0])
             for port in ("delayed_trips", "delay", "detours", "detour_distance", "detour_time")
+        )
+        outputs = result.provenance["outputs"]
+        trips, cars, stations = (
+            outputs[f"fleet.{port}"]["n_labels"] for port in ("may_depart", "state_of_charge", "charging_power")
+        )
+        headline = (
+            f"Charging limits the electric cars: of their {trips:,} trips {lacking:,.0f} failed for lack of charge, "
+            f"{late:,.0f} began late and {drives:,.0f} went by fast chargers; {cars:,} cars share {stations:,} stations."
+        )
+        found["trips short of charge"] = Indicator(
+            lacking,
+            "trips",
+            "lower",
+            "of the failed trips, those with too little charge to depart or to arrive",
+            headline=headline if lacking + late + drives >= NOTICED * trips else "",
         )
         found["delayed trips"] = Indicator(late, "trips", "lower", f"{delay_s / 60:.0f} min late in all")
         found["detours"] = Indicator(drives, "trips", "lower", f"by fast chargers, {there_s / 3600:.1f} h there")

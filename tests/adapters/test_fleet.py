@@ -136,7 +136,10 @@ def test_indicators_and_events_count_the_same_failed_trips(tmp_path):
     result = scenario.run(tmp_path / "run")
     found = charging_indicators(result)
     assert found["failed trips"].value == (result.events["kind"] == "trip failed").sum() == 2
-    assert found["trips short of charge"].value == 1
+    short = found["trips short of charge"]
+    assert short.value == 1
+    assert short.headline.startswith("Charging limits the electric cars: of their 2 trips 1 failed for lack of charge")
+    assert short.headline.endswith("1 cars share 1 stations.")
     assert found["failed trips"].unit == "trips"
     by_reason = "; ".join(f"1 {why} ({REASONS[why]})" for why in ("no charge", "elsewhere"))
     assert found["failed trips"].about.endswith(f"by reason: {by_reason}")

@@ -88,22 +88,22 @@ def test_a_killed_scheduler_ends_the_study_and_resume_does_the_remaining_runs(pl
     assert len(place.attempts()) - n <= 12 - before
 
 
-@pytest.mark.timeout(3600)
-def test_a_killed_scheduler_loses_only_the_runs_in_flight_of_a_thousand(place, dask):
+@pytest.mark.timeout(1200)
+def test_a_killed_scheduler_loses_only_the_runs_in_flight_of_hundreds(place, dask):
     address, scheduler, _ = dask
-    place.study("Study(build, x=[float(x) for x in range(1000)])")
-    running = place.start("study", "study.py", "--scheduler", address, faults=faults_of(1000, 20, ("raise", "kill")))
-    wait_for(lambda: done(place) >= 200, timeout_s=900)
+    place.study("Study(build, x=[float(x) for x in range(200)])")
+    running = place.start("study", "study.py", "--scheduler", address, faults=faults_of(200, 20, ("raise", "kill")))
+    wait_for(lambda: done(place) >= 80, timeout_s=400)
     scheduler.kill()
     _, err = running.communicate(timeout=180)
     assert "the Dask scheduler was lost with" in " ".join(err.split())
     # each worker may have a run in progress, which it finishes
     before = {path.parent.name for path in place.folder.glob("studies/toy/runs/*/done.json")}
     n = len(place.attempts())
-    resumed = place.cosim("study", "study.py", "--resume", "--workers", "2", timeout_s=3000)
+    resumed = place.cosim("study", "study.py", "--resume", "--workers", "2", timeout_s=700)
     assert resumed.returncode == 0, resumed.stderr
-    assert "1000 done" in resumed.stdout
-    assert len(place.attempts()) - n <= 1000 - len(before)
+    assert "200 done" in resumed.stdout
+    assert len(place.attempts()) - n <= 200 - len(before)
 
 
 def test_dask_listens_only_on_loopback_even_within_a_study(place, dask):

@@ -246,12 +246,12 @@ def test_a_thousand_runs_with_five_per_cent_killed_hung_or_raising(place):
         f"""
         builder: toy.py
         factors: {{x: {list(map(float, range(1000)))}}}
-        run: {{workers: 2, timeout: 20s, retries: 0}}
+        run: {{workers: 2, timeout: 10s, retries: 0}}
         """,
     )
     done = place.cosim("study", "study.yaml", faults=faults_of(1000, 20), timeout_s=3000)
     assert "950 done, 50 failed" in done.stdout, done.stdout + done.stderr
-    for words, count in (("negative (toy.py", 17), ("killed by SIGKILL", 17), ("took longer than 20 s", 16)):
+    for words, count in (("negative (toy.py", 17), ("killed by SIGKILL", 17), ("took longer than 10 s", 16)):
         assert done.stdout.count(words) == count
     n = len(place.attempts())
     assert n == 1000
