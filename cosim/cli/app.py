@@ -256,6 +256,9 @@ def compare_command(
     by_resident: Annotated[
         bool, typer.Option("--by-resident", help="Show cities beside each other: of each its base case, then plans.")
     ] = False,
+    by_area: Annotated[
+        bool, typer.Option("--by-area", help="Show changes inside the policies' areas, along their border, elsewhere.")
+    ] = False,
     timeout: Timeout = None,
     debug: Debug = False,
 ) -> None:
@@ -273,7 +276,11 @@ def compare_command(
             console.print(resident_table([Result.open(folder) for folder in folders]))
         return
     with one_line(debug, "interrupted; finished repeats are kept, run the same command to continue"), interruptible():
-        for table in comparison_tables(_compared(folders, seeds, timeout)):
+        compared = _compared(folders, seeds, timeout)
+        if by_area:
+            from cosim.results.areas import by_area as changes_by_area
+
+        for table in comparison_tables(changes_by_area(compared) if by_area else compared):
             console.print(table)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from typing import NamedTuple
-from zoneinfo import ZoneInfo
 
 import numpy as np
 import pandas as pd
@@ -22,8 +21,8 @@ from cosim.core.environment.exposure import (
     highly_sleep_disturbed,
     share_above,
 )
-from cosim.core.environment.noise_levels import energy, noise_indicators
-from cosim.scenarios.intervals import interval_starts
+from cosim.core.environment.noise_levels import noise_indicators
+from cosim.results.days import by_hour
 from cosim.scenarios.model import City
 from cosim.scenarios.parts import PERSONS_PER_DWELLING
 
@@ -125,7 +124,7 @@ def exposure_by_building(
         if port in result.ports and annual is None
     }
     columns |= annual or {}
-    columns |= _noise_by_facade(result, city)
+    columns |= _noise_by_facade(result)
     if not columns:
         return pd.DataFrame()
     facade = facade_of(city, list(next(iter(columns.values())).index))
@@ -226,20 +225,15 @@ def _side(shape: np.ndarray, x: float, y: float) -> str:
     return "left" if (bx - ax) * (y - ay) - (by - ay) * (x - ax) > 0 else "right"
 
 
-def _noise_by_facade(result: Result, city: City) -> dict[str, pd.Series[float]]:
+def _noise_by_facade(result: Result) -> dict[str, pd.Series[float]]:
     """Return Lden and Lnight by façade if the run covers every hour of the day. [dB(A)]"""
     if NOISE not in result.ports:
         return {}
-    levels = result.series(NOISE)
-    starts = interval_starts(result, levels.index)
-    hours = starts.tz_convert(ZoneInfo(city.zone)).hour.to_numpy()
-    seconds = (levels.index - starts).total_seconds().to_numpy()
-    if set(hours) != set(range(24)):
+    energies = by_hour(result, NOISE)
+    if energies.isna().any(axis=None):
         return {}
-    weight = np.stack([np.where(hours == hour, seconds, 0.0) for hour in range(24)])
-    by_hour = (weight / weight.sum(axis=1, keepdims=True)) @ energy(levels.to_numpy(float))
-    found = noise_indicators(by_hour)
-    return {name: pd.Series(value, index=levels.columns) for name, value in zip(_LEVELS, (found.den, found.night))}
+    found = noise_indicators(energies)
+    return {name: pd.Series(value, energies.columns) for name, value in zip(_LEVELS, (found.den, found.night))}
 
 
 def _share(exposed: pd.DataFrame, quantity: str, limit: float, about: str) -> Indicator:
