@@ -34,6 +34,9 @@ class Indicator:
     headline
         A sentence that answers a question by it, such as whether a transformer is overloaded; the report begins with
         these.
+    bar
+        Whether it is one bar of the chart by which its name begins, as in ``"residents by NO2: 20 to 30 µg/m³"``;
+        reports draw these, tables leave them out.
 
     Raises
     ------
@@ -46,6 +49,7 @@ class Indicator:
     better: Literal["lower", "higher"] | None = None
     about: str = ""
     headline: str = ""
+    bar: bool = False
 
     def __post_init__(self) -> None:
         require(self.value, Real, "the value of an indicator", "it must be a number")
@@ -68,7 +72,7 @@ class Change:
 
     Parameters
     ----------
-    indicator, unit, better, about
+    indicator, unit, better, about, bar
         As in `Indicator`.
     base, plan
         Means over the pairs.
@@ -83,6 +87,7 @@ class Change:
     base: float
     plan: float
     difference: PairedDifference | None
+    bar: bool = False
 
     @property
     def relative(self) -> float:

@@ -14,7 +14,7 @@ from cosim.scenarios.buildings.stock import make_stock
 from cosim.scenarios.buildings.tabula import tabula_types
 from cosim.scenarios.costs.unit_costs import PAYERS, unit_costs
 from cosim.scenarios.grid.reinforcement import upgrades
-from cosim.scenarios.indicators.environment import residents
+from cosim.scenarios.indicators.exposure import residents
 from cosim.scenarios.measures import ROAD_SURFACES
 from cosim.scenarios.model import City
 
