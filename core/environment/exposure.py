@@ -164,8 +164,8 @@ def residents_by_band(levels: npt.ArrayLike, people: npt.ArrayLike, bounds: Sequ
 def median_shares(levels: npt.ArrayLike) -> Vector:
     """Return the share of a building's residents at each of its receiver points, by the median rule.
 
-    Of points evenly around the façades, the louder half has all residents alike, as dwellings have more than one façade,
-    or it is unknown how many; of an odd number, the quietest point is left out first.
+    Of points evenly around the façades, the louder half has all residents alike: for dwellings that have more than one
+    façade, or of which that is unknown. Of an odd number, the quietest point is left out first.
 
     Parameters
     ----------
