@@ -34,7 +34,9 @@ def bars_html(scenes: Mapping[str, Scene]) -> Markup:
 def _charts(groups: Sequence[Sequence[Result]]) -> dict[str, dict[str, Any]]:
     """Return by chart its unit, note and rows: a label, and for each group the mean over its runs and its width."""
     charts: dict[str, dict[str, Any]] = {}
-    indicators = {name: one for group in groups for run in group for name, one in run.indicators.items() if one.bar}
+    indicators = {
+        name: one for group in groups for run in group for name, one in run.indicators.items() if one.role == "bar"
+    }
     for name, one in indicators.items():
         title, _, label = name.partition(": ")
         chart = charts.setdefault(title, {"unit": one.unit, "about": one.about, "rows": []})

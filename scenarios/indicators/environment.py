@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -24,6 +25,8 @@ from cosim.scenarios.indicators.exposure import LEVELS, NOISE, UNITS, exposure_o
 from cosim.scenarios.model import City
 
 _BAND_UNITS = {"NO2": "µg/m³", "PM2.5": "µg/m³", "Lden": "dB", "Lnight": "dB"}
+_RELIEF = (("Lden", 65.0), ("Lnight", 55.0), ("NO2", 20.0))
+"""Limits of which the report tells what it costs to bring a person below."""
 _ONE_SIDED = (("Lden", 65.0), ("Lnight", 55.0))
 """Limits for which the share is also told as if every dwelling had one side."""
 HEALTH = "health"
@@ -70,7 +73,8 @@ def environment_indicators(
     for limit in LIMITS:
         if limit.quantity in exposed or (limit.quantity in LEVELS and NOISE in result.ports):
             name = f"residents above {limit.value:g} {UNITS[limit.quantity]}"
-            found[name] = _share(known, limit.quantity, limit.value, f"share of residents, {where}; {limit.source}")
+            one = _share(known, limit.quantity, limit.value, f"share of residents, {where}; {limit.source}")
+            found[name] = replace(one, role="exposed") if (limit.quantity, limit.value) in _RELIEF else one
     for quantity, value in _ONE_SIDED:
         if quantity in known:
             name = f"– above {value:g} {UNITS[quantity]} if dwellings have one side"
@@ -115,7 +119,7 @@ def _bars(exposed: pd.DataFrame, where: str) -> dict[str, Indicator]:
         texts = [f"below {bounds[0]:g}", *(f"{a:g} to {b:g}" for a, b in pairwise(bounds)), f"{bounds[-1]:g} and more"]
         for text, number in zip(texts, people):
             name = f"residents by {quantity}: {text} {_BAND_UNITS[quantity]}"
-            found[name] = Indicator(float(number), "persons", None, f"{where}", bar=True)
+            found[name] = Indicator(float(number), "persons", None, f"{where}", role="bar")
     return found
 
 

@@ -13,8 +13,8 @@ def run(folder, loud, seed=0):
     def indicators(result):
         return {
             "noise": Indicator(loud, "persons", "lower"),
-            "residents by <Lden>: below 55 dB": Indicator(100.0 - loud, "persons", None, "note", bar=True),
-            "residents by <Lden>: 55 dB and more": Indicator(loud, "persons", None, "note", bar=True),
+            "residents by <Lden>: below 55 dB": Indicator(100.0 - loud, "persons", None, "note", role="bar"),
+            "residents by <Lden>: 55 dB and more": Indicator(loud, "persons", None, "note", role="bar"),
         }
 
     scenario = Scenario(Clock("2025-06-15", hours=2, step_s=3600), indicators=indicators, still=Still())
@@ -45,7 +45,7 @@ def test_tables_and_verdict_leave_bars_out(compared):
     printed += render(indicator_table("run", compared.base[0].indicators))
     assert "noise" in printed
     assert "Lden" not in printed
-    assert compared.base[0].indicators["residents by <Lden>: below 55 dB"].bar
+    assert compared.base[0].indicators["residents by <Lden>: below 55 dB"].role == "bar"
     assert not any("Lden" in line.text for line in lines(compared, "quiet"))
 
 

@@ -211,7 +211,7 @@ def test_bars_hold_every_resident_once(city, day):
     found = environment_indicators(day, city)
     for quantity in ("NO2", "PM2.5", "Lden", "Lnight"):
         bars = {name: one for name, one in found.items() if name.startswith(f"residents by {quantity}: ")}
-        assert all(one.bar for one in bars.values())
+        assert all(one.role == "bar" for one in bars.values())
         assert sum(one.value for one in bars.values()) == pytest.approx(residents(city).sum())
     assert found["residents by NO2: 30 to 40 µg/m³"].value > 0  # the loud street's 33.3
 
