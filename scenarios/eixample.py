@@ -22,7 +22,7 @@ from cosim.scenarios.mobility.cars import FLEET
 from cosim.scenarios.mobility.chargers import place_chargers
 from cosim.scenarios.mobility.costs import TravelChanges
 from cosim.scenarios.mobility.drives import BOLOGNA_BY_HOUR
-from cosim.scenarios.mobility.kinds import BARCELONA, KINDS, beside_residents
+from cosim.scenarios.mobility.kinds import BARCELONA, SUMO_TYPES, beside_residents
 from cosim.scenarios.mobility.population import Habits
 from cosim.scenarios.mobility.resident_cars import city_demand
 from cosim.scenarios.mobility.through import Others, through_flows
@@ -91,7 +91,7 @@ SERVICES = {"retail": 0.30, "office": 0.38, "food": 0.08, "hotel": 0.08, "school
 """Share of the floor area without dwellings by use. An assumption; offices and shops use 65 % of the energy of services
 in Spanish cities (Endesa and Deloitte, 2019)."""
 
-EMITTING = (*FLEET, *(kind.emission_class for kind in KINDS.values()))
+EMITTING = (*FLEET, *(kind.emission_class for kind in SUMO_TYPES.values()))
 
 Share = Annotated[float, Field(ge=0, le=1)]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -37,6 +38,39 @@ LIMITS: tuple[Limit, ...] = (
     Limit("Lnight", 50.0, "dB", "Directive 2002/49/EC, lowest band reported; no limit of the EU"),
     Limit("Lnight", 55.0, "dB", "band of Directive 2002/49/EC; no limit of the EU"),
 )
+
+
+class ShortLimit(NamedTuple):
+    """A threshold of hourly or daily means, and how often a year it may be exceeded."""
+
+    quantity: str
+    value: float
+    hours: int
+    permitted: int
+    source: str
+
+
+SHORT_LIMITS: tuple[ShortLimit, ...] = (
+    ShortLimit(
+        "NO2", 200.0, 1, 3, "Directive (EU) 2024/2881, annex I, from 2030; 18 by Directive 2008/50/EC until then"
+    ),
+    ShortLimit("NO2", 50.0, 24, 18, "Directive (EU) 2024/2881, annex I, from 2030"),
+    ShortLimit("PM10", 45.0, 24, 18, "Directive (EU) 2024/2881, annex I, from 2030; the number is quoted from memory"),
+    ShortLimit("PM2.5", 25.0, 24, 18, "Directive (EU) 2024/2881, annex I, from 2030; the number is quoted from memory"),
+)
+
+BANDS: dict[str, tuple[float, ...]] = {
+    "NO2": (10.0, 20.0, 30.0, 40.0),
+    "PM2.5": (5.0, 10.0, 15.0, 20.0, 25.0),
+    "Lden": (55.0, 60.0, 65.0, 70.0, 75.0),
+    "Lnight": (50.0, 55.0, 60.0, 65.0, 70.0),
+}
+"""Bounds between bands of exposure: of noise those of Directive 2002/49/EC, annex VI, of air every 10 or 5 µg/m³, which
+hold WHO's guidelines and the limits of the EU."""
+
+QUIET_FACADE_DB = 20.0
+"""How much lower Lden is at a quiet façade, by its definition in Directive 2002/49/EC, annex VI (more than 20 dB below
+the façade with the highest value; quoted from memory). Sound over roofs is not modelled. [dB]"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +140,54 @@ def share_above(levels: npt.ArrayLike, people: npt.ArrayLike, limit: float) -> f
     value, count = _residents(levels, people)
     total = float(count.sum())
     return float(count[value > limit].sum()) / total if total else float("nan")
+
+
+def residents_by_band(levels: npt.ArrayLike, people: npt.ArrayLike, bounds: Sequence[float]) -> Vector:
+    """Return how many people live in each band of levels, one more than there are bounds; a bound is in the upper one.
+
+    Parameters
+    ----------
+    levels, people : shape (n,)
+        Level at each façade, and how many people live there.
+    bounds
+        Between the bands, in ascending order.
+
+    Examples
+    --------
+    >>> residents_by_band([52.0, 55.0, 61.0], [5.0, 1.0, 2.0], [55.0, 60.0]).tolist()
+    [5.0, 1.0, 2.0]
+    """
+    value, count = _residents(levels, people)
+    return np.asarray(np.bincount(np.searchsorted(bounds, value, side="right"), count, len(bounds) + 1), float)
+
+
+def median_shares(levels: npt.ArrayLike) -> Vector:
+    """Return the share of a building's residents at each of its receiver points, by the median rule.
+
+    Of points evenly around the façades, the louder half has all residents alike: for dwellings that have more than one
+    façade, or of which that is unknown. Of an odd number, the quietest point is left out first.
+
+    Parameters
+    ----------
+    levels : shape (n,)
+        Level at each point; of equal levels, the first counts as louder. [dB]
+
+    References
+    ----------
+    .. [1] Directive 2002/49/EC, annex II, 2.8, by Delegated Directive (EU) 2021/1226.
+
+    Examples
+    --------
+    >>> median_shares([70.0, 50.0, 68.0, 49.0, 66.0]).tolist()
+    [0.5, 0.0, 0.5, 0.0, 0.0]
+    >>> median_shares([60.0]).tolist()
+    [1.0]
+    """
+    value = np.asarray(levels, float)
+    half = max(len(value) // 2, 1)
+    shares = np.zeros(len(value))
+    shares[np.argsort(-value, kind="stable")[:half]] = 1.0 / half
+    return shares
 
 
 def highly_annoyed(lden: npt.ArrayLike, above: float = ANNOYANCE_FROM_DB) -> Array:

@@ -22,6 +22,26 @@ _PERIODS = {"day": (7, 19), "evening": (19, 23), "night": (23, 7)}
 _PENALTY_DB = {"day": 0.0, "evening": 5.0, "night": 10.0}
 
 
+def _hours(start: int, end: int) -> list[int]:
+    return [hour % 24 for hour in range(start, end if end > start else end + 24)]
+
+
+def _weights(*periods: str, penalty: bool = False) -> tuple[float, ...]:
+    """Return the weights of a day's hours whose weighted sum of energies is the mean over some periods."""
+    hours = {hour: 10 ** (penalty * _PENALTY_DB[name] / 10) for name in periods for hour in _hours(*_PERIODS[name])}
+    return tuple(hours.get(hour, 0.0) / len(hours) for hour in range(24))
+
+
+HOUR_WEIGHTS: dict[str, tuple[float, ...]] = {
+    "Lday": _weights("day"),
+    "Levening": _weights("evening"),
+    "Lnight": _weights("night"),
+    "Lden": _weights(*_PERIODS, penalty=True),
+}
+"""Weights of the energies of the 24 hours of a day in the indicators of Directive 2002/49/EC, annex I: day from 7 h for
+12 h, evening 4 h with 5 dB, night 8 h with 10 dB."""
+
+
 def decibels(energy: npt.ArrayLike) -> Array:
     """Return levels of energies relative to their reference; no energy is -inf. [dB]
 
@@ -94,12 +114,5 @@ def noise_indicators(energies: npt.ArrayLike) -> NoiseIndicators:
     if not (np.isfinite(values).all() and (values >= 0).all()):
         wrong = values[~(np.isfinite(values) & (values >= 0))][0]
         raise CosimError(f"an energy of sound is {shown(float(wrong))}: it must be finite and not negative")
-    found = {name: values[_hours(*hours)].mean(axis=0) for name, hours in _PERIODS.items()}
-    lengths = {name: len(_hours(*hours)) for name, hours in _PERIODS.items()}
-    den = sum(lengths[name] * found[name] * 10 ** (_PENALTY_DB[name] / 10) for name in found) / 24
-    day, evening, night = (decibels(found[name]) for name in _PERIODS)
-    return NoiseIndicators(day, evening, night, decibels(den))
-
-
-def _hours(start: int, end: int) -> list[int]:
-    return [hour % 24 for hour in range(start, end if end > start else end + 24)]
+    found = {name: decibels(np.array(weights) @ values) for name, weights in HOUR_WEIGHTS.items()}
+    return NoiseIndicators(found["Lday"], found["Levening"], found["Lnight"], found["Lden"])

@@ -253,8 +253,8 @@ def list_command(debug: Debug = False) -> None:
 def compare_command(
     folders: Folders,
     seeds: Annotated[int, typer.Option("--seeds", min=1, help="Repeat every run until there are this many seeds.")] = 1,
-    by_resident: Annotated[
-        bool, typer.Option("--by-resident", help="Show cities beside each other: of each its base case, then plans.")
+    by_area: Annotated[
+        bool, typer.Option("--by-area", help="Show changes inside the policies' areas, along their border, elsewhere.")
     ] = False,
     timeout: Timeout = None,
     debug: Debug = False,
@@ -265,15 +265,12 @@ def compare_command(
     console = terminal()
     if not console.is_terminal:
         console = terminal(width=150)  # a file has no width to wrap at
-    if by_resident:
-        with one_line(debug), interruptible():
-            from cosim.results.residents import resident_table
-            from cosim.results.result import Result
-
-            console.print(resident_table([Result.open(folder) for folder in folders]))
-        return
     with one_line(debug, "interrupted; finished repeats are kept, run the same command to continue"), interruptible():
-        for table in comparison_tables(_compared(folders, seeds, timeout)):
+        compared = _compared(folders, seeds, timeout)
+        if by_area:
+            from cosim.results.areas import by_area as changes_by_area
+
+        for table in comparison_tables(changes_by_area(compared) if by_area else compared):
             console.print(table)
 
 

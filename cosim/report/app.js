@@ -2,7 +2,7 @@
 (() => {
   const $ = id => document.getElementById(id);
   const content = JSON.parse($("content").textContent), source = content.served ? served(content) : embedded(content);
-  const state = {case: 0, layer: 0, view: 0, frame: 0, whole: false, picked: -1};
+  const state = {case: 0, layer: 0, view: 0, frame: 0, whole: false, hours: [0, 24], picked: -1};
   const sets = new Map();
   // The current case: runs over the same period, with their layers and views.
   let now, layers, names, length, views;
@@ -61,7 +61,7 @@
   async function read(at = state.frame * now.every) {
     const runs = [view().run, ...(isChange() ? [view().minus] : [])];
     if (runs.some(run => !layer().runs[run])) return null;
-    const frames = await Promise.all(runs.map(run => state.whole ? source[state.whole](state.case, state.layer, run)
+    const frames = await Promise.all(runs.map(run => state.whole ? source[state.whole](state.case, state.layer, run, state.hours)
       : source.frame(state.case, state.layer, run, frameOf(run, at))));
     return isChange() ? frames[0].map((v, i) => v - frames[1][i]) : frames[0];
   }
@@ -70,7 +70,7 @@
   async function scale() {
     if (!isChange() && (!state.whole || layer().fixed)) return layer().scale;
     if (!state.whole) return [-layer().change, layer().change];
-    const means = await Promise.all(layer().runs.map((run, r) => run && source[state.whole](state.case, state.layer, r)));
+    const means = await Promise.all(layer().runs.map((run, r) => run && source[state.whole](state.case, state.layer, r, state.hours)));
     const sorted = values => values.filter(Number.isFinite).sort((a, b) => a - b), at = (all, share) => all[Math.round(share * (all.length - 1))];
     if (isChange()) {
       const sizes = sorted(means.slice(1).flatMap(m => m && means[0] ? [...m].map((v, i) => Math.abs(v - means[0][i])) : []).filter(v => v > 0));
@@ -98,7 +98,8 @@
     const s = state.frame * now.every, run = layer().runs[view().run], every = run ? Math.max(run.every, now.every) : now.every;
     const from = Math.floor((s + 1e-6) / every) * every, span = clock.span(from, from + every);
     const peak = `${layer().lowest ? "lowest" : "highest"} mean of ${inMinutes(now.peak)}`;
-    $("moment").textContent = state.whole === "mean" ? "mean of the whole period" : state.whole ? peak : span;
+    const [first, last] = state.hours, daily = last - first === 24 ? "mean of the whole period" : `mean from ${first} to ${last} h`;
+    $("moment").textContent = run && run.every >= length ? "whole period" : state.whole === "mean" ? daily : state.whole ? peak : span;
     $("whole").setAttribute("aria-pressed", String(state.whole === "mean"));
     $("peak").setAttribute("aria-pressed", String(state.whole === "peak"));
     $("slider").value = state.frame;
@@ -309,6 +310,14 @@
     $("play").onclick = play;
     for (const [id, what] of [["whole", "mean"], ["peak", "peak"]])
       $(id).onclick = () => { if (timer) play(); state.whole = state.whole !== what && what; show(); };
+    // The hours of the local day over which the mean is taken; the last may be the smaller one, over midnight.
+    for (const id of ["from", "to"]) $(id).onchange = () => {
+      const hours = [$("from"), $("to")].map(input => Math.round(Math.min(+input.max, Math.max(+input.min, +input.value || 0))));
+      [$("from").value, $("to").value] = hours;
+      Object.assign(state, {hours, whole: "mean"});
+      if (timer) play();
+      return show();
+    };
     $("stage").classList.toggle("planned", !layers.some(l => l.runs.some(Boolean)));
     document.addEventListener("keydown", event => {
       if (event.key === " " && !["INPUT", "BUTTON", "SUMMARY"].includes(event.target.tagName)) { event.preventDefault(); play(); }

@@ -27,14 +27,14 @@ def course(view: View, values: NDArray[np.float64]) -> dict[str, list[float | No
     there = known.any(axis=1)
     filled = np.where(known, values, 0.0)
     if view.adds_up:
-        return {"sum": _plain(np.where(there, filled.sum(axis=1), np.nan))}
+        return {"sum": plain(np.where(there, filled.sum(axis=1), np.nan))}
     if view.level:
         mean = units.levels(np.where(known, units.energies(values), 0.0).sum(axis=1) / np.maximum(known.sum(axis=1), 1))
     else:
         mean = filled.sum(axis=1) / np.maximum(known.sum(axis=1), 1)
     low = np.where(known, values, np.inf).min(axis=1, initial=np.inf)
     high = np.where(known, values, -np.inf).max(axis=1, initial=-np.inf)
-    return {name: _plain(np.where(there, row, np.nan)) for name, row in (("mean", mean), ("low", low), ("high", high))}
+    return {name: plain(np.where(there, row, np.nan)) for name, row in (("mean", mean), ("low", low), ("high", high))}
 
 
 def coupled_quantities(scene: Scene) -> list[dict[str, Any]]:
@@ -121,9 +121,9 @@ def thinned(
         points = _by_energy(after, lambda energies: energies.groupby(group).mean())
     else:
         points = after.groupby(group).agg(how)
-    return {"every": rows * every_s, "values": _plain(points.to_numpy(dtype=float))}
+    return {"every": rows * every_s, "values": plain(points.to_numpy(dtype=float))}
 
 
-def _plain(values: NDArray[np.float64]) -> list[float | None]:
+def plain(values: NDArray[np.float64]) -> list[float | None]:
     """Return numbers with five significant digits for JSON, null where missing."""
     return [float(f"{v:.5g}") if math.isfinite(v) else None for v in values.tolist()]

@@ -36,13 +36,25 @@ function unpackValues(buffer, nFrames) {
       for (let k = 0; k < nFrames; k++) { const v = at(i, k); if (Number.isFinite(v) && !(lowest ? v >= found : v <= found)) found = v; }
       return found;
     }),
-    mean: level => Float32Array.from({length: count}, (_, i) => {  // of levels by energy
+    mean: (level, within) => Float32Array.from({length: count}, (_, i) => {  // of levels by energy
       let sum = 0, known = 0;
-      for (let k = 0; k < nFrames; k++) { const v = at(i, k); if (Number.isFinite(v)) { sum += level ? 10 ** (v / 10) : v; known++; } }
+      for (let k = 0; k < nFrames; k++) { const v = at(i, k); if (Number.isFinite(v) && within(k)) { sum += level ? 10 ** (v / 10) : v; known++; } }
       const mean = known ? sum / known : NaN;
       return level ? 10 * Math.log10(mean) : mean;
     }),
   };
+}
+
+// Whether a frame begins in the hours of the local day from the first to before the last, over midnight where it is the
+// smaller one. A layer with one frame has no hours to choose from.
+function withinHours(shown, layer, run, [from, to]) {
+  const {every, n} = shown.layers[layer].runs[run], form = new Intl.DateTimeFormat("en-GB", {timeZone: shown.zone, hour: "2-digit", hourCycle: "h23"});
+  if (n === 1 || to - from === 24) return () => true;
+  const inside = Array.from({length: n}, (_, k) => {
+    const hour = +form.format(new Date(1000 * (shown.start + k * every)));
+    return from < to ? hour >= from && hour < to : hour >= from || hour < to;
+  });
+  return k => inside[k];
 }
 
 // A source provides the shapes of a layer, and the values of a layer in a case and run.
@@ -56,7 +68,7 @@ function embedded(content) {
   return {
     shapes: async about => unpackShapes(about.kind, new TextDecoder().decode(await inflate(text(about.shapes)))),
     frame: async (at, layer, run, k) => (await values(at, layer, run)).frame(k),
-    mean: async (at, layer, run) => (await values(at, layer, run)).mean(content.cases[at].layers[layer].level),
+    mean: async (at, layer, run, hours) => (await values(at, layer, run)).mean(content.cases[at].layers[layer].level, withinHours(content.cases[at], layer, run, hours)),
     peak: async (at, layer, run) => (await values(at, layer, run)).worst(content.cases[at].layers[layer].lowest),
     course: async (at, layer, run, element) => ({every: content.cases[at].layers[layer].runs[run].every, values: (await values(at, layer, run)).course(element)}),
     total: async (at, layer, run) => content.cases[at].layers[layer].runs[run],
@@ -82,7 +94,7 @@ function served(content) {
   return {
     shapes: async about => unpackShapes(about.kind, await (await ask(`shapes/${about.shapes}`)).text()),
     frame: (at, layer, run, k) => kept(`frame/${at}/${layer}/${run}/${k}`),
-    mean: (at, layer, run) => kept(`mean/${at}/${layer}/${run}`),
+    mean: (at, layer, run, [from, to]) => kept(`mean/${at}/${layer}/${run}/${from}/${to}`),
     peak: (at, layer, run) => kept(`peak/${at}/${layer}/${run}`),
     course: (at, layer, run, element) => curve(`course/${at}/${layer}/${run}/${element}`),
     total: (at, layer, run) => {

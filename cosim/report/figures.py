@@ -171,7 +171,11 @@ def _curves(scene: Scene, charts: list[dict[str, Any]], figure_type: type[Figure
 
 
 def _differences(comparison: Comparison, plan: str, figure_type: type[Figure]) -> Figure:
-    changes = [c for c in comparison.changes[plan] if c.difference is not None and math.isfinite(c.relative)]
+    changes = [
+        c
+        for c in comparison.changes[plan]
+        if c.difference is not None and math.isfinite(c.relative) and c.role != "bar"
+    ]
     figure = figure_type(figsize=(5.6, 0.8 + 0.24 * len(changes)), layout="constrained")
     axes = figure.subplots()
     for row, change in enumerate(reversed(changes)):

@@ -26,6 +26,7 @@ from cosim.results.layers import Layer
 from cosim.results.notebook import comparison_html, environment, run_html
 from cosim.results.result import Result
 
+from .bars import bars_html
 from .charts import coupled_quantities, course
 from .costs import costs_html
 from .packing import LEVELS, SIMPLIFIED_M, pack_shapes, pack_values
@@ -214,6 +215,7 @@ def render_page(
         else f"{first.runs[0].status}: {first.runs[0].provenance.get('error', 'it has not ended, or was killed')}",
         answers=[answer for run, name, seed in shown if (answer := _answer(run, name + seed))],
         table=Markup(indicators_html(runs)),
+        bars=bars_html(scenes),
         costs=costs_html(compared),
         verdicts=verdicts_html(compared, scenes),
         several=len(content["cases"]) > 1,
@@ -229,8 +231,8 @@ def _rendered(title: str, content: dict[str, Any], blocks: Sequence[str], **part
     library, sheet = _maplibre()
     script = Markup("\n").join(Markup(_text(name)) for name in _SCRIPTS)
     scripts = [text for text in (library, script) if text]
-    empty: dict[str, Any] = {"subtitles": [], "problem": "", "answers": [], "table": "", "costs": "", "verdicts": ""}
-    empty |= {"several": False, "compared": False, "notes": [], "documents": [], "links": {}}
+    empty: dict[str, Any] = {"subtitles": [], "problem": "", "answers": [], "table": "", "bars": "", "costs": ""}
+    empty |= {"several": False, "compared": False, "notes": [], "documents": [], "links": {}, "verdicts": ""}
     return (
         environment("cosim.report")
         .get_template("page.html")

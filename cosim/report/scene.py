@@ -12,6 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from cosim.core import units
+from cosim.results.days import weighted_day
 from cosim.results.layers import Layer, read_layers
 from cosim.results.result import Result
 
@@ -141,18 +142,26 @@ class Scene:
     def means(self, view: View, run: int, window_s: float) -> tuple[float, NDArray[np.float64]]:
         """Return the length of a layer's frames and their values, shape (n_frames, n_elements), in the displayed unit.
 
-        Frames have the requested length, or a longer one if the run was recorded less often. Values are means over the
-        runs of a group; elements that are in none of them are NaN.
+        Frames have the requested length, or a longer one if the run was recorded less often; a layer of weighted hours
+        has one. Values are means over the runs of a group; elements that are in none of them are NaN.
         """
-        port = view.layer.port
-        row_s = float(self.runs[run].provenance["outputs"][port]["every_s"])
-        frame_s = max(1, math.ceil(window_s / row_s - 1e-9)) * row_s
+        port, hours = view.layer.port, view.layer.hours
+        frame_s = self.every(view, run)
+        frame_s *= max(1, math.ceil(window_s / frame_s - 1e-9)) if not hours else 1
         tables = [
-            self.aligned(view, result.means(port, frame_s)) for result in self.groups[run] if port in result.ports
+            self.aligned(view, weighted_day(r, port, hours).to_frame().T if hours else r.means(port, frame_s))
+            for r in self.groups[run]
+            if port in r.ports
         ]
         if view.level:
             return frame_s, units.levels(_mean([units.energies(table) for table in tables]))
         return frame_s, _mean(tables)
+
+    def every(self, view: View, run: int) -> float:
+        """Return the interval between the values of a layer that a run can show. [s]"""
+        if view.layer.hours:
+            return self.length_s
+        return float(self.runs[run].provenance["outputs"][view.layer.port]["every_s"])
 
     def aligned(self, view: View, table: pd.DataFrame) -> NDArray[np.float64]:
         """Return a table's values in the order of a layer's elements and in the displayed unit."""

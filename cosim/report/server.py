@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 
 from cosim.core.errors import CosimError
 from cosim.results.comparison import Comparison
+from cosim.results.days import weighted_day
 from cosim.results.result import Result
 
-from .charts import coupled_quantities, thinned
+from .charts import coupled_quantities, course, plain, thinned
 from .packing import shapes_json
 from .page import case_content, layer_entry, render_page, scene_of
 from .scene import View, change_scale_of, is_still, make_scene, scale_of, window_s
@@ -92,8 +93,8 @@ class Viewer:
                     return "application/json", shapes_json(self._scenes[at].shapes[k])
                 case "frame", [at, layer, run, frame]:
                     return "application/octet-stream", self.row(at, layer, run, frame).astype("<f4").tobytes()
-                case "mean", [at, layer, run]:
-                    return "application/octet-stream", self.mean(at, layer, run).astype("<f4").tobytes()
+                case "mean", [at, layer, run, first, last] if first < 24 and 0 < last <= 24:
+                    return "application/octet-stream", self.mean(at, layer, run, first, last).astype("<f4").tobytes()
                 case "peak", [at, layer, run]:
                     return "application/octet-stream", self.peak(at, layer, run).astype("<f4").tobytes()
                 case "course", [at, layer, run, element]:
@@ -111,7 +112,7 @@ class Viewer:
         return view
 
     def _every(self, view: View, at: int, run: int) -> float:
-        return float(self._scenes[at].runs[run].provenance["outputs"][view.layer.port]["every_s"])
+        return self._scenes[at].every(view, run)
 
     @staticmethod
     def _key(view: View) -> tuple[str, str]:
@@ -161,14 +162,23 @@ class Viewer:
         scene = self._scenes[at]
         if frame * every >= scene.length_s:
             raise IndexError(frame)
+        if view.layer.hours:
+            return self.mean(at, layer, run)
         table = scene.runs[run].row(view.layer.port, frame).to_frame().T
         values: NDArray[np.float64] = scene.aligned(view, table)[0]
         return values
 
-    def _mean(self, at: int, layer: int, run: int) -> NDArray[np.float64]:
-        """Return the mean over the whole period."""
-        scene = self._scenes[at]
-        values: NDArray[np.float64] = scene.means(self._view(at, layer, run), run, scene.length_s)[1][0]
+    def _mean(self, at: int, layer: int, run: int, first: int = 0, last: int = 24) -> NDArray[np.float64]:
+        """Return the mean over the whole period, or over the hours from the first to before the last of its days."""
+        scene, view = self._scenes[at], self._view(at, layer, run)
+        values: NDArray[np.float64]
+        if last - first == 24 or view.layer.hours:
+            values = scene.means(view, run, scene.length_s)[1][0]
+            return values
+        hours = [h for h in range(24) if (first <= h < last if first < last else h >= first or h < last)]
+        weights = [1.0 * (h in hours) / len(hours) for h in range(24)]
+        day = weighted_day(scene.runs[run], view.layer.port, weights)
+        values = scene.aligned(view, day.to_frame().T)[0]
         return values
 
     def _peak(self, at: int, layer: int, run: int) -> NDArray[np.float64]:
@@ -183,6 +193,8 @@ class Viewer:
     def _course(self, at: int, layer: int, run: int, element: int) -> dict[str, Any]:
         view, scene = self._view(at, layer, run), self._scenes[at]
         label = scene.shapes[view.shapes].labels[element]
+        if view.layer.hours:
+            return {"every": scene.length_s, "values": plain(self.mean(at, layer, run)[[element]])}
         try:
             series = scene.runs[run].series(view.layer.port, [label])[label]
         except CosimError:  # this run has no such element
@@ -191,6 +203,8 @@ class Viewer:
 
     def _total(self, at: int, layer: int, run: int) -> dict[str, Any]:
         view, scene = self._view(at, layer, run), self._scenes[at]
+        if view.layer.hours:
+            return {"every": scene.length_s} | course(view, self.mean(at, layer, run)[None])
         table = scene.runs[run].spread(view.layer.port) * view.layer.factor
         wanted: dict[str, Literal["mean", "min", "max"]] = {"mean": "mean", "low": "min", "high": "max"}
         if view.adds_up:

@@ -106,6 +106,7 @@ class Comparison:
                     unit=kind.unit,
                     better=kind.better,
                     about=kind.about,
+                    role=kind.role,
                     base=_mean(base, kind.unit),
                     plan=_mean(with_plan, kind.unit),
                     difference=paired_difference(base, with_plan, unit=kind.unit) if base else None,

@@ -1,28 +1,15 @@
-"""What plans cost against what they achieve, from the indicators of compared runs."""
+"""What plans cost against what they achieve, from the indicators of compared runs that have a role in it."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from .comparison import Comparison
-from .indicator import Change
+from .indicator import Change, Role
 from .result import Result
 
-YEARLY = "yearly cost of measures"
-YEARLY_LOW, YEARLY_HIGH = f"{YEARLY}, low", f"{YEARLY}, high"
-"""Indicators of runs whose measures have costs. [EUR/year]"""
-INVESTED = "investment: "
-PAID = "yearly cost: "
-INSTALLED = "installed: "
-"""Beginnings of the names of indicators by payer, by payer, and by measure."""
-RESIDENTS, DWELLINGS = "residents", "dwellings"
-_CO2E, _BILL = "total CO2e", "household cost"
-_RELIEF = {
-    "residents above 65 dB Lden": "EUR a year per resident no longer above 65 dB Lden",
-    "residents above 55 dB Lnight": "EUR a year per resident no longer above 55 dB Lnight",
-    "residents above 20 µg NO2": "EUR a year per resident no longer above 20 µg NO2",
-}
 _HOURS_PER_YEAR = 8766.0
 
 
@@ -49,8 +36,6 @@ class CostEffect:
     borne
         Who pays in a year, and who gains (negative): payers of measures, and residents by their energy bills.
         [EUR/year]
-    refused
-        Why there is no cost, empty if there is one.
     """
 
     plan: str
@@ -64,7 +49,6 @@ class CostEffect:
     per_person: dict[str, float] = field(default_factory=dict)
     payback: float = math.nan
     borne: dict[str, float] = field(default_factory=dict)
-    refused: str = ""
 
 
 def cost_effects(comparison: Comparison) -> list[CostEffect]:
@@ -75,42 +59,42 @@ def cost_effects(comparison: Comparison) -> list[CostEffect]:
     """
     years = _years(comparison.base[0])
     return [
-        _effect(plan, {change.indicator: change for change in changes}, comparison, years)
+        _effect(plan, changes, years)
         for plan, changes in comparison.changes.items()
-        if any(change.indicator == YEARLY for change in changes)
+        if any(change.role == "yearly cost" for change in changes)
     ]
 
 
-def _effect(plan: str, changes: dict[str, Change], comparison: Comparison, years: float) -> CostEffect:
-    def difference(name: str) -> float:
-        change = changes.get(name)
-        return change.difference.mean if change is not None and change.difference is not None else math.nan
+def _effect(plan: str, changes: Sequence[Change], years: float) -> CostEffect:
+    def with_role(role: Role) -> list[tuple[Change, float]]:
+        return [(c, c.difference.mean if c.difference else math.nan) for c in changes if c.role == role]
 
-    unpriced = [
-        f"{name.removeprefix(INSTALLED)}: {changes[name].about}"
-        for name in changes
-        if name.startswith(INSTALLED) and "no published unit cost" in changes[name].about and difference(name)
-    ]
-    yearly, low, high = (math.nan if unpriced else difference(name) for name in (YEARLY, YEARLY_LOW, YEARLY_HIGH))
+    def difference(role: Role) -> float:
+        return next((value for _, value in with_role(role)), math.nan)
+
+    def number(role: Role) -> float:
+        return next((change.base for change, _ in with_role(role)), math.nan)
+
+    yearly = difference("yearly cost")
     # what a plan saves is worth more where unit costs are high, so that neither end need be the lowest
-    low, high = min(low, yearly, high), max(low, yearly, high)
-    avoided = -difference(_CO2E) / 1000 / years
+    ends = (difference("yearly cost, low"), yearly, difference("yearly cost, high"))
+    low, high = min(ends), max(ends)
+    avoided = -difference("emissions") / 1000 / years
 
     def per_tonne(cost: float) -> float:
         return cost / avoided if avoided > 0 else math.nan
 
-    residents = changes[RESIDENTS].base if RESIDENTS in changes else math.nan
     per_person = {}
-    for name, meaning in _RELIEF.items():
-        relieved = -difference(name) / 100 * residents
+    for change, value in with_role("exposed"):
+        relieved = -value / 100 * number("people")
         if relieved > 0.5:
-            per_person[meaning] = yearly / relieved
-    bill = difference(_BILL) * (changes[DWELLINGS].base if DWELLINGS in changes else math.nan) / years
-    borne = {} if unpriced else {n.removeprefix(PAID): difference(n) for n in changes if n.startswith(PAID)}
-    borne = {payer: eur for payer, eur in borne.items() if abs(eur) > 1e-9}
+            per_person[f"EUR a year per person fewer among {change.indicator}"] = yearly / relieved
+    bill = difference("energy bill") * number("households") / years
+    payers = {change.indicator.partition(": ")[2]: eur for change, eur in with_role("cost of a payer")}
+    borne = {payer: eur for payer, eur in payers.items() if abs(eur) > 1e-9}
     if abs(bill) >= 1.0:  # less is rounding, nan is unknown
         borne["residents, energy bills"] = bill
-    invested = math.nan if unpriced else difference(f"{INVESTED}owners")
+    invested = difference("saving investment")
     payback = (invested / -bill if bill < 0 else math.inf) if invested > 0 and math.isfinite(bill) else math.nan
     return CostEffect(
         plan=plan,
@@ -124,7 +108,6 @@ def _effect(plan: str, changes: dict[str, Change], comparison: Comparison, years
         per_person=per_person,
         payback=payback,
         borne=borne,
-        refused="; ".join(unpriced),
     )
 
 

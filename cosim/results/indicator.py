@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from numbers import Real
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, TypeAlias
 
 import numpy as np
 
@@ -15,6 +15,22 @@ from cosim.core.errors import CosimError
 from cosim.core.units import is_level
 
 from .statistics import PairedDifference
+
+Role: TypeAlias = Literal[
+    "",
+    "bar",
+    "yearly cost",
+    "yearly cost, low",
+    "yearly cost, high",
+    "cost of a payer",
+    "saving investment",
+    "without a price",
+    "emissions",
+    "energy bill",
+    "households",
+    "people",
+    "exposed",
+]
 
 
 @dataclass(frozen=True)
@@ -34,6 +50,12 @@ class Indicator:
     headline
         A sentence that answers a question by it, such as whether a transformer is overloaded; the report begins with
         these.
+    role
+        What reports make of it. ``"bar"``: one bar of the chart by which its name begins, as in ``"residents by NO2: 20
+        to 30 µg/m³"``, which tables leave out. All others are terms of cost against effect: the yearly cost and its
+        ends [EUR/year], parts of it by payer, named after a colon; the investment by which bills are saved [EUR];
+        amounts of a measure without a price; emissions [kg]; the energy bill of a household [EUR] and the number of
+        households; the number of people, and the share of them above a limit [%].
 
     Raises
     ------
@@ -46,6 +68,7 @@ class Indicator:
     better: Literal["lower", "higher"] | None = None
     about: str = ""
     headline: str = ""
+    role: Role = ""
 
     def __post_init__(self) -> None:
         require(self.value, Real, "the value of an indicator", "it must be a number")
@@ -68,7 +91,7 @@ class Change:
 
     Parameters
     ----------
-    indicator, unit, better, about
+    indicator, unit, better, about, role
         As in `Indicator`.
     base, plan
         Means over the pairs.
@@ -83,6 +106,7 @@ class Change:
     base: float
     plan: float
     difference: PairedDifference | None
+    role: Role = ""
 
     @property
     def relative(self) -> float:

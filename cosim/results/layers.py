@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -43,6 +44,9 @@ class Layer:
         Displayed names by label, such as those of streets.
     worst
         Which values matter most: the report ranks them first, and its peak is theirs.
+    hours
+        Weights of the 24 hours of the local day, for a layer that shows the weighted sum of their means instead of
+        values over time, levels by energy; see `cosim.results.days.weighted_day`. Empty for a layer over time.
     """
 
     title: str
@@ -55,6 +59,7 @@ class Layer:
     coordinates: Literal["metres", "degrees"] = "metres"
     names: Mapping[str, str] = field(default_factory=dict)
     worst: Literal["highest", "lowest"] = "highest"
+    hours: tuple[float, ...] = ()
 
     @classmethod
     def outline(cls, title: str, geometry: Geometry) -> Layer:
@@ -73,6 +78,10 @@ class Layer:
         if self.scale is not None and not self.scale[0] < self.scale[1]:
             raise CosimError(
                 f"layer {self.title!r} has the scale {self.scale}: its first value must be below its second"
+            )
+        if self.hours and (len(self.hours) != 24 or min(self.hours) < 0 or not 0 < sum(self.hours) < math.inf):
+            raise CosimError(
+                f"layer {self.title!r} has {len(self.hours)} weights of hours: give 24, none negative and not all 0"
             )
 
 
@@ -94,6 +103,7 @@ def write_layers(folder: Path, layers: Sequence[Layer]) -> None:
                 "coordinates": layer.coordinates,
                 "names": dict(layer.names),
                 "worst": layer.worst,
+                "hours": layer.hours,
                 "geometry": geometries.index(layer.geometry),
             }
         )
@@ -131,7 +141,14 @@ def read_layers(folder: Path) -> list[Layer]:
             for geometry in content["geometries"]
         ]
         return [
-            Layer(**row | {"geometry": geometries[row["geometry"]], "scale": row["scale"] and tuple(row["scale"])})
+            Layer(
+                **row
+                | {
+                    "geometry": geometries[row["geometry"]],
+                    "scale": row["scale"] and tuple(row["scale"]),
+                    "hours": tuple(row.get("hours", ())),
+                }
+            )
             for row in content["layers"]
         ]
     except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:

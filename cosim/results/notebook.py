@@ -14,11 +14,9 @@ from .tables import POINTS_ARE, difference_cells, number
 
 def run_html(name: str, status: str, indicators: Mapping[str, Indicator]) -> str:
     """Return the indicators of one run as an HTML table."""
-    return (
-        environment("cosim.results")
-        .get_template("indicators.html")
-        .render(run={"name": name, "status": status, "indicators": indicators}, number=number)
-    )
+    rows = {label: indicator for label, indicator in indicators.items() if indicator.role != "bar"}
+    template = environment("cosim.results").get_template("indicators.html")
+    return template.render(run={"name": name, "status": status, "indicators": rows}, number=number)
 
 
 def comparison_html(comparisons: Mapping[str, Compared]) -> str:
@@ -31,7 +29,7 @@ def comparison_html(comparisons: Mapping[str, Compared]) -> str:
             "unshared": found.unshared[plan],
             "cautions": found.cautions.get(plan, []),
             "n": most_pairs(changes),
-            "rows": [(change, difference_cells(change)) for change in changes],
+            "rows": [(change, difference_cells(change)) for change in changes if change.role != "bar"],
         }
         for case, found in comparisons.items()
         for plan, changes in found.changes.items()
@@ -44,7 +42,8 @@ def comparison_html(comparisons: Mapping[str, Compared]) -> str:
 
 def _overview(comparisons: Mapping[str, Compared]) -> dict[str, Any]:
     """Return a table with a row per indicator, and for each case its base and the change by every plan."""
-    about = {c.indicator: c for found in comparisons.values() for changes in found.changes.values() for c in changes}
+    every = [c for found in comparisons.values() for changes in found.changes.values() for c in changes]
+    about = {c.indicator: c for c in every if c.role != "bar"}
     by_plan = [
         [{c.indicator: c for c in changes} for changes in found.changes.values()] for found in comparisons.values()
     ]

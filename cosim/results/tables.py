@@ -47,6 +47,8 @@ def indicator_table(title: str, indicators: Mapping[str, Indicator]) -> Table:
     table.add_column("value", justify="right")
     table.add_column("unit")
     for name, indicator in indicators.items():
+        if indicator.role == "bar":
+            continue
         table.add_row(escape(name), number(indicator.value), escape(_unit_or_reason(indicator)))
     return table
 
@@ -85,6 +87,8 @@ def comparison_tables(comparison: Compared) -> list[Table]:
         for name in ("unit", "n", "verdict"):
             table.add_column(name)
         for c in changes:
+            if c.role == "bar":
+                continue
             table.add_row(
                 escape(c.indicator),
                 number(c.base),

@@ -108,7 +108,7 @@ def carbon_indicators(sources: Mapping[str, Emission], left_out: str = "") -> di
     if {"traffic, tailpipe", "buildings, gas", "buildings, electricity", "grid losses"} <= sources.keys():
         about = "sum of all sectors; CH4 and N2O of exhaust are left out"
         about += f", and the electricity of {left_out}" if left_out else ""
-        found["total CO2e"] = Indicator(sum(e.kg for e in sources.values()), "kg", "lower", about)
+        found["total CO2e"] = Indicator(sum(e.kg for e in sources.values()), "kg", "lower", about, role="emissions")
     return found
 
 

@@ -15,7 +15,8 @@ PAYERS = ("owners", "drivers", "city", "network operator")
 """Who bears the cost of a measure."""
 RATE = 0.03
 """Interest rate of annuities. [1/year] Assumption."""
-_YEARS = (1990, 2100)
+PRICES_OF = 2025
+"""Year of whose prices all costs are, the last of the index."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +28,9 @@ class UnitCost:
     measure, unit, payer
         What it is, in which unit it is counted, and who pays.
     investment, low, high
-        Cost of a unit, central and range, in prices of ``price_year``; taxes as in the source. [EUR]
+        Cost of a unit, central and range, in prices of `PRICES_OF`; taxes as in the source. [EUR]
     price_year
-        Year of the prices.
+        Year of the prices in the source, from which the consumer price index has converted them.
     running_share
         Running cost of a year over the investment, without energy. [1/year]
     lifetime
@@ -86,7 +87,7 @@ class CostAssumptions:
         Raises
         ------
         CosimError
-            If the measure is unknown, or has no published figure and none is given.
+            If the measure is unknown.
         """
         published = unit_costs()
         if measure not in published:
@@ -94,15 +95,8 @@ class CostAssumptions:
         cost = published[measure]
         if measure in self.prices:
             eur, year = self.prices[measure]
-            lifetime = cost.lifetime if cost.lifetime > 0 else 15.0
-            return replace(
-                cost, investment=eur, low=eur, high=eur, price_year=year, lifetime=lifetime, source="given by the user"
-            )
-        if not cost.source:
-            raise CosimError(
-                f"{measure} has no published unit cost: {cost.note}; give one with its year, as in "
-                f'UnitCosts:prices=[["{measure}",5000,2024]]'
-            )
+            eur *= price_factor(year)
+            return replace(cost, investment=eur, low=eur, high=eur, price_year=year, source="given by the user")
         return cost
 
 
@@ -133,9 +127,10 @@ def check_prices(prices: object) -> dict[str, tuple[float, int]]:
         if len(row) < 3:
             raise CosimError(f'the price of {measure!r} has no year: write ["{measure}", {eur}, YEAR]')
         year = finite(row[2], f"the year of the price of {measure!r}")
-        if len(row) > 3 or year != int(year) or not _YEARS[0] <= year <= _YEARS[1]:
+        if len(row) > 3 or year not in consumer_prices():
             raise CosimError(
-                f"the price of {measure!r} is of {shown(row[2])}: give a year from 1990 to 2100, nothing more"
+                f"the price of {measure!r} is of {shown(row[2])}: give a year from {min(consumer_prices())} to "
+                f"{PRICES_OF}, nothing more"
             )
         if eur < 0:
             raise CosimError(f"the price of {measure!r} is {eur:g} EUR: it must not be negative")
@@ -166,15 +161,41 @@ def annuity(rate: float, lifetime: float) -> float:
 
 
 @functools.cache
+def consumer_prices() -> dict[int, float]:
+    """Return the consumer prices of the euro area by year, 2015 as 100.
+
+    References
+    ----------
+    .. [1] Eurostat, HICP, all items, annual average index (prc_hicp_aind; EA, CP00, INX_A_AVG), state of October 2026.
+    """
+    return {int(row["year"]): float(row["index"]) for row in _rows("hicp.csv")}
+
+
+def price_factor(year: int) -> float:
+    """Return the factor from prices of a year to those of `PRICES_OF`.
+
+    Examples
+    --------
+    >>> round(price_factor(2020), 4), price_factor(2025)
+    (1.2255, 1.0)
+    """
+    return consumer_prices()[PRICES_OF] / consumer_prices()[year]
+
+
+@functools.cache
 def unit_costs() -> dict[str, UnitCost]:
-    """Return all unit costs by measure; those without a published figure have no source and cost nan."""
-    text = resources.files("cosim.scenarios.costs").joinpath("unit_costs.csv").read_text("utf-8")
-    return {row["measure"]: _read(row) for row in csv.DictReader(text.splitlines())}
+    """Return all unit costs by measure, in prices of `PRICES_OF`."""
+    return {row["measure"]: _read(row) for row in _rows("unit_costs.csv")}
+
+
+def _rows(file: str) -> list[dict[str, str]]:
+    text = resources.files("cosim.scenarios.costs").joinpath(file).read_text("utf-8")
+    return list(csv.DictReader(text.splitlines()))
 
 
 def _read(row: Mapping[str, str]) -> UnitCost:
     def number(name: str) -> float:
-        return float(row[name]) if row[name] else float("nan")
+        return float(row[name]) * price_factor(int(row["price_year"]))
 
     return UnitCost(
         measure=row["measure"],
@@ -183,9 +204,9 @@ def _read(row: Mapping[str, str]) -> UnitCost:
         investment=number("investment_eur"),
         low=number("low_eur"),
         high=number("high_eur"),
-        price_year=int(row["price_year"] or 0),
-        running_share=float(row["running_share"] or 0),
-        lifetime=float(row["lifetime_years"] or 0),
+        price_year=int(row["price_year"]),
+        running_share=float(row["running_share"]),
+        lifetime=float(row["lifetime_years"]),
         source=row["source"],
         note=row["note"],
     )

@@ -7,19 +7,22 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from cosim import CosimError, Indicator, Result
+from cosim import Indicator, Result
 from cosim.core.quantities import J_PER_KWH
-from cosim.results.cost_effect import DWELLINGS, INSTALLED, INVESTED, PAID, RESIDENTS, YEARLY, YEARLY_HIGH, YEARLY_LOW
+from cosim.results.indicator import Role
 from cosim.scenarios.buildings.stock import make_stock
 from cosim.scenarios.buildings.tabula import tabula_types
-from cosim.scenarios.costs.unit_costs import PAYERS, unit_costs
+from cosim.scenarios.costs.unit_costs import PAYERS, PRICES_OF
 from cosim.scenarios.grid.reinforcement import upgrades
-from cosim.scenarios.indicators.environment import residents
+from cosim.scenarios.indicators.exposure import residents
 from cosim.scenarios.measures import ROAD_SURFACES
 from cosim.scenarios.model import City
 
 COSTS = "costs"
 """Key of the city's `CostAssumptions` in ``city.sectors``."""
+YEARLY = "yearly cost of measures"
+ENDS: Mapping[str, Role] = {"low": "yearly cost, low", "high": "yearly cost, high"}
+_SAVES = "owners"  # whose measures lower energy bills
 LANE_M = 3.2
 """Width of a lane without one in the network, as in SUMO. [m]"""
 
@@ -40,29 +43,30 @@ def cost_indicators(result: Result, city: City) -> dict[str, Indicator]:
     invested, paid = dict.fromkeys(PAYERS, 0.0), dict.fromkeys(PAYERS, 0.0)
     low = high = 0.0
     for measure, amount in amounts.items():
-        unit = unit_costs()[measure].unit
-        try:
-            cost = assumptions.unit_cost(measure)
-        except CosimError as error:
-            found[INSTALLED + measure] = Indicator(amount, unit, None, str(error))
-            continue
-        about = f"{cost.at(assumptions.position):,.0f} EUR/{unit} in prices of {cost.price_year}, {cost.source}"
-        found[INSTALLED + measure] = Indicator(amount, unit, None, about)
+        cost = assumptions.unit_cost(measure)
+        price = f"{cost.at(assumptions.position):,.0f} EUR/{cost.unit} in prices of {PRICES_OF}"
+        found[f"installed: {measure}"] = Indicator(
+            amount, cost.unit, None, f"{price}, from those of {cost.price_year}: {cost.source}"
+        )
         invested[cost.payer] += amount * cost.at(assumptions.position)
         paid[cost.payer] += amount * cost.yearly(assumptions.rate, assumptions.position)
         low += amount * cost.yearly(assumptions.rate, -1.0)
         high += amount * cost.yearly(assumptions.rate, 1.0)
     for payer in PAYERS:
-        found[INVESTED + payer] = Indicator(invested[payer], "EUR", None, "of all measures with a unit cost")
+        role: Role = "saving investment" if payer == _SAVES else ""
+        about = f"of all measures, in prices of {PRICES_OF}"
+        found[f"investment: {payer}"] = Indicator(invested[payer], "EUR", None, about, role=role)
         about = f"annuity at {100 * assumptions.rate:g} % and running cost without energy"
-        found[PAID + payer] = Indicator(paid[payer], "EUR/year", "lower", about)
+        found[f"yearly cost: {payer}"] = Indicator(paid[payer], "EUR/year", "lower", about, role="cost of a payer")
     about = "of all payers; where unit costs stand in their ranges is a parameter of UnitCosts"
-    found[YEARLY] = Indicator(math.fsum(paid.values()), "EUR/year", "lower", about)
-    found[YEARLY_LOW] = Indicator(low, "EUR/year", "lower", "with all unit costs at the low end of their ranges")
-    found[YEARLY_HIGH] = Indicator(high, "EUR/year", "lower", "with all unit costs at the high end of their ranges")
+    found[YEARLY] = Indicator(math.fsum(paid.values()), "EUR/year", "lower", about, role="yearly cost")
+    for end, value in (("low", low), ("high", high)):
+        about = f"with all unit costs at the {end} end of their ranges"
+        found[f"{YEARLY}, {end}"] = Indicator(value, "EUR/year", "lower", about, role=ENDS[end])
     people = float(residents(city).sum())
-    found[RESIDENTS] = Indicator(people, "persons", None, "by whom effects on people are counted")
-    found[DWELLINGS] = Indicator(float(city.stock.dwellings.sum()), "1", None, "by which household cost is counted")
+    found["residents"] = Indicator(people, "persons", None, "by whom effects on people are counted", role="people")
+    dwellings = float(city.stock.dwellings.sum())
+    found["dwellings"] = Indicator(dwellings, "1", None, "by which household cost is counted", role="households")
     return found
 
 

@@ -49,7 +49,11 @@ def household_indicators(result: Result, city: City) -> dict[str, Indicator]:
     low, high = np.quantile(cost, [0.1, 0.9])
     return {
         "household cost": Indicator(
-            mean, "EUR", "lower", "energy bill over the run without charging of cars, mean over dwellings"
+            mean,
+            "EUR",
+            "lower",
+            "energy bill over the run without charging of cars, mean over dwellings",
+            role="energy bill",
         ),
         "– lowest tenth": Indicator(float(low), "EUR", "lower", f"10 % quantile over buildings: {about}"),
         "– highest tenth": Indicator(float(high), "EUR", "lower", f"90 % quantile over buildings: {about}"),

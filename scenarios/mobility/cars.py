@@ -19,7 +19,7 @@ from cosim.core import InputFileError
 from cosim.core.quantities import Vector
 from cosim.core.random import generator, uniform
 from cosim.scenarios.mobility.chargers import EFFICIENCY
-from cosim.scenarios.mobility.kinds import CAR, KINDS
+from cosim.scenarios.mobility.kinds import CAR, SUMO_TYPES
 
 FLEET = {
     "HBEFA4/PC_petrol_Euro-4": 0.15,
@@ -78,7 +78,7 @@ def vehicle_types(kinds: Iterable[str] = ()) -> pd.DataFrame:
         (name.split("/")[1], 0.0, f'<vType id="{name.split("/")[1]}" emissionClass="{name}" {following}/>')
         for name in FLEET
     ]
-    rows += [(kind, 0.0, KINDS[kind].xml(kind)) for kind in kinds if kind != CAR]
+    rows += [(kind, 0.0, SUMO_TYPES[kind].xml(kind)) for kind in kinds if kind != CAR]
     for model, (mass, keys) in electric.items():
         keys["device.battery.maximumChargeRate"] = f"{ONBOARD_W:g}"
         xml = [f'<vType id="{model}" emissionClass="MMPEVEM" mass="{mass:g}" {following}>']

@@ -22,7 +22,7 @@ vehicles at 31 sites in spring 2017 [1]_; buses 1.78 % [2]_; lorries are the rem
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class SumoType:
     """How SUMO simulates a kind of vehicle: class, emission class, length [m], accelerations [m/s²]."""
 
     vehicle_class: str
@@ -40,12 +40,12 @@ class Kind:
         )
 
 
-KINDS = {
-    "van": Kind("delivery", "HBEFA4/LCV_diesel_N1-III_Euro-5", 6.5, 2.6, 4.5, ' width="2.16"'),
-    "lorry": Kind("truck", "HBEFA4/RT_le7.5t_Euro-VI_A-C", 7.1, 1.3, 4.0, ' width="2.4"'),
-    "motorcycle": Kind("motorcycle", "HBEFA4/MC_4S_gt250cc_Euro-3", 2.2, 6.0, 10.0, ' width="0.9"'),
-    "taxi": Kind("taxi", "HBEFA4/PC_petrol_Euro-6d", 5.0, 2.6, 4.5),
-    "bus": Kind("bus", "HBEFA4/UBus_Std_gt15-18t_Euro-VI_A-C", 12.0, 1.2, 4.0, ' width="2.5"'),
+SUMO_TYPES = {
+    "van": SumoType("delivery", "HBEFA4/LCV_diesel_N1-III_Euro-5", 6.5, 2.6, 4.5, ' width="2.16"'),
+    "lorry": SumoType("truck", "HBEFA4/RT_le7.5t_Euro-VI_A-C", 7.1, 1.3, 4.0, ' width="2.4"'),
+    "motorcycle": SumoType("motorcycle", "HBEFA4/MC_4S_gt250cc_Euro-3", 2.2, 6.0, 10.0, ' width="0.9"'),
+    "taxi": SumoType("taxi", "HBEFA4/PC_petrol_Euro-6d", 5.0, 2.6, 4.5),
+    "bus": SumoType("bus", "HBEFA4/UBus_Std_gt15-18t_Euro-VI_A-C", 12.0, 1.2, 4.0, ' width="2.5"'),
 }
 """Lengths, widths and accelerations are SUMO's defaults of the vehicle classes; one emission class of the mean age
 registered in [1]_ for each kind is an assumption."""
@@ -71,8 +71,8 @@ def draw_kinds(labels: Sequence[str], seed: int, mix: Mapping[str, float]) -> di
     CosimError
         If a kind is unknown, or the shares are negative or all 0.
     """
-    if unknown := sorted(set(mix) - {CAR, *KINDS}):
-        raise CosimError(f"unknown kind of vehicle {unknown[0]!r}: known are {', '.join((CAR, *KINDS))}")
+    if unknown := sorted(set(mix) - {CAR, *SUMO_TYPES}):
+        raise CosimError(f"unknown kind of vehicle {unknown[0]!r}: known are {', '.join((CAR, *SUMO_TYPES))}")
     shares = np.array(list(mix.values()), float)
     if not (np.isfinite(shares).all() and (shares >= 0).all() and shares.sum() > 0):
         raise CosimError(f"the shares of the kinds of vehicles are {dict(mix)}: give shares from 0 on, one above 0")

@@ -20,14 +20,14 @@ SECTOR = "Costs"
 class UnitCosts(Policy):
     """Counts what measures cost: investment, annuities and running cost, by who pays.
 
-    It changes nothing in the city. Put it into the base case too: the cost of a plan is the difference. Measures
-    without a published figure have no cost unless ``prices`` gives one. Not counted are policies that state no length
+    It changes nothing in the city. Put it into the base case too: the cost of a plan is the difference. Not
+    counted are policies that state no length
     or number, such as `BusLanes`, `CycleLanes`, `TransitService` and `SignalRetiming`, the electrification of buses,
     shading and green roofs.
 
     Evidence: unit costs with source, year of prices, range and lifetime of every measure are in
-    ``scenarios/costs/unit_costs.csv``. Prices of different years are not converted; subsidies and taxes are as in each
-    source. The default rate is an assumption.
+    ``scenarios/costs/unit_costs.csv``; all are converted to prices of 2025 by the consumer prices of the euro area
+    (Eurostat). Subsidies and taxes are as in each source. The default rate is an assumption.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ class UnitCosts(Policy):
     position
         Where all unit costs stand in their ranges: -1 low, 0 central, 1 high. A study can vary it.
     prices
-        Own unit costs with their year, as in ``[["public charger",5000,2024]]``. [EUR]
+        Own unit costs with the year of their prices, as in ``[["public charger",5000,2024]]``. [EUR]
     """
 
     rate: Annotated[float, Field(ge=0, lt=1)] = RATE

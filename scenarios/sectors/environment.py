@@ -15,6 +15,7 @@ from cosim.adapters.environment import Environment as EnvironmentAdapter
 from cosim.adapters.traffic.files import read_configuration
 from cosim.core.environment.air import POLLUTANTS
 from cosim.core.environment.noise_emission import REFERENCE
+from cosim.core.environment.noise_levels import HOUR_WEIGHTS
 from cosim.core.mappings import link
 from cosim.core.quantities import Array
 from cosim.scenarios.buildings.premises import Premises
@@ -137,7 +138,7 @@ def _schedule_background(scenario: Scenario, air: Background) -> None:
 
 
 def layers(city: City) -> list[Layer]:
-    """Return NO2 and PM2.5 along the façades."""
+    """Return NO2, PM2.5 and noise along the façades, and Lden and Lnight of the day."""
     made = _of(city)
     if made is None:
         return []
@@ -153,10 +154,12 @@ def layers(city: City) -> list[Layer]:
         for label in made.streets.labels
         for side in ("left", "right")
     }
+    noise = Layer("Noise at façades", f"{NAME}.noise", "line", lines, "dB(A)", 1.0, (40, 75), names=names)
     return [
         Layer("NO2 at façades", f"{NAME}.no2", "line", lines, "µg/m³", 1e9, names=names),
         Layer("PM2.5 at façades", f"{NAME}.pm25", "line", lines, "µg/m³", 1e9, names=names),
-        Layer("Noise at façades", f"{NAME}.noise", "line", lines, "dB(A)", 1.0, (40, 75), names=names),
+        noise,
+        *(replace(noise, title=f"{name} at façades", hours=HOUR_WEIGHTS[name]) for name in ("Lden", "Lnight")),
     ]
 
 

@@ -11,7 +11,7 @@ from cosim import Result
 from cosim.core.quantities import HOUR_S, J_PER_KWH
 from cosim.scenarios.indicators.grid import ten_minute_means
 from cosim.scenarios.intervals import interval_starts
-from cosim.scenarios.mobility.kinds import KINDS
+from cosim.scenarios.mobility.kinds import SUMO_TYPES
 from cosim.scenarios.mobility.population import WEEKEND_TRIPS, Habits, activity_chains
 from cosim.scenarios.model import City
 from cosim.scenarios.policies.trips import trips_of
@@ -95,7 +95,7 @@ def _congestion(city: City, result: Result) -> dict[str, float]:
 def _kinds(city: City) -> dict[str, float]:
     """Return the shares of kinds of vehicles in the length of all routes, and of vehicles that are not residents'."""
     length = dict(zip(city.network.labels, city.network.length_m.tolist(), strict=True))
-    kind_of = {kind.vehicle_class: name for name, kind in KINDS.items()}
+    kind_of = {kind.vehicle_class: name for name, kind in SUMO_TYPES.items()}
     metres: dict[str, float] = defaultdict(float)
     others = vehicles = 0
     for trip in trips_of(city):

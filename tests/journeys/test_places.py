@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 
 from cosim.core import ScenarioError
-from cosim.results.residents import by_resident
 from cosim.results.result import Result
+from cosim.scenarios.places.by_resident import by_resident
 from cosim.scenarios.places.make import make_city
 from cosim.scenarios.places.sources.options import Options
 from tests.cosim.engine.test_checkpoint import bytes_of
@@ -63,7 +63,7 @@ def runs(cities):
 
 
 def test_one_policy_in_two_cities_is_compared_by_resident(cities, runs):
-    text = cosim(cities, "compare", "--by-resident", *runs.values())
+    text = cosim(cities, "city", "compare", *runs.values())
     assert "cities by resident" in text
     assert all(name in text for name in ("berlin", "helsinki: EvShare:share=1.0", "kg by resident", "−100.0"))
     found = by_resident([Result.open(folder) for folder in runs.values()])

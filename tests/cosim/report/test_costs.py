@@ -6,7 +6,7 @@ import pytest
 
 from cosim import Adapter, Clock, Indicator, Output, Scenario, compare
 from cosim.report import write_report
-from cosim.report.costs import chart, costs_html
+from cosim.report.costs import chart
 from cosim.results.cost_effect import CostEffect
 
 
@@ -22,20 +22,17 @@ class Still(Adapter):
         self.power.value = 1.0
 
 
-def run(folder, yearly, *, kg=1000.0, bill=2.0, chargers=0.0):
+def run(folder, yearly, *, kg=1000.0, bill=2.0):
     def indicators(result):
         return {
-            "yearly cost of measures": Indicator(yearly, "EUR/year", "lower"),
-            "yearly cost of measures, low": Indicator(0.5 * yearly, "EUR/year", "lower"),
-            "yearly cost of measures, high": Indicator(2.0 * yearly, "EUR/year", "lower"),
-            "yearly cost: owners": Indicator(yearly, "EUR/year", "lower"),
-            "investment: owners": Indicator(10 * yearly, "EUR"),
-            "installed: public charger": Indicator(
-                chargers, "point", None, "public <charger> has no published unit cost"
-            ),
-            "total CO2e": Indicator(kg, "kg", "lower"),
-            "household cost": Indicator(bill, "EUR", "lower"),
-            "dwellings": Indicator(100.0, "1"),
+            "measures": Indicator(yearly, "EUR/year", "lower", role="yearly cost"),
+            "measures, low": Indicator(0.5 * yearly, "EUR/year", "lower", role="yearly cost, low"),
+            "measures, high": Indicator(2.0 * yearly, "EUR/year", "lower", role="yearly cost, high"),
+            "yearly: owners": Indicator(yearly, "EUR/year", "lower", role="cost of a payer"),
+            "invested": Indicator(10 * yearly, "EUR", role="saving investment"),
+            "gas": Indicator(kg, "kg", "lower", role="emissions"),
+            "bill": Indicator(bill, "EUR", "lower", role="energy bill"),
+            "homes": Indicator(100.0, "1", role="households"),
         }
 
     return Scenario(Clock("2025-06-15", hours=24, step_s=3600), indicators=indicators, still=Still()).run(folder)
@@ -55,14 +52,6 @@ def test_page_shows_cost_effect_and_who_bears_it(tmp_path):
     assert "<circle" in section
 
 
-def test_plan_with_an_unpriced_measure_says_why_it_has_no_cost(tmp_path):
-    page = costs_html(
-        {"": compare(run(tmp_path / "a", 0.0), run(tmp_path / "b", 10.0, chargers=2.0), names=["base", "more"])}
-    )
-    assert "no cost: public charger: public &lt;charger&gt; has no published unit cost" in page
-    assert "<svg" not in page
-
-
 def test_page_of_runs_without_costs_has_no_section(tmp_path):
     runs = [
         Scenario(
@@ -80,7 +69,7 @@ def test_chart_places_plans_by_effect_and_cost():
     effects = [
         CostEffect("a", 100.0, 50.0, 200.0, 10.0, 10.0, 5.0, 20.0),
         CostEffect("b", -20.0, -30.0, -10.0, 5.0, -4.0, -6.0, -2.0),
-        CostEffect("c", math.nan, math.nan, math.nan, 5.0, math.nan, math.nan, math.nan, refused="no price"),
+        CostEffect("c", math.nan, math.nan, math.nan, 5.0, math.nan, math.nan, math.nan),
     ]
     found = chart(effects)
     assert found is not None

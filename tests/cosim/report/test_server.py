@@ -58,7 +58,7 @@ def test_course_and_total_are_thinned_means(server, runs):
 
 
 def test_mean_is_that_of_all_recorded_rows(server, runs):
-    mean = np.frombuffer(ask(server, "/mean/0/0/1")[1], "<f4")
+    mean = np.frombuffer(ask(server, "/mean/0/0/1/0/24")[1], "<f4")
     np.testing.assert_allclose(mean, runs[1].series("source.power").mean() / 1000, rtol=1e-6)
 
 

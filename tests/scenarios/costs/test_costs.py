@@ -1,34 +1,42 @@
 """Unit costs, annuities, what is installed in a city, and cost against effect of compared runs."""
 
+import importlib
 import math
+import re
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from cosim import Adapter, Clock, CosimError, Indicator, Output, Scenario, compare
-from cosim.results.cost_effect import YEARLY, YEARLY_HIGH, YEARLY_LOW, cost_effects
+from cosim.results.cost_effect import cost_effects
 from cosim.scenarios.buildings.tabula import tabula_types
-from cosim.scenarios.costs.unit_costs import PAYERS, CostAssumptions, annuity, unit_costs
-from cosim.scenarios.indicators.costs import COSTS, cost_indicators, inventory
+from cosim.scenarios.costs.unit_costs import PAYERS, PRICES_OF, CostAssumptions, annuity, price_factor, unit_costs
+from cosim.scenarios.indicators.costs import COSTS, YEARLY, cost_indicators, inventory
 from cosim.scenarios.measures import ROAD_SURFACES
 from cosim.scenarios.policies import CommunityBatteries, HomeBatteries, Retrofit, RooftopPv, SpeedLimit, Superblocks
 from cosim.scenarios.policies.costs import UnitCosts
+from tests.support.paths import ROOT
 from tests.support.policy_runs import district, quarter
-
-UNPRICED = {"public charger", "fast charger"}
 
 
 def test_every_published_unit_cost_has_source_year_range_and_lifetime():
     table = unit_costs()
-    assert {name for name, cost in table.items() if not cost.source} == UNPRICED
     for name, cost in table.items():
         assert cost.payer in PAYERS, name
-        if name not in UNPRICED:
-            assert cost.low <= cost.investment <= cost.high, name
-            assert 2010 <= cost.price_year <= 2026, name
-            assert cost.lifetime >= 8, name
-            assert 0 <= cost.running_share < 0.1, name
+        assert cost.source, name
+        assert cost.low <= cost.investment <= cost.high, name
+        assert 2010 <= cost.price_year <= PRICES_OF, name
+        assert cost.lifetime >= 8, name
+        assert 0 <= cost.running_share < 0.1, name
+
+
+def test_costs_are_in_prices_of_one_year():
+    boiler = unit_costs()["gas boiler"]
+    assert boiler.investment == pytest.approx(322 * 128.75 / 105.06)
+    assert boiler.price_year == 2020
+    given = CostAssumptions(prices={"gas boiler": (400.0, 2015)}).unit_cost("gas boiler")
+    assert given.at(1.0) == pytest.approx(400.0 * 1.2875)
 
 
 def test_annuity_pays_the_investment_back_with_interest():
@@ -51,11 +59,10 @@ def test_position_moves_a_unit_cost_through_its_range():
     assert cost.yearly(0.03) == pytest.approx(expected)
 
 
-def test_a_measure_without_a_published_figure_is_refused_unless_a_price_is_given():
-    with pytest.raises(CosimError, match=r'public charger has no published unit cost.*prices=\[\["public charger"'):
-        CostAssumptions().unit_cost("public charger")
+def test_a_price_of_the_users_own_replaces_the_published_one():
     given = CostAssumptions(prices={"public charger": (5000.0, 2024)}).unit_cost("public charger")
-    assert (given.investment, given.price_year, given.source) == (5000.0, 2024, "given by the user")
+    assert given.investment == given.low == given.high == pytest.approx(5000.0 * price_factor(2024))
+    assert (given.price_year, given.source) == (2024, "given by the user")
     assert CostAssumptions(prices={"heat pump": (2000.0, 2025)}).unit_cost("heat pump").lifetime == 18
 
 
@@ -65,7 +72,7 @@ def test_a_measure_without_a_published_figure_is_refused_unless_a_price_is_given
         ([["heat pump", 2000]], "the price of 'heat pump' has no year: write [\"heat pump\", 2000.0, YEAR]"),
         ([["heatpump", 2000, 2024]], "unknown measure 'heatpump', did you mean heat pump?"),
         ([["heat pump", -1, 2024]], "must not be negative"),
-        ([["heat pump", 2000, 24]], "is of 24: give a year from 1990 to 2100"),
+        ([["heat pump", 2000, 24]], "is of 24: give a year from 1996 to 2025"),
         ([["heat pump", 2000, 2024], ["heat pump", 1, 2024]], "given twice"),
         ([["heat pump", "cheap", 2024]], "it must be a finite number"),
         ([["heat pump"]], "EUR per unit, year"),
@@ -139,9 +146,9 @@ def run(city, folder, *, kg, bill, seed=0, hours=24):
 
     def indicators(result):
         return cost_indicators(result, city) | {
-            "total CO2e": Indicator(kg, "kg", "lower"),
-            "household cost": Indicator(bill, "EUR", "lower"),
-            "residents above 65 dB Lden": Indicator(20.0 - seed - (kg < 1000) * 5.0, "%", "lower"),
+            "total CO2e": Indicator(kg, "kg", "lower", role="emissions"),
+            "household cost": Indicator(bill, "EUR", "lower", role="energy bill"),
+            "residents above 65 dB Lden": Indicator(20.0 - seed - (kg < 1000) * 5.0, "%", "lower", role="exposed"),
         }
 
     scenario = Scenario(Clock("2025-06-15", hours=hours, step_s=3600), indicators=indicators, clocked=Clocked())
@@ -186,28 +193,23 @@ def test_position_is_a_factor_of_the_indicators(tmp_path):
     for position in (-1.0, 0.0, 1.0):
         result = run(priced(district(), position=position), tmp_path / f"at{position}", kg=1.0, bill=1.0)
         costs[position] = result.indicators
-    assert costs[-1.0][YEARLY].value == pytest.approx(costs[0.0][YEARLY_LOW].value)
-    assert costs[1.0][YEARLY].value == pytest.approx(costs[0.0][YEARLY_HIGH].value)
+    assert costs[-1.0][YEARLY].value == pytest.approx(costs[0.0][f"{YEARLY}, low"].value)
+    assert costs[1.0][YEARLY].value == pytest.approx(costs[0.0][f"{YEARLY}, high"].value)
     assert costs[-1.0][YEARLY].value < costs[0.0][YEARLY].value < costs[1.0][YEARLY].value
 
 
-def test_a_plan_with_unpriced_measures_has_no_cost_and_says_why(tmp_path):
+def test_chargers_cost_what_the_user_says_and_avoid_nothing(tmp_path):
     more = district().chargers.copy()
     more.loc[more["kind"] == "street", "points"] += 1
     plan = replace(district(), chargers=more)
-    runs = [run(priced(city), tmp_path / name, kg=1.0, bill=1.0) for name, city in (("a", district()), ("b", plan))]
-    [effect] = cost_effects(compare(*runs))
-    assert math.isnan(effect.yearly)
-    assert "public charger has no published unit cost" in effect.refused
     given = {"prices": {"public charger": (5000.0, 2024)}}
     runs = [
         run(priced(city, **given), tmp_path / name, kg=1.0, bill=1.0) for name, city in (("c", district()), ("d", plan))
     ]
     [effect] = cost_effects(compare(*runs))
-    assert effect.refused == ""
     points = (district().chargers["kind"] == "street").sum()
-    assert effect.yearly == pytest.approx(points * 5000 * annuity(0.03, 15), rel=1e-6)
-    assert math.isnan(effect.per_tonne)  # nothing is avoided
+    assert effect.yearly == pytest.approx(points * 5000 * price_factor(2024) * annuity(0.03, 15), rel=1e-6)
+    assert math.isnan(effect.per_tonne)
 
 
 def test_replaced_boilers_are_saved_and_ranges_enclose_the_central_cost(tmp_path):
@@ -247,3 +249,15 @@ def test_policy_gives_the_city_its_assumptions():
     found = policy.change_city(district()).sectors[COSTS]
     assert (found.rate, found.position, found.prices) == (0.05, 1.0, {"fast charger": (40000.0, 2023)})
     assert np.isfinite(found.unit_cost("fast charger").yearly(found.rate))
+
+
+def test_study_in_the_document_varies_what_it_says(tmp_path, monkeypatch):
+    [code] = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "costs.md").read_text("utf-8"), re.DOTALL)
+    (tmp_path / "costs_example.py").write_text(code, "utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    example = importlib.import_module("costs_example")
+    assert set(example.study.points.factors) == {"position", "pv_share"}
+    assert len(example.study.points.points) == 20
+    city = example.build(position=0.5, pv_share=0.5, seed=0).model
+    assert city.sectors[COSTS].position == 0.5
+    assert inventory(city)["solar panels"] > 0

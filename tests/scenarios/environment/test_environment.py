@@ -22,6 +22,7 @@ from cosim.scenarios.environment.annual import annual_means, hours_of_day, scree
 from cosim.scenarios.environment.background import read_background
 from cosim.scenarios.environment.canyons import make_streets, street_edges
 from cosim.scenarios.environment.model import Air, Environment
+from cosim.scenarios.environment.receivers import receivers
 from cosim.scenarios.environment.sound import built_over
 from cosim.scenarios.policies import EvShare, LowEmissionZone, QuietSurfaces, Trees
 from tests.support.policy_runs import district
@@ -389,3 +390,17 @@ def test_electric_cars_lower_no2_but_not_wear(tmp_path):
     wear = [run.indicators["PM10 of wear"].value for run in runs]
     assert no2[1] < no2[0]
     assert wear[1] == pytest.approx(wear[0], rel=0.1)
+
+
+def test_receivers_look_onto_streets_or_courtyards_and_party_walls_have_none():
+    axis = np.array([[0.0, 0.0], [60.0, 0.0]])
+    streets = Streets(
+        ("street",), np.array([60.0]), np.array([90.0]), np.full((1, 2), 10.0), np.full((1, 2), 20.0), (axis,)
+    )
+    houses = [shapely.box(0, 10, 15, 22), shapely.box(15, 10, 30, 22), shapely.box(0, 30, 30, 42)]
+    found = receivers(["a", "b", "behind"], houses, streets)
+    counts = found.groupby(["site", "facade"]).size()
+    assert counts["a", "street|left"] == counts["a", ""] - 3  # the wall at its side has three points more
+    assert counts["b", "street|left"] == 3
+    assert set(found[found["site"] == "behind"]["facade"]) == {""}  # two houses stand in its view
+    assert len(receivers([], [], streets)) == 0

@@ -8,11 +8,11 @@ import pytest
 
 from cosim import Adapter, Clock, CosimError, Output, Scenario
 from cosim.core.environment.exposure import HEALTH_FUNCTIONS, highly_annoyed, highly_sleep_disturbed
-from cosim.scenarios.indicators.environment import (
-    Health,
-    environment_indicators,
-    exposure_by_building,
+from cosim.scenarios.indicators.air import exceedances
+from cosim.scenarios.indicators.environment import Health, environment_indicators
+from cosim.scenarios.indicators.exposure import (
     exposure_by_cell,
+    exposure_of_residents,
     facade_of,
     residents,
 )
@@ -41,7 +41,9 @@ class Environment(Adapter):
 
 @pytest.fixture(scope="module")
 def city():
-    return district()
+    """A city whose buildings have no outlines, so that each has the façade in front of it alone."""
+    drawn = district()
+    return replace(drawn, sites=drawn.sites.drop(columns="footprint"))
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +101,7 @@ def test_indicators_count_residents_above_limits(city, facades, loud, day):
     assert found["residents above 10 µg PM2.5"].value == pytest.approx(share)
     assert found["residents above 25 µg PM2.5"].value == 0
     assert "annex I" in found["residents above 20 µg NO2"].about
-    lden = exposure_by_building(day, city)["Lden"]
+    lden = exposure_of_residents(day, city)["Lden"]
     # 16 h at 70 dB, of them 4 h with 5 dB, and 8 h at 60 dB with 10 dB
     assert lden.max() == pytest.approx(70 + 10 * math.log10((12 + 4 * 10**0.5 + 8) / 24), abs=1e-4)
     annoyed = exposed * highly_annoyed(lden.max()) + (people.sum() - exposed) * highly_annoyed(lden.min())
@@ -132,7 +134,7 @@ def test_noise_of_a_run_that_lacks_hours_is_missing_and_says_so(city, facades, l
 def test_buildings_on_streets_without_facades_are_left_out_and_named(city, facades, loud, tmp_path):
     some = facades[:20]
     result = run(city, some, loud & set(some), tmp_path / "some", 24)
-    table = exposure_by_building(result, city)
+    table = exposure_of_residents(result, city)
     missing = int(table["Lden"].isna().sum())
     assert 0 < missing < len(table)
     assert f"without {missing} buildings" in environment_indicators(result, city)["residents above 55 dB Lden"].about
@@ -180,3 +182,56 @@ def test_runs_without_an_environment_have_no_exposure(city, tmp_path):
 def test_facades_of_unknown_streets_are_refused(city):
     with pytest.raises(CosimError, match=r"façade of street 'nowhere': the network has no such edge"):
         facade_of(city, ["nowhere|left"])
+
+
+def test_residents_live_at_the_louder_half_of_the_receiver_points(city, day, loud):
+    drawn = district()
+    rows = exposure_of_residents(day, drawn)
+    people = residents(drawn)
+    for column in ("persons", "one_sided"):
+        np.testing.assert_allclose(rows.groupby(level=0)[column].sum().reindex(people.index), people)
+    middle = rows.loc["b0.0.1"]  # between two neighbours: a street and a courtyard
+    assert middle["persons"].tolist() == pytest.approx([people["b0.0.1"], 0.0])
+    assert middle["one_sided"].tolist() == pytest.approx([people["b0.0.1"] / 2] * 2)
+    assert middle["Lden"].iloc[0] - middle["Lden"].iloc[1] == pytest.approx(20.0)
+    corner = rows.loc["b0.0.0"]  # two streets of nine points, of which the louder four count
+    assert (corner["persons"] > 0).sum() <= 2
+    assert corner["one_sided"].min() > 0
+    found = environment_indicators(day, drawn)
+    one_sided = found["– above 65 dB Lden if dwellings have one side"].value
+    assert 0 < one_sided < found["residents above 65 dB Lden"].value
+    assert 0 < one_sided < 100
+    # air is that of the street in front, whatever the noise
+    assert found["residents above 20 µg NO2"].value == pytest.approx(
+        environment_indicators(day, city)["residents above 20 µg NO2"].value
+    )
+
+
+def test_bars_hold_every_resident_once(city, day):
+    found = environment_indicators(day, city)
+    for quantity in ("NO2", "PM2.5", "Lden", "Lnight"):
+        bars = {name: one for name, one in found.items() if name.startswith(f"residents by {quantity}: ")}
+        assert all(one.role == "bar" for one in bars.values())
+        assert sum(one.value for one in bars.values()) == pytest.approx(residents(city).sum())
+    assert found["residents by NO2: 30 to 40 µg/m³"].value > 0  # the loud street's 33.3
+
+
+def test_hours_and_days_above_short_limits_are_counted_at_the_worst_facade(tmp_path):
+    class Dirty(Environment):
+        def advance(self, step):
+            super().advance(step)
+            hour = step.start_s // 3600
+            self.no2.value = np.where(self.is_loud, 250.0 if hour % 24 in (8, 9) else 45.0, 10.0)
+
+    facades = ["a|left", "a|right"]
+    clock = Clock("2025-06-15T12:00", hours=60, step_s=1800, zone="Europe/Madrid")
+    scenario = Scenario(clock, environment=Dirty(facades, {"a|left"}))
+    found = exceedances(scenario.run(tmp_path / "days"))
+    assert found["hours above 200 µg NO2"].value == 6  # of 60 hours from noon on
+    assert found["hours above 200 µg NO2"].unit == "h"
+    assert "1 of 2 façades have one; a year may have 3" in found["hours above 200 µg NO2"].about
+    assert found["days above 50 µg NO2"].value == 2  # two whole days with means of 62 µg/m³, half a day with none
+    assert "of 2 days" in found["days above 50 µg NO2"].about
+    assert found["days above 25 µg PM2.5"].value == 0
+    short = Scenario(Clock("2025-06-15", hours=3, step_s=3600), environment=Dirty(facades, {"a|left"}))
+    assert "days above 50 µg NO2" not in exceedances(short.run(tmp_path / "short"))

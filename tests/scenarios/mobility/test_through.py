@@ -10,7 +10,7 @@ import pytest
 from cosim.core import CosimError
 from cosim.scenarios.mobility.cars import vehicle_types
 from cosim.scenarios.mobility.drives import BOLOGNA_BY_HOUR, CarDay
-from cosim.scenarios.mobility.kinds import BARCELONA, KINDS, draw_kinds
+from cosim.scenarios.mobility.kinds import BARCELONA, SUMO_TYPES, draw_kinds
 from cosim.scenarios.mobility.resident_cars import city_demand
 from cosim.scenarios.mobility.through import TURNING, Others, through_flows
 from cosim.scenarios.streets.classes import CALM, MAIN, ORDINARY, class_named, street_classes
@@ -102,17 +102,17 @@ def test_demand_has_all_kinds_in_the_window_only_and_electric_ones_among_cars(di
     )
     through = demand.vehicles[demand.vehicles["purpose"] == "through"]
     assert through["depart_s"].between(8 * 3600, 12 * 3600).all()
-    assert set(through["type"]) >= KINDS.keys()
+    assert set(through["type"]) >= SUMO_TYPES.keys()
     visits = demand.vehicles[demand.vehicles["purpose"] == "visit"]
     assert "van" in set(visits["type"])
     assert "bus" not in set(visits["type"])
     electric = demand.vehicles[demand.vehicles["electric"]]
-    assert not electric["type"].isin(KINDS).any()
+    assert not electric["type"].isin(SUMO_TYPES).any()
     written = defusedxml.ElementTree.parse(demand.additional[0]).getroot()
     classes = {kind.get("id"): kind.get("vClass") for kind in written.iter("vType")}
-    assert {name: kind.vehicle_class for name, kind in KINDS.items()}.items() <= classes.items()
+    assert {name: kind.vehicle_class for name, kind in SUMO_TYPES.items()}.items() <= classes.items()
 
 
 def test_types_of_other_kinds_are_written_only_where_they_drive():
-    assert not set(vehicle_types().index) & KINDS.keys()
+    assert not set(vehicle_types().index) & SUMO_TYPES.keys()
     assert {"bus", "van"} <= set(vehicle_types(["bus", "car", "van"]).index)

@@ -11,9 +11,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from cosim.core.errors import CosimError, ScenarioError
-
-from .result import Result
-from .tables import number, percent, signed
+from cosim.results.result import Result
+from cosim.results.tables import number, percent, signed
 
 OF_THE_CITY = ("kWh", "kW", "kg", "g", "EUR", "km", "trips", "vehicles")
 """Units of what grows with a city, and is divided by its residents; all other indicators are shown as they are."""
@@ -50,7 +49,7 @@ def by_resident(runs: Sequence[Result]) -> pd.DataFrame:
     for run in runs:
         cities.setdefault(run.name, []).append(run)
     if len(cities) < 2 and not problems:
-        problems = [f"all runs are of {runs[0].name}: leave out --by-resident, or give the runs of a second city"]
+        problems = [f"all runs are of {runs[0].name}: use cosim compare, or give the runs of a second city"]
     told = {city: [_plan(run) for run in group] for city, group in cities.items()}
     first, *others = told.items()
     problems += [
@@ -116,7 +115,7 @@ def _differences(runs: Sequence[Result]) -> list[str]:
 def resident_table(runs: Sequence[Result]) -> Table:
     """Return the indicators of several cities by resident as a table, with the change by each plan."""
     if len(runs) < 2:
-        raise CosimError("compare needs runs of two cities")
+        raise CosimError("cosim city compare needs runs of two cities")
     found = by_resident(runs)
     columns = list(dict.fromkeys(zip(found["city"], found["plan"])))
     table = Table(title="cities by resident", title_justify="left")
