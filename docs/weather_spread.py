@@ -2,10 +2,10 @@
 
 python docs/weather_spread.py barcelona=RECORD.csv bologna=FILE.epw
 
-A record is a CSV file of columns date, tmax, tmin [°C] (Barcelona: AEMET's daily values of station 0076); its spread
-is that about its own yearly course (three harmonics). A weather file of typical years holds real months of different years:
-their spread is that within a month, from which the spread of all days follows for a first-order autoregression. Prints
-the heat and cold waves of a record by AEMET's definition.
+A record is a CSV file of columns date, tmax, tmin [°C] (Barcelona: AEMET's daily values of station 0076); its spread is
+about its own yearly course (three harmonics). A weather file of typical years holds real months of different years: their
+spread is that within a month, from which the spread of all days follows for a first-order autoregression. Prints the heat
+and cold waves of a record by AEMET's definition.
 """
 
 import csv
@@ -24,9 +24,9 @@ from cosim.core.weather.year import MONTH
 HEAD = """\
 # Day-to-day spread of the weather by season, made by docs/weather_spread.py. mean_sd_k, mean_lag1: standard deviation
 # and correlation from day to day of daily mean temperature's anomalies; range_cv, range_lag1: the same of the daily
-# range over its mean. Barcelona: daily values of AEMET (Agencia Estatal de Meteorología), station 0076 Barcelona Aeropuerto,
-# January 2010 to June 2020, as in github.com/vulturno/data. Bologna: the twelve real months of 2004 to 2016 in the TMYx
-# year of Bologna Marconi (climate.onebuilding.org), corrected for their shortness.
+# range over its mean. Barcelona: daily values of AEMET (Agencia Estatal de Meteorología), station 0076 Barcelona
+# Aeropuerto, January 2010 to June 2020, as in github.com/vulturno/data. Bologna: the twelve real months of 2004 to 2016
+# in the TMYx year of Bologna Marconi (climate.onebuilding.org), corrected for their shortness.
 """
 SEASONS = {"winter": (12, 1, 2), "spring": (3, 4, 5), "summer": (6, 7, 8), "autumn": (9, 10, 11)}
 TARGET = Path(__file__).parent.parent / "core" / "weather" / "climate_spread.csv"
