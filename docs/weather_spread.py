@@ -2,10 +2,10 @@
 
 python docs/weather_spread.py barcelona=RECORD.csv bologna=FILE.epw
 
-A record is a CSV file of columns date, tmax, tmin [°C] (Barcelona: AEMET's daily values of station 0076); its spread is
-about its own yearly course (three harmonics). A weather file of typical years holds real months of different years: their
-spread is that within a month, from which the spread of all days follows for a first-order autoregression. Prints the heat
-and cold waves of a record by AEMET's definition.
+A record is a CSV file of columns date, tmax, tmin [°C] (Barcelona: AEMET's daily values of station 0076); its spread
+is about its own yearly course (three harmonics). A weather file of typical years holds real months of different years:
+their spread is that within a month, from which the spread of all days follows for a first-order autoregression. Prints
+the heat and cold waves of a record by AEMET's definition.
 """
 
 import csv

@@ -116,8 +116,8 @@ def build(
     weather
         "bologna" (a mean year), "barcelona", or the path of an EPW file.
     weather_year
-        The year of a city with normals: "given", its mean year, or "seeded", one drawn around them by the seed, in which
-        days differ as they did (cold spells, heat waves, clear and dull days).
+        The year of a city with normals: "given", its mean year, or "seeded", one drawn around them by the seed, in
+        which days differ as they did (cold spells, heat waves, clear and dull days).
     zone
         Time zone of the city, in which the place of the weather must lie.
     country

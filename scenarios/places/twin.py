@@ -73,8 +73,8 @@ def build(
     charging
         The strategy by which residents' electric cars charge what they have driven.
     weather_year
-        The year of the city's weather: "given", the file or mean year it was made with, or "seeded", one drawn around the
-        city's normals by the seed, if it has any.
+        The year of the city's weather: "given", the file or mean year it was made with, or "seeded", one drawn around
+        the city's normals by the seed, if it has any.
     step_s
         Exchange step. [s]
     grid_step_s
