@@ -15,6 +15,7 @@ from cosim.core.quantities import DAY_S, HOUR_S, Vector
 from cosim.core.weather.epw import read_epw
 from cosim.core.weather.normals import synthetic_year
 from cosim.core.weather.photovoltaics import pv_yield
+from cosim.core.weather.seeded import seeded_year
 from cosim.core.weather.solar import CLEAR_DOUBLE, SURFACES, irradiance
 from cosim.core.weather.year import (
     HOURS,
@@ -49,13 +50,20 @@ _FARTHEST_H = 3.0
 in use is about 3 h, in the west of China."""
 
 
-def load(name_or_path: str | Path) -> WeatherYear:
-    """Return the synthetic year of a city that has normals, or read an EPW file.
+def load(name_or_path: str | Path, seed: int | None = None) -> WeatherYear:
+    """Return the year of a city that has normals, or read an EPW file.
+
+    Parameters
+    ----------
+    name_or_path
+        The city or the file.
+    seed
+        Draw the city's year around its normals, instead of taking the mean year.
 
     Raises
     ------
     CosimError
-        If it is neither a known city nor a path ending in ``.epw``.
+        If it is neither a known city nor a path ending in ``.epw``, or a seed goes with a file.
     InputFileError
         If the file is missing or malformed.
 
@@ -65,9 +73,14 @@ def load(name_or_path: str | Path) -> WeatherYear:
     'Bologna Marconi AP'
     """
     if Path(name_or_path).suffix.lower() == ".epw":
+        if seed is not None:
+            raise CosimError(
+                f"weather {str(name_or_path)!r} is the year of a file, and seeded years vary around the normals of a "
+                "city: pass weather='barcelona' or 'bologna', or weather_year='given'"
+            )
         return read_epw(name_or_path)
     try:
-        return synthetic_year(str(name_or_path))
+        return synthetic_year(str(name_or_path)) if seed is None else seeded_year(str(name_or_path), seed)
     except CosimError as error:
         raise CosimError(
             f"weather {str(name_or_path)!r} is neither a city nor a path ending in .epw; {error}"

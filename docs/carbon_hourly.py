@@ -30,12 +30,14 @@ def monthly_means(path, zone):
 
 
 def main():
-    """Write the table; arguments are the country, its time zone and a file for each year."""
+    """Write the country's rows, other countries' stay; arguments are the country, its time zone and a file a year."""
     country, zone, *paths = sys.argv[1:]
+    kept = TARGET.read_text(encoding="utf-8").splitlines()[HEAD.count("\n") + 1 :]
     with TARGET.open("w", encoding="utf-8", newline="") as file:
         file.write(HEAD)
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["country", "zone", "year", "month", *range(24)])
+        file.writelines(f"{line}\n" for line in kept if not line.startswith(f"{country},"))
         for path in paths:
             year, means = monthly_means(path, zone)
             for month, row in means.iterrows():

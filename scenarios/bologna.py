@@ -76,6 +76,7 @@ def build(
     heat_pump_share: Share = 0.15,
     refurbishment: Annotated[int, Field(ge=1, le=3)] = 1,
     weather: str = "bologna",
+    weather_year: Literal["given", "seeded"] = "given",
     zone: str = ZONE,
     country: Literal["ES", "IT"] = "IT",
     step_s: Annotated[float, Field(gt=0)] = 60.0,
@@ -114,6 +115,9 @@ def build(
         TABULA refurbishment level of all buildings: 1 existing, 2 usual, 3 advanced.
     weather
         "bologna" (a mean year), "barcelona", or the path of an EPW file.
+    weather_year
+        The year of a city with normals: "given", its mean year, or "seeded", one drawn around them by the seed, in
+        which days differ as they did (cold spells, heat waves, clear and dull days).
     zone
         Time zone of the city, in which the place of the weather must lie.
     country
@@ -126,7 +130,7 @@ def build(
     sumo = read_configuration(sumocfg)
     if hours is None and sumo.end_s is not None:
         hours = (sumo.end_s - sumo.begin_s) / 3600
-    year, moment = _weather_and_start(weather, start)
+    year, moment = _weather_and_start(weather, start, seed if weather_year == "seeded" else None)
     try:
         clock = Clock(moment, hours=hours, step_s=step_s, zone=zone, horizon_s=HOUR_S)
     except CosimError as error:
@@ -200,10 +204,12 @@ def build(
     return couple(city, clock, policies=policies, grid_step_s=grid_step_s)
 
 
-def _weather_and_start(weather: str, start: dt.datetime | str) -> tuple[WeatherYear, dt.datetime | str]:
+def _weather_and_start(
+    weather: str, start: dt.datetime | str, seed: int | None = None
+) -> tuple[WeatherYear, dt.datetime | str]:
     """Return the weather and the start, whose date may be a day of that weather by name."""
     name, _, time = start.partition("T") if isinstance(start, str) else ("", "", "")
     if name not in DAY_NAMES:
-        return load(weather), start
-    year, date = weather_and_day(weather, name)
+        return load(weather, seed), start
+    year, date = weather_and_day(weather, name, seed)
     return year, f"{date}T{time or START_TIME}"

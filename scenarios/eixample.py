@@ -116,6 +116,7 @@ def build(
     charging: Literal["plain", "delayed", "valley", "pv", "grid-limited"] = "plain",
     answers: Literal["nothing", "routes", "modes"] = "routes",
     weather: str = "barcelona",
+    weather_year: Literal["given", "seeded"] = "given",
     zone: str = ZONE,
     country: Literal["ES", "IT"] = "ES",
     step_s: Annotated[float, Field(gt=0)] = 60.0,
@@ -160,6 +161,9 @@ def build(
         "modes" (also whether and by what mode they travel).
     weather
         "barcelona" (a mean year), "bologna", or the path of an EPW file.
+    weather_year
+        The year of a city with normals: "given", its mean year, or "seeded", one drawn around them by the seed, in
+        which days differ as they did (cold spells, heat waves, clear and dull days).
     zone
         Time zone of the city, in which the place of the weather must lie.
     country
@@ -170,7 +174,7 @@ def build(
         Step of the grid, which receives means over it. [s]
     """
     n, m = blocks
-    year, date = weather_and_day(weather, day)
+    year, date = weather_and_day(weather, day, seed if weather_year == "seeded" else None)
     moment = dt.datetime.combine(date, dt.time()) + dt.timedelta(hours=begin_hour)
     clock = Clock(moment, hours=hours, step_s=step_s, zone=zone)
     check_place(year, clock)

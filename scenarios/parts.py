@@ -32,17 +32,18 @@ YEAR = 2025
 """Year of a day that is chosen by name. An assumption: weather years have none."""
 
 
-def weather_and_day(weather: str, day: dt.date | str) -> tuple[WeatherYear, dt.date]:
+def weather_and_day(weather: str, day: dt.date | str, seed: int | None = None) -> tuple[WeatherYear, dt.date]:
     """Return the weather and the date, which may be a day of that weather by name ("coldest", "hottest", "typical").
 
-    The weather carries the figures of a day by name, which the run reports.
+    The weather carries the figures of a day by name, which the run reports. With a seed it is the seed's year around
+    the normals of the city.
 
     Raises
     ------
     CosimError
         If the weather is unknown, or the day neither a date nor a name.
     """
-    year = load(weather)
+    year = load(weather, seed)
     if day in DAY_NAMES:
         found = named_day(year, str(day))
         return replace(year, days=(*year.days, str(found))), dt.date(YEAR, found.month, found.day)

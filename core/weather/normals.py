@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import dataclass
 from importlib import resources
 
 import numpy as np
@@ -12,6 +13,47 @@ from cosim.core.quantities import Vector
 
 from .solar import radiation_from_sunshine
 from .year import HOURS, MONTH, MONTH_DAYS, MONTH_START, WeatherYear, saturation_pressure, sky_infrared
+
+
+@dataclass(frozen=True)
+class Climate:
+    """Monthly normals of a place.
+
+    Parameters
+    ----------
+    station, source
+        Name of the station and origin of the figures.
+    location
+        Latitude, longitude [°], elevation [m] and offset of standard time. [h]
+    low, high : shape (365,)
+        Mean lowest and highest temperature of each date, whose monthly means are the normals. [°C]
+    sunshine_h : shape (12,)
+        Sunshine of each month. [h]
+    """
+
+    station: str
+    source: str
+    location: tuple[float, float, float, float]
+    low: Vector
+    high: Vector
+    sunshine_h: Vector
+
+
+def climate_of(place: str) -> Climate:
+    """Return the normals of a place.
+
+    Raises
+    ------
+    CosimError
+        If there are none.
+    """
+    table = _normals(place)
+    low, high, sunshine_h = (np.array([float(x) for x in table[name]]) for name in ("tmin_c", "tmax_c", "sunshine_h"))
+    latitude, longitude, elevation, utc_offset_h = (
+        float(table[name][0]) for name in ("latitude", "longitude", "elevation_m", "utc_offset_h")
+    )
+    location = latitude, longitude, elevation, utc_offset_h
+    return Climate(table["station"][0], table["source"][0], location, _daily(low), _daily(high), sunshine_h)
 
 
 def _normals(place: str) -> dict[str, list[str]]:
@@ -81,16 +123,39 @@ def synthetic_year(place: str) -> WeatherYear:
     >>> round(float(synthetic_year("barcelona").dry_bulb.mean()), 1)
     16.1
     """
-    table = _normals(place)
-    low, high, sunshine_h = (np.array([float(x) for x in table[name]]) for name in ("tmin_c", "tmax_c", "sunshine_h"))
-    latitude, longitude, elevation, utc_offset_h = (
-        float(table[name][0]) for name in ("latitude", "longitude", "elevation_m", "utc_offset_h")
+    climate = climate_of(place)
+    radiation, relative_sunshine = radiation_from_sunshine(climate.sunshine_h, *climate.location)
+    return year_of_days(
+        climate,
+        climate.low,
+        climate.high,
+        radiation,
+        1.0 - relative_sunshine[MONTH],
+        f"mean year from monthly normals: {climate.source}",
     )
-    daily_low = _daily(low)
-    dry_bulb = _daily_curve(daily_low, _daily(high))
-    humidity = np.minimum(np.repeat(saturation_pressure(daily_low), 24) / saturation_pressure(dry_bulb), 1.0)
-    radiation, relative_sunshine = radiation_from_sunshine(sunshine_h, latitude, longitude, elevation, utc_offset_h)
-    cover = np.repeat(1.0 - relative_sunshine[MONTH], 24)
+
+
+def year_of_days(
+    climate: Climate, low: Vector, high: Vector, radiation: Vector, cover: Vector, source: str
+) -> WeatherYear:
+    """Return the weather of days by their temperatures, radiation and clouds, otherwise as in `synthetic_year`.
+
+    Parameters
+    ----------
+    climate
+        The place.
+    low, high : shape (365,)
+        Lowest and highest temperature of each day. [°C]
+    radiation : shape (3, 8760)
+        Global horizontal, direct normal and diffuse horizontal. [W/m²]
+    cover : shape (365,)
+        Opaque sky cover of each day. [1]
+    source
+        Origin of the data.
+    """
+    dry_bulb = _daily_curve(low, high)
+    humidity = np.minimum(np.repeat(saturation_pressure(low), 24) / saturation_pressure(dry_bulb), 1.0)
+    latitude, longitude, elevation, utc_offset_h = climate.location
     return WeatherYear(
         dry_bulb=dry_bulb,
         relative_humidity=humidity,
@@ -99,11 +164,11 @@ def synthetic_year(place: str) -> WeatherYear:
         dhi=radiation[2],
         wind_speed=np.full(HOURS, 2.0),
         pressure=np.full(HOURS, 101300.0 * ((293.0 - 0.0065 * elevation) / 293.0) ** 5.26),
-        horizontal_infrared=sky_infrared(dry_bulb, humidity, cover),
+        horizontal_infrared=sky_infrared(dry_bulb, humidity, np.repeat(cover, 24)),
         latitude=latitude,
         longitude=longitude,
         elevation=elevation,
         utc_offset_h=utc_offset_h,
-        name=table["station"][0],
-        source=f"mean year from monthly normals: {table['source'][0]}",
+        name=climate.station,
+        source=source,
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +24,12 @@ from .year import HOURS, MONTH, Course, WeatherYear, run_hours
 
 PARTS = 12
 """Number of intervals per hour."""
+
+ANGSTROM = (0.25, 0.50)
+"""Global over extraterrestrial radiation without sunshine, and what full sunshine adds (FAO-56, eq. 35). [1]"""
+
+_SHORT_DAY = 81.4
+"""Sunset hour angle up to which a day is a short one in the diffuse correlations. [°]"""
 
 CLEAR_DOUBLE = Glazing(2, 0.003048, 1.0, 0.834, 0.075)
 """Clear double glazing with the panes of Standard 140: its angular dependence is assumed for all windows."""
@@ -63,8 +70,7 @@ def beam_factors(latitude: float, longitude: float, elevation: float, utc_offset
     normal : shape (8760,)
         Mean extraterrestrial normal radiation while the sun is up. [W/m²]
     """
-    zone = dt.timezone(dt.timedelta(hours=utc_offset_h))
-    sun = _sun(latitude, longitude, elevation, dt.datetime(2001, 1, 1, tzinfo=zone), HOURS)
+    sun, _ = _year_of_sun(latitude, longitude, elevation, utc_offset_h)
     n_up = (sun.cosine > 0).sum(axis=1)
     factor = np.divide(sun.cosine.sum(axis=1), n_up, out=np.zeros(HOURS), where=n_up > 0)
     return factor, (sun.normal * (sun.cosine > 0)).mean(axis=1)
@@ -276,15 +282,12 @@ def surface_irradiance(
 def radiation_from_sunshine(
     sunshine_h: npt.ArrayLike, latitude: float, longitude: float, elevation: float, utc_offset_h: float
 ) -> tuple[Vector, Vector]:
-    """Return a year of hourly radiation from monthly hours of sunshine.
+    """Return a year of hourly radiation from monthly hours of sunshine, every day the mean day of its date.
 
     Daily global radiation is 0.25 + 0.50 n/N of the extraterrestrial ([1]_ eq. 35, coefficients recommended
     where none are calibrated). Its diffuse share is the correlation of Erbs, Klein and Duffie for monthly means
     ([2]_ eq. 2.12.1): pvlib's hourly correlation, applied to a mean day, makes 56 % of Barcelona's year diffuse
     where its weather files have 38 and 48 %, because a mean sky is a mixture of clear and overcast ones.
-    Within the day the global follows Collares-Pereira and Rabl ([2]_ eq. 2.13.2), the diffuse the
-    extraterrestrial (Liu and Jordan, [2]_ eq. 2.13.3). In hours with a mean solar elevation below 3.7° all
-    radiation is diffuse.
 
     Parameters
     ----------
@@ -296,7 +299,7 @@ def radiation_from_sunshine(
     Returns
     -------
     radiation : shape (3, 8760)
-        Global horizontal, direct normal and diffuse horizontal, means over each hour. [W/m²]
+        Global horizontal, direct normal and diffuse horizontal, means over each hour, see `radiation_of_days`. [W/m²]
     relative_sunshine : shape (12,)
         n/N, N being the hours of daylight. [1]
 
@@ -310,34 +313,95 @@ def radiation_from_sunshine(
     .. [1] Allen, Pereira, Raes, Smith, Crop evapotranspiration, FAO Irrigation and Drainage Paper 56, 1998.
     .. [2] Duffie, Beckman, Solar Engineering of Thermal Processes, 4th edition, 2013.
     """
-    zone = dt.timezone(dt.timedelta(hours=utc_offset_h))
-    sun = _sun(latitude, longitude, elevation, dt.datetime(2001, 1, 1, tzinfo=zone), HOURS)
-    daylight_h = (sun.cosine > 0).reshape(365, -1).sum(axis=1) / PARTS
+    relative = relative_sunshine(sunshine_h, latitude, longitude, elevation, utc_offset_h)
+    _, daylight_h = _year_of_sun(latitude, longitude, elevation, utc_offset_h)
+    clearness = (ANGSTROM[0] + ANGSTROM[1] * relative)[MONTH]
+    diffuse = np.where(
+        daylight_h * 7.5 <= _SHORT_DAY,
+        1.391 - 3.560 * clearness + 4.189 * clearness**2 - 2.137 * clearness**3,
+        1.311 - 3.022 * clearness + 3.427 * clearness**2 - 1.821 * clearness**3,
+    )
+    return radiation_of_days(clearness, diffuse, latitude, longitude, elevation, utc_offset_h), relative
+
+
+def relative_sunshine(
+    sunshine_h: npt.ArrayLike, latitude: float, longitude: float, elevation: float, utc_offset_h: float
+) -> Vector:
+    """Return hours of sunshine over hours of daylight by month, see `radiation_from_sunshine`, shape (12,). [1]"""
+    _, daylight_h = _year_of_sun(latitude, longitude, elevation, utc_offset_h)
     possible_h = np.bincount(MONTH, daylight_h)
-    relative = np.broadcast_to(np.asarray(sunshine_h, dtype=np.float64), 12) / possible_h
+    relative: Vector = np.broadcast_to(np.asarray(sunshine_h, dtype=np.float64), 12) / possible_h
     if not ((relative >= 0) & (relative <= 1)).all():
         raise CosimError(
             f"sunshine is {np.round(relative * possible_h, 1).tolist()} h a month: it must not exceed the daylight of "
             f"{np.round(possible_h).tolist()} h"
         )
+    return relative
+
+
+def daily_diffuse(
+    clearness: Vector, latitude: float, longitude: float, elevation: float, utc_offset_h: float
+) -> Vector:
+    """Return the diffuse share of single days' global radiation, Erbs, Klein and Duffie [1]_, shape (365,). [1]
+
+    References
+    ----------
+    .. [1] Erbs, Klein, Duffie, Estimation of the diffuse radiation fraction for hourly, daily and monthly-average
+       global radiation, Solar Energy 28 (1982) 293-302; Duffie and Beckman, eq. 2.11.1.
+    """
+    short = _year_of_sun(latitude, longitude, elevation, utc_offset_h)[1] * 7.5 <= _SHORT_DAY
+    k = clearness
+    winter = np.where(k < 0.715, 1.0 - 0.2727 * k + 2.4495 * k**2 - 11.9514 * k**3 + 9.3879 * k**4, 0.143)
+    summer = np.where(k < 0.722, 1.0 + 0.2832 * k - 2.5557 * k**2 + 0.8448 * k**3, 0.175)
+    return np.where(short, winter, summer)
+
+
+def radiation_of_days(
+    clearness: Vector, diffuse: Vector, latitude: float, longitude: float, elevation: float, utc_offset_h: float
+) -> Vector:
+    """Return a year of hourly radiation from the clearness of its days.
+
+    Within the day the global radiation follows Collares-Pereira and Rabl ([1]_ eq. 2.13.2), the diffuse the
+    extraterrestrial (Liu and Jordan, [1]_ eq. 2.13.3). In hours with a mean solar elevation below 3.7° all
+    radiation is diffuse.
+
+    Parameters
+    ----------
+    clearness, diffuse : shape (365,)
+        Global over extraterrestrial radiation of each day, and the share of it that is diffuse. [1]
+    latitude, longitude, elevation, utc_offset_h
+        Location [°, °, m] and offset of standard time. [h]
+
+    Returns
+    -------
+    shape (3, 8760)
+        Global horizontal, direct normal and diffuse horizontal, means over each hour. [W/m²]
+
+    References
+    ----------
+    .. [1] Duffie, Beckman, Solar Engineering of Thermal Processes, 4th edition, 2013.
+    """
+    sun, daylight_h = _year_of_sun(latitude, longitude, elevation, utc_offset_h)
     horizontal = (sun.normal * sun.cosine).reshape(365, -1)
     sunset = np.radians(daylight_h * 7.5)[:, None]
     slope = 0.6609 - 0.4767 * np.sin(sunset - np.pi / 3)
     noon = (horizontal * np.arange(horizontal.shape[1])).sum(axis=1) / horizontal.sum(axis=1)
     angle = 2 * np.pi * (np.arange(horizontal.shape[1]) - noon[:, None]) / horizontal.shape[1]
     shape = horizontal * np.maximum(0.409 + 0.5016 * np.sin(sunset - np.pi / 3) + slope * np.cos(angle), 0.0)
-    clearness = (0.25 + 0.50 * relative)[MONTH][:, None]
-    scale = clearness * horizontal.sum(axis=1, keepdims=True) / shape.sum(axis=1, keepdims=True)
-    diffuse = np.where(
-        sunset <= np.radians(81.4),
-        1.391 - 3.560 * clearness + 4.189 * clearness**2 - 2.137 * clearness**3,
-        1.311 - 3.022 * clearness + 3.427 * clearness**2 - 1.821 * clearness**3,
-    )
+    scale = clearness[:, None] * horizontal.sum(axis=1, keepdims=True) / shape.sum(axis=1, keepdims=True)
     ghi = (shape * scale).reshape(HOURS, PARTS).mean(axis=1)
-    dhi = np.minimum((diffuse * clearness * horizontal).reshape(HOURS, PARTS).mean(axis=1), ghi)
+    dhi = ((diffuse * clearness)[:, None] * horizontal).reshape(HOURS, PARTS).mean(axis=1)
     cosine = sun.cosine.mean(axis=1)
     high = cosine > 0.065
-    dhi = np.where(high, dhi, ghi)
+    dhi = np.where(high, np.minimum(dhi, ghi), ghi)
     # The beam is constant while the sun is up (`irradiance`), so the hourly mean uses the mean cosine.
     dni = np.divide(ghi - dhi, cosine, out=np.zeros(HOURS), where=high) * (sun.cosine > 0).mean(axis=1)
-    return np.stack((ghi, dni, dhi)), relative
+    return np.stack((ghi, dni, dhi))
+
+
+@cache
+def _year_of_sun(latitude: float, longitude: float, elevation: float, utc_offset_h: float) -> tuple[_Sun, Vector]:
+    """Return the sun of a year of hours in standard time, and the daylight of its days, shape (365,). [h]"""
+    zone = dt.timezone(dt.timedelta(hours=utc_offset_h))
+    sun = _sun(latitude, longitude, elevation, dt.datetime(2001, 1, 1, tzinfo=zone), HOURS)
+    return sun, (sun.cosine > 0).reshape(365, -1).sum(axis=1) / PARTS

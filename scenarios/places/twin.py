@@ -44,6 +44,7 @@ def build(
     heat_pump_share: Share = 0.1,
     refurbishment: Annotated[int, Field(ge=1, le=3)] = 1,
     charging: Literal["plain", "delayed", "pv", "grid-limited"] = "plain",
+    weather_year: Literal["given", "seeded"] = "given",
     step_s: Annotated[float, Field(gt=0)] = 60.0,
     grid_step_s: Annotated[float, Field(gt=0)] = 60.0,
 ) -> Scenario:
@@ -71,6 +72,9 @@ def build(
         TABULA refurbishment level of all residential buildings: 1 existing, 2 usual, 3 advanced.
     charging
         The strategy by which residents' electric cars charge what they have driven.
+    weather_year
+        The year of the city's weather: "given", the file or mean year it was made with, or "seeded", one drawn around
+        the city's normals by the seed, if it has any.
     step_s
         Exchange step. [s]
     grid_step_s
@@ -83,7 +87,8 @@ def build(
     if problems := folder.problems():
         raise CosimError(f"{city}: {problems[0]} (and {len(problems) - 1} more): make it again with 'cosim city make'")
     named = str(about["weather"])
-    year, date = weather_and_day(str(folder.path / WEATHER) if named == WEATHER else named, day)
+    drawn = seed if weather_year == "seeded" else None
+    year, date = weather_and_day(str(folder.path / WEATHER) if named == WEATHER else named, day, drawn)
     moment = dt.datetime.combine(date, dt.time()) + dt.timedelta(hours=begin_hour)
     clock = Clock(moment, hours=hours, step_s=step_s, zone=about["zone"])
     check_place(year, clock)

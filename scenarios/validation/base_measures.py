@@ -17,6 +17,7 @@ from cosim.scenarios.model import City
 from cosim.scenarios.policies.trips import trips_of
 from cosim.scenarios.sectors.traffic import AREA_M2, RESIDENTS
 from cosim.scenarios.validation.base_year import building_year, inhabitants
+from cosim.scenarios.validation.grid_distributions import grid_values
 
 WORKDAYS = 365 / 7 * (5 + sum(WEEKEND_TRIPS.values()))
 """Working days whose traffic is that of a year: at weekends there is less."""
@@ -130,21 +131,14 @@ def mobility_figures(city: City) -> dict[str, float]:
 
 def grid_figures(city: City, result: Result) -> dict[str, float]:
     """Return the grid's extent, utilisation, losses and voltages, and the peak of a dwelling."""
-    net, customers = city.grid.net, dict(zip(city.stock.ids, city.stock.dwellings.tolist(), strict=True))
-    names = net.bus["name"].to_dict()
-    loads: dict[str, float] = defaultdict(float)
-    metres: dict[str, float] = defaultdict(float)
-    for label, bus in city.grid.bus_of.items():
-        loads[str(names[bus]).rsplit(" ", 1)[0]] += customers.get(label, 1.0)
-    for name, km in zip(net.line["name"], net.line["length_km"], strict=True):
-        if " F" in str(name):
-            metres[str(name).rsplit(" ", 1)[0]] += 1000 * float(km)
+    values = grid_values(city.grid, dict(zip(city.stock.ids, city.stock.dwellings.tolist(), strict=True)))
+    customers, metres = values["customers per feeder"], values["length of a feeder"]
     found = {
-        "customers per station": sum(loads.values()) / len(city.grid.stations),
-        "station rating": float(np.median([station.rated_va for station in city.grid.stations])) / 1000,
-        "customers per feeder": float(np.median(list(loads.values()))),
-        "feeder length": float(np.median(list(metres.values()))),
-        "cable per customer": sum(metres.values()) / sum(loads.values()),
+        "customers per station": sum(values["customers per station"]) / len(city.grid.stations),
+        "station rating": float(np.median(values["transformer rating"])),
+        "customers per feeder": float(np.median(customers)),
+        "feeder length": float(np.median(metres)),
+        "cable per customer": sum(metres) / sum(customers),
     }
     if "grid.voltage" in result.ports:
         means = ten_minute_means(result.series("grid.voltage").iloc[1:])

@@ -11,12 +11,15 @@ from cosim.registry.builder import load_builder
 from cosim.scenarios.model import City
 from cosim.scenarios.validation.base import Quantity, beside, published
 from cosim.scenarios.validation.base_measures import measure
+from cosim.scenarios.validation.grid_distributions import Distribution, distributions
 
 
-def base_quantities(
+def base_state(
     name: str, settings: Sequence[str] = (), seed: int = 0, folder: Path | None = None
-) -> list[Quantity]:
-    """Return the quantities of a twin, run with its defaults but for the settings, beside the published ones.
+) -> tuple[list[Quantity], list[Distribution]]:
+    """Return quantities of a twin beside the published ones, and distributions of its grid beside those of real grids.
+
+    It runs with its defaults but for the settings.
 
     Parameters
     ----------
@@ -40,4 +43,4 @@ def base_quantities(
         raise CosimError(f"{name!r} is not the twin of a city: its scenario has no city as its model")
     with tempfile.TemporaryDirectory(prefix="cosim-base-") as place:
         result = scenario.run(folder or Path(place) / "run")
-        return beside(name, measure(scenario.model, result))
+        return beside(name, measure(scenario.model, result)), distributions(scenario.model, result)

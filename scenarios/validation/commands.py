@@ -165,12 +165,13 @@ def base_command(
     """The base state of a twin beside published figures: a run, and a year of its buildings; takes minutes."""
     from rich.table import Table
 
-    from cosim.scenarios.validation.base import count
-    from cosim.scenarios.validation.base_run import base_quantities
+    from cosim.scenarios.validation.base import count, figure
+    from cosim.scenarios.validation.base_run import base_state
 
     with one_line(debug):
-        found = base_quantities(name, settings or [], seed, out)
-        _write(json_file, {"place": name, "quantities": [q.row() for q in found], "inside": count(found)})
+        found, grid = base_state(name, settings or [], seed, out)
+        content = {"place": name, "quantities": [q.row() for q in found], "inside": count(found)}
+        _write(json_file, content | {"grid": [d.row() for d in grid]})
         table = Table("quantity", "cosim", "published", "", "source")
         for q in found:
             verdict = "inside" if q.inside else q.verdict.upper()
@@ -178,3 +179,8 @@ def base_command(
         console = terminal()
         console.print(table)
         console.print(f"{count(found)} quantities inside the published range")
+        beside = Table("grid", "", "10 %", "25 %", "median", "75 %", "90 %", "within")
+        for d in grid:
+            beside.add_row(d.quantity, f"cosim, {d.unit}", *map(figure, d.found), f"{100 * d.within:.0f} %")
+            beside.add_row("", f"{d.source}, {d.unit}", *map(figure, d.real))
+        console.print(beside)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Sequence
 from importlib import resources
@@ -9,7 +10,7 @@ from pathlib import Path
 
 from cosim.core import CosimError
 from cosim.core.weather.epw import read_epw
-from cosim.scenarios.validation import base, bestest, vdi6007
+from cosim.scenarios.validation import base, bestest, grid_distributions, vdi6007
 from cosim.scenarios.validation.bestest_file import METRICS
 from cosim.scenarios.validation.response import Reaction, reactions
 
@@ -63,6 +64,8 @@ def with_base(text: str, places: Sequence[Path]) -> str:
         found = base.read_quantities(path)
         place = found[0].published.place.upper()
         text = text.replace(f"@BASE_{place}@", base.table(found)).replace(f"@BASE_{place}_INSIDE@", base.count(found))
+        grid = json.loads(path.read_text(encoding="utf-8")).get("grid", [])
+        text = text.replace(f"@GRID_{place}@", grid_distributions.table(grid))
     return text
 
 

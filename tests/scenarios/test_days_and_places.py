@@ -130,3 +130,13 @@ def test_twin_in_another_zone_and_country_has_the_sun_of_the_place_at_its_noon(t
     weather.open()
     sun = [weather._sun.mean(3600.0 * k, 3600.0 * (k + 1))[0, 0] for k in range(6)]
     assert np.argmax(sun) in (2, 3)
+
+
+def test_seeds_vary_the_weather_and_its_coldest_day_only_when_asked():
+    given = [weather_and_day("barcelona", "coldest") for _ in range(2)]
+    assert (given[0][0].dry_bulb == given[1][0].dry_bulb).all()
+    seeded = [weather_and_day("barcelona", "coldest", seed)[0] for seed in range(4)]
+    lowest = [year.dry_bulb.reshape(365, 24).mean(axis=1).min() for year in seeded]
+    assert len(set(lowest)) == 4
+    assert max(lowest) < given[0][0].dry_bulb.reshape(365, 24).mean(axis=1).min()
+    assert all("coldest day" in year.days[0] for year in seeded)

@@ -22,6 +22,8 @@ from cosim.scenarios.validation.base_measures import (
 )
 from cosim.scenarios.validation.base_year import building_year
 from cosim.scenarios.validation.document import with_base
+from cosim.scenarios.validation.grid_distributions import beside_real, distributions
+from cosim.scenarios.validation.grid_distributions import table as grid_table
 from tests.support.policy_runs import run_buildings
 
 PLACES = ("eixample", "bologna")
@@ -125,20 +127,48 @@ def test_year_of_the_buildings_has_the_energy_of_a_run(twin, tmp_path):
 def test_command_writes_every_figure(twin, tmp_path, monkeypatch):
     found = [Quantity(figure, figure.low) for figure in published("eixample")]
     found[0] = Quantity(found[0].published, math.nan)
-    monkeypatch.setattr(base_run, "base_quantities", lambda *_: found)
+    monkeypatch.setattr(base_run, "base_state", lambda *_: (found, beside_real({"transformer rating": [630.0]})))
     done = CliRunner().invoke(app, ["base", "eixample", "--json", str(tmp_path / "base.json")])
     assert done.exit_code == 0, done.output
     assert "NOT MEASURED" in done.output
     written = json.loads((tmp_path / "base.json").read_text())
     assert written["inside"] == f"{len(found) - 1} of {len(found)}"
     assert written["quantities"][0]["value"] is None
+    assert [row["source"] for row in written["grid"]] == ["Spain", "Netherlands"]
+    assert "Netherlands" in done.output
+
+
+def test_distributions_of_the_grid_stand_beside_those_of_real_grids(twin):
+    city, result = twin
+    found = {(d.quantity, d.source): d for d in distributions(city, result)}
+    assert len(found) == 9
+    for d in found.values():
+        assert list(d.found) == sorted(d.found), d.quantity
+        assert list(d.real) == sorted(d.real), d.quantity
+    [station] = [d for (name, _), d in found.items() if name == "customers per station"]
+    assert station.n == len(city.grid.stations)
+    lengths = found["length of a feeder", "Spain"]
+    assert lengths.n > station.n
+    loading = result.series("grid.transformer_loading").iloc[1:].max()
+    assert found["peak utilisation of a transformer", "Kerber"].found[2] == pytest.approx(100 * np.median(loading))
+    lines = grid_table([d.row() for d in found.values()]).splitlines()
+    assert len(lines) == 2 + 2 * 9
+
+
+def test_values_as_the_real_ones_lie_within_and_others_do_not():
+    [d] = beside_real({"length of a feeder": [47.0, 100.0, 191.0, 300.0, 600.0]})
+    assert d.within == pytest.approx(0.6)
+    assert (d.found[2], d.real[2], d.n_real) == (191.0, 191.0, 160)
+    assert beside_real({"length of a feeder": []}) == []
 
 
 def test_page_takes_base_states_from_the_command_s_files(tmp_path):
     found = [Quantity(figure, figure.low) for figure in published("bologna")]
+    rows = [d.row() for d in beside_real({"length of a feeder": [100.0, 200.0]})]
     path = tmp_path / "bologna.json"
-    path.write_text(json.dumps({"place": "bologna", "quantities": [q.row() for q in found]}))
-    page = with_base("@BASE_BOLOGNA_INSIDE@: @BASE_BOLOGNA@ @BASE_EIXAMPLE@", [path])
+    path.write_text(json.dumps({"place": "bologna", "quantities": [q.row() for q in found], "grid": rows}))
+    page = with_base("@BASE_BOLOGNA_INSIDE@: @BASE_BOLOGNA@ @GRID_BOLOGNA@ @BASE_EIXAMPLE@", [path])
+    assert "| Spain (160) | 47.9 |" in page
     assert page.startswith(f"{len(found)} of {len(found)}: | quantity")
     assert page.endswith("@BASE_EIXAMPLE@")
     path.write_text("{}")
