@@ -14,7 +14,7 @@ from cosim.core.errors import CosimError
 from cosim.engine.interrupts import interruptible
 
 from .adapters import check_command, new
-from .plugins import Commands, command_points, load_command
+from .plugins import Commands, across_scenarios, command_points, load_command
 from .shell import one_line, terminal, wide_terminal
 from .study import study_command
 
@@ -259,13 +259,19 @@ def compare_command(
     timeout: Timeout = None,
     debug: Debug = False,
 ) -> None:
-    """Compare the plans in the second and later FOLDERS with the base in the first, seed by seed."""
+    """Compare the plans in the second and later FOLDERS with the base in the first, seed by seed.
+
+    Runs of several cities, of each its base and then its plans, are shown beside each other by resident.
+    """
     from cosim.results.tables import comparison_tables
 
     console = terminal()
     if not console.is_terminal:
         console = terminal(width=150)  # a file has no width to wrap at
     with one_line(debug, "interrupted; finished repeats are kept, run the same command to continue"), interruptible():
+        if table := across_scenarios(folders):
+            console.print(table)
+            return
         compared = _compared(folders, seeds, timeout)
         if by_area:
             from cosim.results.areas import by_area as changes_by_area

@@ -1,11 +1,18 @@
-"""Commands that packages register in the entry point group ``cosim.commands``, loaded when they are used or listed."""
+"""What packages register for the command line, loaded when it is used or listed.
+
+The entry point group ``cosim.commands`` holds commands; ``cosim.comparisons`` holds functions that make a table of runs
+of several scenarios, or None of runs that are none of their concern.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 from typing import Any
 
 import typer
+from rich.console import RenderableType
 from typer.core import TyperGroup
 from typer.main import get_group
 
@@ -26,6 +33,18 @@ def load_command(point: EntryPoint) -> Any:
     except Exception as error:
         print_error(f"cosim {point.name} is unavailable, cannot load its plug-in: {type(error).__name__}: {error}")
         return None
+
+
+def across_scenarios(folders: Sequence[Path]) -> RenderableType | None:
+    """Return a table of runs that have no base in common, by the first package that makes one of them, or None."""
+    from cosim.results.result import Result
+
+    runs = [Result.open(folder) for folder in folders]
+    for point in sorted(entry_points(group="cosim.comparisons"), key=lambda p: p.name):
+        table: RenderableType | None = point.load()(runs)
+        if table is not None:
+            return table
+    return None
 
 
 class Commands(TyperGroup):

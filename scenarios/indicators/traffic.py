@@ -144,7 +144,8 @@ def charging_indicators(result: Result) -> dict[str, Indicator]:
         )
         headline = (
             f"Charging limits the electric cars: of their {trips:,} trips {lacking:,.0f} failed for lack of charge, "
-            f"{late:,.0f} began late and {drives:,.0f} went by fast chargers; {cars:,} cars share {stations:,} stations."
+            f"{late:,.0f} began late and {drives:,.0f} went by fast chargers; {cars:,} cars share "
+            f"{stations:,} stations."
         )
         found["trips short of charge"] = Indicator(
             lacking,

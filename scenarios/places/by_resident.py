@@ -10,7 +10,7 @@ import pandas as pd
 from rich.markup import escape
 from rich.table import Table
 
-from cosim.core.errors import CosimError, ScenarioError
+from cosim.core.errors import ScenarioError
 from cosim.results.result import Result
 from cosim.results.tables import number, percent, signed
 
@@ -49,7 +49,7 @@ def by_resident(runs: Sequence[Result]) -> pd.DataFrame:
     for run in runs:
         cities.setdefault(run.name, []).append(run)
     if len(cities) < 2 and not problems:
-        problems = [f"all runs are of {runs[0].name}: use cosim compare, or give the runs of a second city"]
+        problems = [f"all runs are of {runs[0].name}: give the runs of a second city"]
     told = {city: [_plan(run) for run in group] for city, group in cities.items()}
     first, *others = told.items()
     problems += [
@@ -112,10 +112,10 @@ def _differences(runs: Sequence[Result]) -> list[str]:
     ]
 
 
-def resident_table(runs: Sequence[Result]) -> Table:
-    """Return the indicators of several cities by resident as a table, with the change by each plan."""
-    if len(runs) < 2:
-        raise CosimError("cosim city compare needs runs of two cities")
+def resident_table(runs: Sequence[Result]) -> Table | None:
+    """Return the indicators of several cities by resident as a table, with the change by each plan, or None of one."""
+    if len({run.name for run in runs}) < 2 or not all("residents" in run.provenance["parameters"] for run in runs):
+        return None
     found = by_resident(runs)
     columns = list(dict.fromkeys(zip(found["city"], found["plan"])))
     table = Table(title="cities by resident", title_justify="left")

@@ -209,20 +209,3 @@ def _tables(city: CityFolder) -> list[Table]:
         names = sorted(found.found[fate][why])
         notes.add_row(fate, why, str(number), ", ".join(names[:_SHOWN]) + (", …" if number > _SHOWN else ""))
     return [*tables, notes]
-
-
-@app.command("compare")
-def compare_command(
-    folders: Annotated[list[Path], typer.Argument(metavar="FOLDER…", help="Runs: of each city its base, then plans.")],
-    debug: Debug = False,
-) -> None:
-    """Show cities beside each other by resident: what each is, and what one policy does in each."""
-    from cosim.results.result import Result
-
-    from .by_resident import resident_table
-
-    console = terminal()
-    if not console.is_terminal:
-        console = terminal(width=150)  # a file has no width to wrap at
-    with one_line(debug):
-        console.print(resident_table([Result.open(folder) for folder in folders]))

@@ -63,7 +63,7 @@ def runs(cities):
 
 
 def test_one_policy_in_two_cities_is_compared_by_resident(cities, runs):
-    text = cosim(cities, "city", "compare", *runs.values())
+    text = cosim(cities, "compare", *runs.values())
     assert "cities by resident" in text
     assert all(name in text for name in ("berlin", "helsinki: EvShare:share=1.0", "kg by resident", "−100.0"))
     found = by_resident([Result.open(folder) for folder in runs.values()])
