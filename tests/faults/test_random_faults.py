@@ -16,7 +16,7 @@ from cosim import Result
 from tests.faults.test_faults import children_of
 from tests.support.paths import ROOT
 
-RUNS = 200
+RUNS = 50
 SCENARIO = '''
 """Three adapters, one of which does something wrong at a given time."""
 from cosim import Clock, Scenario

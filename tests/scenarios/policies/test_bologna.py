@@ -32,6 +32,7 @@ def plain():
 
 @needs_data
 @pytest.mark.slow
+@pytest.mark.timeout(1500)
 def test_traffic_of_a_closed_superblock_reappears_around_it():
     spec = importlib.util.spec_from_file_location("bologna_policies", SCRIPT)
     module = importlib.util.module_from_spec(spec)
