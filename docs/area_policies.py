@@ -1,6 +1,6 @@
 """Print the table of docs/environment.md on policies with an area: streets inside, at the border, five seeds.
 
-``python docs/area_policies.py FOLDER`` runs what FOLDER does not hold yet, about ten minutes on two cores; with
+``python docs/area_policies.py FOLDER`` runs what FOLDER does not hold yet, some ten minutes on two quiet cores; with
 ``--write`` the table replaces the one in docs/environment.md.
 """
 
@@ -14,7 +14,6 @@ from pathlib import Path
 from cosim import Result, compare
 from cosim.results.areas import PLACES, by_area
 from cosim.results.layers import Layer, read_layers
-from cosim.results.tables import signed
 from cosim.scenarios import eixample
 from cosim.scenarios.policies import LowEmissionZone, SpeedLimit, Superblocks
 
@@ -67,8 +66,7 @@ def table(runs: dict[str, list[Result]]) -> str:
             for layer in chosen:
                 d = known[plan, place, layer.title].difference
                 assert d is not None
-                digits = f"{signed(round(d.mean, 2))} ({d.t.low:.2f} to {d.t.high:.2f})"
-                cells.append(digits.replace("-", "−"))
+                cells.append(f"{d.mean:+.2f} ({d.t.low:+.2f} to {d.t.high:+.2f})".replace("-", "−"))
             rows.append(f"| {plan}, {place} | " + " | ".join(cells) + " |")
     return "\n".join(rows)
 

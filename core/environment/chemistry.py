@@ -18,6 +18,8 @@ PPB_NO2 = 1.95
 PPB_O3 = 2.03
 """µg/m³ of ozone in a ppb; as in `ospm` [1]_."""
 
+_MOST = 5e-6  # kg/m³: more is a mistake of units
+
 
 def photolysis(radiation: npt.ArrayLike) -> Array:
     """Return the rate at which sunlight splits NO2, for global radiation in W/m²; 0 up to 1 W/m². [1/s]"""
@@ -101,13 +103,13 @@ def check_background(values: Array, names: tuple[str, ...] = ("NO2", "NOx", "O3"
     Raises
     ------
     CosimError
-        If one is negative or not finite, NO2 is above NOx, or PM2.5 above PM10.
+        If one is negative, not finite or beyond any air outdoors, NO2 is above NOx, or PM2.5 above PM10.
     """
     for name, value in zip(names, values, strict=True):
-        if not (np.isfinite(value) and value >= 0):
+        if not 0 <= value <= _MOST:
             raise CosimError(
-                f"the background of {name} is {value * 1e9:g} µg/m³: it must be 0 or more; correct the series or the "
-                "monthly means"
+                f"the background of {name} is {value * 1e9:g} µg/m³: it must be from 0 to {_MOST * 1e9:g}; correct the "
+                "series or the monthly means, or their unit"
             )
     for part, whole in (("NO2", "NOx"), ("PM2.5", "PM10")):
         small, large = values[names.index(part)], values[names.index(whole)]

@@ -172,6 +172,11 @@ def median_shares(levels: npt.ArrayLike) -> Vector:
     levels : shape (n,)
         Level at each point; of equal levels, the first counts as louder. [dB]
 
+    Raises
+    ------
+    CosimError
+        If a level is missing.
+
     References
     ----------
     .. [1] Directive 2002/49/EC, annex II, 2.8, by Delegated Directive (EU) 2021/1226.
@@ -184,6 +189,8 @@ def median_shares(levels: npt.ArrayLike) -> Vector:
     [1.0]
     """
     value = np.asarray(levels, float)
+    if np.isnan(value).any():
+        raise CosimError("a level is missing (nan): give the level of every receiver point")
     half = max(len(value) // 2, 1)
     shares = np.zeros(len(value))
     shares[np.argsort(-value, kind="stable")[:half]] = 1.0 / half

@@ -36,7 +36,8 @@ class Streets:
     Raises
     ------
     CosimError
-        If a length or width is not positive, a height missing or negative, or a tree factor below 1.
+        If a length or width is not positive, a bearing missing, a distance negative, a height missing or negative, or a
+        tree factor below 1.
     """
 
     labels: tuple[str, ...]
@@ -62,6 +63,10 @@ class Streets:
         if n and not (self.tree_factor >= 1).all():
             raise CosimError(f"a tree factor is {self.tree_factor.min():g}: SRM1 has 1, 1.25 and 1.5")
         check_streets(self.labels, self.width, self.height)
+        if n and not (np.isfinite(self.bearing).all() and (self.distance >= 0).all()):
+            k = int(np.argmin(np.isfinite(self.bearing) & (self.distance >= 0).all(axis=1)))
+            where = f"the bearing {self.bearing[k]:g}° and façades at {self.distance[k].tolist()} m"
+            raise CosimError(f"street {self.labels[k]!r} has {where}: give a direction, and distances of 0 or more")
 
     def __len__(self) -> int:
         return len(self.labels)

@@ -16,7 +16,7 @@ from cosim.core.errors import CosimError
 from .comparison import Comparison
 from .days import weighted_day
 from .indicator import Change
-from .layers import Geometry, Layer, read_layers
+from .layers import Geometry, Layer, Shape, read_layers
 from .result import Result
 from .statistics import additive, paired_difference
 
@@ -111,19 +111,16 @@ def _areas(drawn: Sequence[Layer]) -> dict[str, shapely.Geometry]:
 
 def _middles(layer: Layer) -> pd.Series:
     """Return the middle of every element: half way along a line, the centroid of a polygon."""
-    middle = {"line": _half_way, "polygon": lambda points: shapely.Polygon(points).centroid, "point": shapely.Point}
     geometry: Geometry = layer.geometry
-    return pd.Series(
-        {
-            label: middle[layer.shape](points if layer.shape != "point" else points[0])
-            for label, points in geometry.items()
-        },
-        dtype=object,
-    )
+    return pd.Series({label: _middle(layer.shape, points) for label, points in geometry.items()}, dtype=object)
 
 
-def _half_way(points: Sequence[tuple[float, float]]) -> shapely.Point:
-    return shapely.LineString(points).interpolate(0.5, normalized=True)
+def _middle(shape: Shape, points: Sequence[tuple[float, float]]) -> shapely.Point:
+    if shape == "polygon" and len(points) > 2:
+        return shapely.Polygon(points).centroid
+    if shape == "line" and len(points) > 1:
+        return shapely.LineString(points).interpolate(0.5, normalized=True)
+    return shapely.Point(points[0])
 
 
 def _by_place(middles: pd.Series, area: shapely.Geometry) -> dict[str, list[str]]:

@@ -53,6 +53,10 @@ class Background:
         for values in (*self.monthly, *(() if self.series is None else self.series)):
             check_background(values)
 
+    def covers(self, start: dt.datetime, end: dt.datetime) -> bool:
+        """Return whether any hour between two moments is in the series; means cover every time."""
+        return self.series is None or any(start - dt.timedelta(hours=1) < hour < end for hour in self.hours)
+
     def at(self, moment: dt.datetime) -> Vector:
         """Return the values of the hour in which a moment lies, shape (5,). [kg/m³]"""
         if self.series is not None:
@@ -97,11 +101,15 @@ def read_background(name_or_path: str | Path) -> Background:
 
 
 def _from_rows(source: str, rows: Sequence[dict[str, str]]) -> Background:
-    columns = set(rows[0]) if rows else set()
+    if not rows:
+        raise InputFileError(f"{source} has no rows: give a line of column names, and values below")
+    columns = set(rows[0])
     key = "time" if "time" in columns else "month"
     needed = [key, *(name for name in COLUMNS if name != "nox")]
     if lacking := [name for name in needed if name not in columns]:
-        raise InputFileError(f"{source} lacks the column {lacking[0]!r}: it needs {', '.join(needed)}")
+        raise InputFileError(
+            f"{source} lacks the column {lacking[0]!r}: it needs {', '.join(needed)}, separated by commas"
+        )
     balanced = "nox" not in columns
     try:
         names = ["no2" if name == "nox" and balanced else name for name in COLUMNS]

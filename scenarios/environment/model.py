@@ -10,6 +10,7 @@ import numpy as np
 import scipy.sparse as sp
 import shapely
 
+from cosim import CosimError
 from cosim.adapters.traffic.demand import emission_classes, grouped, vehicle_types
 from cosim.adapters.traffic.network import Network
 from cosim.core.environment.noise_paths import NoisePaths
@@ -122,6 +123,8 @@ def make_environment(
             for label, axis in zip(streets.labels, streets.axis, strict=True)
             if area is None or area.contains(shapely.LineString(axis).interpolate(0.5, normalized=True))
         }
+        if not chosen:
+            raise CosimError("no street lies in the area of the trees: draw it in the city")
         streets = streets.with_trees(factor, chosen)
     vehicles = vehicle_types(demand)
     types = grouped(emission_classes(demand), groups or {})

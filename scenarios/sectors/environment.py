@@ -10,7 +10,7 @@ import numpy as np
 import scipy.sparse as sp
 import shapely
 
-from cosim import Adapter, Clock, Indicator, Layer, Result, Scenario
+from cosim import Adapter, Clock, CosimError, Indicator, Layer, Result, Scenario
 from cosim.adapters.environment import Environment as EnvironmentAdapter
 from cosim.adapters.traffic.files import read_configuration
 from cosim.core.environment.air import POLLUTANTS
@@ -79,6 +79,12 @@ def adapters(city: City, clock: Clock, steps: Mapping[str, float]) -> dict[str, 
     if made is None:
         return {}
     air = made.background
+    length_s = clock.n_steps * clock.step_s if clock.n_steps else clock.horizon_s or clock.step_s
+    if air is not None and not air.covers(clock.utc(0.0), clock.utc(length_s)):
+        raise CosimError(
+            f"{air.source} has no hour of the run, which begins at {clock.utc(0.0):%Y-%m-%d %H:%M} UTC: give a series "
+            "of its time, or months"
+        )
     adapter = EnvironmentAdapter(
         made.streets,
         tuple(made.kinds),

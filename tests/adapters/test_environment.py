@@ -168,7 +168,7 @@ def test_calm_air_is_bad_but_finite_and_missing_wind_is_refused():
 
 
 def test_a_negative_background_is_refused_before_and_during_a_run():
-    with pytest.raises(CosimError, match="the background of O3 is -5 µg/m³: it must be 0 or more"):
+    with pytest.raises(CosimError, match="the background of O3 is -5 µg/m³: it must be from 0 to 5000"):
         adapter(background=BACKGROUND - [0, 0, 55e-9, 0, 0])
     made = adapter()
     made.background.deliver(BACKGROUND * [1, 1, 1, -1, 1])

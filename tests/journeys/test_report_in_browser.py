@@ -243,6 +243,16 @@ def test_peak_shows_the_highest_value_of_each_element_beside_the_mean(opened, ru
     assert opened.run("document.getElementById('moment').textContent") != "highest mean of 2 min"
 
 
+def test_mean_can_be_that_of_some_hours_of_the_day(opened, runs):
+    opened.run(
+        "(() => { const t = document.getElementById('to'); t.value = 1; t.dispatchEvent(new Event('change')); })()"
+    )
+    settle(opened)
+    first_hour = runs[0].series("source.power").iloc[:60].mean() / 1000
+    assert agrees(listed(opened), first_hour.to_dict())
+    assert opened.run("document.getElementById('moment').textContent") == "mean from 0 to 1 h"
+
+
 def test_layers_without_a_change_come_last_and_the_first_that_changes_is_shown(opened):
     assert opened.run("document.querySelector('#layers .still span').textContent") == "Count"
 

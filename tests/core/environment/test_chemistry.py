@@ -44,7 +44,7 @@ def test_no_light_splits_no_no2():
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ([-1e-9, 30e-9, 50e-9, 20e-9, 10e-9], "the background of NO2 is -1 µg/m³: it must be 0 or more"),
+        ([-1e-9, 30e-9, 50e-9, 20e-9, 10e-9], "the background of NO2 is -1 µg/m³: it must be from 0 to 5000"),
         ([20e-9, np.nan, 50e-9, 20e-9, 10e-9], "the background of NOx is nan"),
         ([40e-9, 30e-9, 50e-9, 20e-9, 10e-9], "the background of NO2, 40 µg/m³, is above that of NOx, 30"),
         ([20e-9, 30e-9, 50e-9, 20e-9, 25e-9], "the background of PM2.5, 25 µg/m³, is above that of PM10, 20"),

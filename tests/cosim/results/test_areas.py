@@ -19,7 +19,9 @@ def groups(tmp_path_factory):
     folder = tmp_path_factory.mktemp("areas")
     base, plan = [], []
     for seed in (0, 1, 2):
-        base.append(district(seed=seed).run(folder / f"base-{seed}"))
+        plain = district(seed=seed)
+        plain.layers.append(Layer("Short", "source.power", "line", {"e0": [(0.0, 0.0)]}, "W"))
+        base.append(plain.run(folder / f"base-{seed}"))
         changed = district(seed=seed, draw=9 + seed)
         changed.layers += [Layer.outline("zone", AREA), Layer.outline("the same again", AREA)]
         plan.append(changed.run(folder / f"plan-{seed}"))
@@ -36,6 +38,11 @@ def test_places_add_up_to_the_whole_and_streets_are_told_apart(groups):
         assert change.base == pytest.approx(sum(means[0]) / 3, rel=1e-5)
         assert change.difference.n == 3
         assert change.difference.mean == pytest.approx((sum(means[1]) - sum(means[0])) / 3, rel=1e-4)
+
+
+def test_line_of_one_point_lies_where_it_is(groups):
+    found = by_area(compare(*groups, names=["base", "plan"])).changes["plan"]
+    assert [c.indicator for c in found if c.indicator.endswith("Short")] == ["zone, inside: Short"]
 
 
 def test_runs_without_an_area_are_refused(groups):

@@ -24,7 +24,7 @@ from cosim.scenarios.environment.canyons import make_streets, street_edges
 from cosim.scenarios.environment.model import Air, Environment
 from cosim.scenarios.environment.receivers import receivers
 from cosim.scenarios.environment.sound import built_over
-from cosim.scenarios.policies import EvShare, LowEmissionZone, QuietSurfaces, Trees
+from cosim.scenarios.policies import BackgroundAir, EvShare, LowEmissionZone, QuietSurfaces, Trees
 from tests.support.policy_runs import district
 
 CET = dt.timezone(dt.timedelta(hours=1))
@@ -397,10 +397,49 @@ def test_receivers_look_onto_streets_or_courtyards_and_party_walls_have_none():
     streets = Streets(
         ("street",), np.array([60.0]), np.array([90.0]), np.full((1, 2), 10.0), np.full((1, 2), 20.0), (axis,)
     )
-    houses = [shapely.box(0, 10, 15, 22), shapely.box(15, 10, 30, 22), shapely.box(0, 30, 30, 42)]
+    houses = [shapely.box(0, 10, 15, 22), shapely.box(15, 10, 30, 22), shapely.box(5, 30, 25, 42)]
     found = receivers(["a", "b", "behind"], houses, streets)
     counts = found.groupby(["site", "facade"]).size()
-    assert counts["a", "street|left"] == counts["a", ""] - 3  # the wall at its side has three points more
-    assert counts["b", "street|left"] == 3
+    assert counts["a"].to_dict() == {"street|left": 6, "": 3}
+    assert counts["b"].to_dict() == {"street|left": 6, "": 3}
     assert set(found[found["site"] == "behind"]["facade"]) == {""}  # two houses stand in its view
     assert len(receivers([], [], streets)) == 0
+
+
+SERIES = "time,no2,nox,o3,pm10,pm25\n2024-01-15T00:00Z,20,30,50,20,10\n2024-01-15T01:00Z,20,30,50,20,10\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (SERIES.replace("20,30", "20000,30000"), "is 20000 µg/m³: it must be from 0 to 5000"),
+        ("time,no2,nox,o3,pm10,pm25\n", "has no rows: give a line of column names, and values below"),
+        (SERIES.replace(",", ";"), "it needs month, no2, o3, pm10, pm25, separated by commas"),
+    ],
+)
+def test_background_files_that_mean_something_else_are_refused(tmp_path, text, words):
+    (tmp_path / "air.csv").write_text(text, "utf-8")
+    with pytest.raises(CosimError, match=words):
+        read_background(tmp_path / "air.csv")
+
+
+def test_a_background_series_of_another_year_is_refused(tmp_path):
+    (tmp_path / "air.csv").write_text(SERIES, "utf-8")
+    clock = Clock("2025-01-15", hours=1, zone="Europe/Madrid")
+    with pytest.raises(CosimError, match=r"air\.csv has no hour of the run, which begins at 2025-01-14 23:00 UTC"):
+        couple(district(), clock, policies=[BackgroundAir(str(tmp_path / "air.csv"))])
+
+
+def test_impossible_street_geometry_is_refused():
+    axis = np.array([[0.0, 0.0], [50.0, 0.0]])
+    given = {"labels": ("s",), "length": np.array([50.0]), "height": np.full((1, 2), 9.0), "axis": (axis,)}
+    with pytest.raises(CosimError, match=r"street 's' has the bearing nan° and façades at \[5.0, 5.0\] m"):
+        Streets(**given, bearing=np.array([np.nan]), distance=np.full((1, 2), 5.0))
+    with pytest.raises(CosimError, match=r"façades at \[-5.0, 20.0\] m: give a direction, and distances of 0 or more"):
+        Streets(**given, bearing=np.array([90.0]), distance=np.array([[-5.0, 20.0]]))
+
+
+def test_trees_outside_the_city_are_refused():
+    far = ((9e5, 9e5), (9.1e5, 9e5), (9e5, 9.1e5))
+    with pytest.raises(CosimError, match="no street lies in the area of the trees: draw it in the city"):
+        couple(district(), Clock("2025-01-15", hours=1, zone="Europe/Madrid"), policies=[Trees(polygon=far)])
