@@ -30,6 +30,7 @@ class Figures:
     eur_per_kwh: float
     eur_per_kwh_gas: float
     storeys: float
+    house_storeys: float
     assumed: tuple[str, ...] = ()
     """Figures that are those of the EU, as the table has none of the country."""
 

@@ -19,7 +19,7 @@ import shapely
 from cosim.core import InputFileError
 from cosim.scenarios.places.findings import Findings
 
-from .street_tags import corrected
+from .street_tags import corrected, fill_lanes
 
 PLACE_KEYS = (
     "building", "building:part", "landuse", "amenity", "shop", "office", "leisure", "tourism", "healthcare", "power",
@@ -213,6 +213,7 @@ class _Streets:
                 kept = corrected(name, tags, findings)
             if kept is not None:
                 ways.append((way.id, [node.ref for node in way.nodes], kept))
+        fill_lanes(((f"way/{number}", tags) for number, _, tags in ways), findings)
         wanted = {node for _, nodes, _ in ways for node in nodes}
         at: dict[int, tuple[float, float]] = {}
         self.node_tags: dict[int, dict[str, str]] = {}
