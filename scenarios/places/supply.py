@@ -190,8 +190,10 @@ def compared(grid: SynthesizedGrid, dwellings: Mapping[str, float]) -> list[Figu
     ]
 
 
-def beside_mapped(grid: SynthesizedGrid, mapped: Sequence[tuple[float, float]], sites: Vector) -> dict[str, float]:
-    """Return the synthesized stations against the mapped ones: numbers, distances and buildings each.
+def beside_mapped(
+    grid: SynthesizedGrid, mapped: Sequence[tuple[float, float]], sites: Vector, customers: Vector
+) -> dict[str, float]:
+    """Return the synthesized stations against the mapped ones: numbers, distances, buildings and customers each.
 
     Parameters
     ----------
@@ -201,6 +203,8 @@ def beside_mapped(grid: SynthesizedGrid, mapped: Sequence[tuple[float, float]], 
         Positions of mapped stations. [m]
     sites : shape (n_buildings, 2)
         Positions of the buildings that are supplied. [m]
+    customers : shape (n_buildings,)
+        Dwellings of each, 1 for other buildings; each counts for the station nearest to it.
     """
     ours = np.array([(station.x, station.y) for station in grid.stations])
     theirs = np.array(mapped, float).reshape(-1, 2)
@@ -209,8 +213,11 @@ def beside_mapped(grid: SynthesizedGrid, mapped: Sequence[tuple[float, float]], 
         if not len(places) or not len(sites):
             continue
         away, nearest = cKDTree(places).query(sites)
+        each = np.bincount(nearest, customers, minlength=len(places))
         found |= {
             f"{name}: buildings a station, median": float(np.median(np.bincount(nearest, minlength=len(places)))),
+            f"{name}: customers a station, median": float(np.median(each)),
+            f"{name}: customers a station, p95": float(np.quantile(each, 0.95)),
             f"{name}: building to its nearest station, median [m]": float(np.median(away)),
             f"{name}: building to its nearest station, p95 [m]": float(np.quantile(away, 0.95)),
         }
