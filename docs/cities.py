@@ -2,8 +2,8 @@
 
     python docs/cities.py DATA FOLDER [NAME…]
 
-DATA holds the folder ``osm`` of the maps, FOLDER receives cities, runs and figures. With names, only these are
-made again.
+DATA holds the folder ``osm`` of the maps, FOLDER receives cities and runs. With names, only these are made again, and
+the figures of the others stay as ``docs/figures/cities.json`` has them.
 """
 
 import json
@@ -11,10 +11,14 @@ import sys
 import time
 from pathlib import Path
 
-from cosim.scenarios.places.folder import CityFolder
+import shapely
+
+from cosim.scenarios.places.folder import NET, CityFolder, read_grid, read_json
 from cosim.scenarios.places.make import make_city
 from cosim.scenarios.places.sources.options import Options
+from cosim.scenarios.places.stages import code_digest
 from cosim.scenarios.places.twin import build
+from cosim.scenarios.streets.network import project, read_net
 
 CITIES = {
     "adlershof": {"osm": "adlershof.osm.gz"},
@@ -31,6 +35,16 @@ CITIES = {
     "bologna": {"osm": "bologna_streets.osm.gz", "sites": 2000},
 }
 TARGET = Path(__file__).parent / "cities.md"
+STORE = Path(__file__).parent / "figures" / "cities.json"
+STATIONS = STORE.with_name("adlershof_stations.svg")
+INDICATORS = (
+    "trips begun",
+    "teleports",
+    "mean speed",
+    "peak import",
+    "lowest voltage",
+    "highest transformer loading",
+)
 STAGES = ("map", "streets", "buildings", "chargers", "grid", "drives", "transit", "page")
 
 HEAD = (Path(__file__).parent / "cities.md.in").read_text(encoding="utf-8")
@@ -56,7 +70,10 @@ def figures(name, data, folder):
     )
     made = make_city(options, folder / "cities" / name, lambda stage: print(name, stage, flush=True))
     about = made.city.about
+    if name == "adlershof":
+        STATIONS.write_text(stations_map(made.city), encoding="utf-8")
     found = {
+        "code": code_digest(),
         "seconds": {t.stage: t.cpu_s for t in made.timings if not t.kept},
         "memory": max(t.memory_mb for t in made.timings),
         "counts": about["counts"],
@@ -67,8 +84,50 @@ def figures(name, data, folder):
     scenario = build(city=str(made.city.path), begin_hour=7, hours=3)
     built = time.perf_counter() - begun
     result = scenario.run(folder / "runs" / f"{name}-{time.time():.0f}")
-    values = {key: indicator.value for key, indicator in result.indicators.items()}
+    values = {key: result.indicators[key].value for key in INDICATORS}
     return found | {"built_s": built, "run_s": time.perf_counter() - begun - built, "indicators": values}
+
+
+def stations_map(city):
+    """Return a drawing of a city's streets, its synthesized stations (filled) and the mapped ones (rings)."""
+    net, grid = read_net(city.path / NET), read_grid(city.path)
+    mapped = read_json(city.path / "map" / "extract.json")["stations"]
+    theirs = list(zip(*project(net, *zip(*mapped))))
+    ours = [(station.x, station.y) for station in grid.stations]
+    west, south, east, north = shapely.MultiPoint(ours + theirs).buffer(150).bounds
+    scale = 800 / (east - west)
+
+    def at(x, y):
+        return f"{(x - west) * scale:.0f} {(north - y) * scale:.0f}"
+
+    ways = []
+    for edge in net.getEdges(withInternal=False):
+        if edge.allows("passenger") and not edge.getID().startswith("-"):
+            line = shapely.LineString([p[:2] for p in edge.getShape()]).simplify(5.0)
+            line = shapely.clip_by_rect(line, west, south, east, north)
+            ways += ["M" + "L".join(at(*p) for p in part.coords) for part in getattr(line, "geoms", [line]) if part]
+    height = (north - south) * scale
+
+    def circles(places, radius, style):
+        marks = (f'<circle cx="{x}" cy="{y}" r="{radius}"/>' for x, y in (at(*p).split() for p in places))
+        return f"<g {style}>{''.join(marks)}</g>"
+
+    key = [("6", 'fill="#0072b2"', "synthesized"), ("6", 'fill="none" stroke="#d55e00" stroke-width="2.5"', "mapped")]
+    words = "".join(
+        f'<circle cx="16" cy="{18 + 22 * k}" r="{r}" {style}/><text x="30" y="{23 + 22 * k}">{word}</text>'
+        for k, (r, style, word) in enumerate(key)
+    )
+    bar = f'<path d="M20 {height - 20:.0f}h{500 * scale:.0f}" stroke="#222" stroke-width="3"/>'
+    bar += f'<text x="20" y="{height - 28:.0f}">500 m</text>'
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 800 {height:.0f}" font-family="sans-serif" '
+        f'font-size="15" role="img" aria-label="Synthesized and mapped stations of {city.path.name}">'
+        f'<rect width="800" height="{height:.0f}" fill="#fff"/>'
+        f'<path d="{"".join(ways)}" fill="none" stroke="#bbb"/>'
+        + circles(ours, 4, 'fill="#0072b2"')
+        + circles(theirs, 6, 'fill="none" stroke="#d55e00" stroke-width="2.5"')
+        + f'<rect width="125" height="52" fill="#fff" opacity=".85"/>{words}{bar}</svg>\n'
+    )
 
 
 def table(heads, rows):
@@ -80,6 +139,8 @@ def table(heads, rows):
 def misses(found, names):
     """Return the goals that cities miss, as the items of a list."""
     lines = [f"- {name}: not made" for name in CITIES if name not in names]
+    if old := [name for name in names if found[name].get("code") != code_digest()]:
+        lines.append(f"- {', '.join(old)}: made by an earlier version of the code")
     for name in names:
         i, c = found[name]["indicators"], found[name]["counts"]
         rate = 1000 * i["teleports"] / max(i["trips begun"], 1)
@@ -149,6 +210,10 @@ def page(found):
         c = found["adlershof"]["counts"]
         customers = c["dwellings"] + c["premises"]
         parts.append(
+            "![Synthesized and mapped stations of Adlershof](figures/adlershof_stations.svg)\n\n"
+            "Streets and mapped stations: © OpenStreetMap contributors, ODbL 1.0.\n"
+        )
+        parts.append(
             f"Its {customers:,.0f} dwellings and premises are {customers / stations['synthesized']:.0f} to a "
             f"synthesized station and {customers / stations['mapped']:.0f} to a mapped one. Kerber's suburban grids "
             "have 146, pylovo's grids of Bavaria 123 to 175: the truth lies between the two, as maps do not show every "
@@ -160,13 +225,12 @@ def page(found):
 def main():
     """Make the cities that are asked for, and write the page of all that were made."""
     data, folder = Path(sys.argv[1]), Path(sys.argv[2])
-    store = folder / "figures"
-    store.mkdir(parents=True, exist_ok=True)
+    found = json.loads(STORE.read_text(encoding="utf-8")) if STORE.is_file() else {}
     for name in sys.argv[3:] or CITIES:
-        (store / f"{name}.json").write_text(json.dumps(figures(name, data, folder), indent=1))
+        found[name] = figures(name, data, folder)
         assert CityFolder.open(folder / "cities" / name).problems() == []
-    found = {path.stem: json.loads(path.read_text()) for path in store.glob("*.json")}
-    TARGET.write_text(page(found), encoding="utf-8")
+        STORE.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+        TARGET.write_text(page(found), encoding="utf-8")
 
 
 if __name__ == "__main__":

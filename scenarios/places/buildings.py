@@ -24,7 +24,7 @@ from .countries import Figures
 from .findings import Findings
 from .sources.osm import Place
 from .streets import street_class
-from .uses import HOME, LEAST_HOME_M2, NOTHING, shop_floors, uses_of
+from .uses import HOME, LEAST_HOME_M2, LEAST_UNNAMED_M2, NOTHING, shop_floors, uses_of
 
 SNAP_M = 200.0
 """Largest distance from a building to its street; one further away is left out. [m]"""
@@ -123,6 +123,7 @@ def build_buildings(
         table,
         {places[k].label: [(shapes[p], places[p]) for p in own] for k, own in own_parts.items()},
         storeys or country.storeys,
+        country.house_storeys,
         findings,
     )
     _years(table, seed, findings)
@@ -166,10 +167,16 @@ def _table(places: Sequence[Place], shapes: Sequence[Any]) -> pd.DataFrame:
         index=pd.Index([p.label for p in places], name="building"),
     )  # fmt: skip
     table = table[~table.index.duplicated()].sort_index()
-    touching = shapely.STRtree(table["footprint"].to_list()).query(table["footprint"].to_list(), "dwithin", TOUCH)
-    table["attached"] = np.bincount(touching[0][touching[0] != touching[1]], minlength=len(table))
+    table["attached"] = _touching(table["footprint"])
     table["facade_m"] = list(free_facades(table["footprint"].to_list()))
     return table
+
+
+def _touching(footprints: pd.Series) -> Any:
+    """Return how many others each building touches."""
+    shapes = np.array(footprints.to_list(), dtype=object)
+    one, other = shapely.STRtree(shapes).query(shapes, "dwithin", TOUCH)
+    return np.bincount(one[one != other], minlength=len(shapes))
 
 
 def _snapped(table: pd.DataFrame, net: Net, findings: Findings) -> pd.DataFrame:
@@ -197,14 +204,19 @@ def _use(table: pd.DataFrame, others: Sequence[tuple[Any, Mapping[str, str]]]) -
     areas = [(shape, t) for shape, t in others if shape.geom_type != "Point"]
     points = [(shape, t) for shape, t in others if shape.geom_type == "Point"]
     found = uses_of(shapes, tags, areas)
-    small = (table["area_m2"] < LEAST_HOME_M2).to_numpy()
+    least = [LEAST_HOME_M2 if use.source == "measured" else LEAST_UNNAMED_M2 for use in found]
+    small = (table["area_m2"] < least).to_numpy()
     table["use"] = [NOTHING if tiny and use.use == HOME else use.use for use, tiny in zip(found, small)]
     table["use_source"] = [use.source for use in found]
     table["shops"] = [";".join(uses) for uses in shop_floors(shapes, points)]
 
 
 def _storeys(
-    table: pd.DataFrame, parts: Mapping[str, Sequence[tuple[Any, Place]]], default: float, findings: Findings
+    table: pd.DataFrame,
+    parts: Mapping[str, Sequence[tuple[Any, Place]]],
+    default: float,
+    of_houses: float,
+    findings: Findings,
 ) -> None:
     number, source = np.full(len(table), np.nan), np.full(len(table), "", dtype=object)
     partial: dict[int, list[tuple[Any, Storeys]]] = {}
@@ -224,7 +236,7 @@ def _storeys(
             partial[k] = known
     _from_alike(table, number, source)
     unknown = np.isnan(number)
-    number[unknown], source[unknown] = _usual(table, default)[unknown], "country"
+    number[unknown], source[unknown] = _usual(table, default, of_houses)[unknown], "country"
     for k, known in partial.items():
         layers = [
             (shape, each.lowest, each.number) for shape, each in known if each.number and each.number > each.lowest
@@ -242,15 +254,18 @@ def _storeys(
     table["storeys"], table["storeys_source"] = np.where(flat, 1.0, number), source
 
 
-def _usual(table: pd.DataFrame, default: float) -> Any:
+def _usual(table: pd.DataFrame, default: float, of_houses: float) -> Any:
     """Return the storeys of buildings of which nothing is known: the country's for homes in rows and for large ones.
 
-    Detached and semi-detached homes on up to 250 m² have two, halls and sheds one. Assumptions.
+    Detached and semi-detached homes on up to 250 m² have those of the country's houses, halls and sheds one. A garage
+    makes no row.
     """
     home = (table["use"] == HOME).to_numpy()
-    small = home & (table["attached"] < 2).to_numpy() & (table["area_m2"] <= _HOUSE_M2).to_numpy()
+    beside = np.zeros(len(table), int)
+    beside[home] = _touching(table["footprint"][home])
+    small = home & (beside < 2) & (table["area_m2"] <= _HOUSE_M2).to_numpy()
     low = table["use"].isin([NOTHING, *_LOW_USES]).to_numpy()
-    return np.where(low, 1.0, np.where(small, min(2.0, default), default))
+    return np.where(low, 1.0, np.where(small, min(of_houses, default), default))
 
 
 def _from_alike(table: pd.DataFrame, number: Any, source: Any) -> None:

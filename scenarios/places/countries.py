@@ -30,6 +30,7 @@ class Figures:
     eur_per_kwh: float
     eur_per_kwh_gas: float
     storeys: float
+    house_storeys: float
     assumed: tuple[str, ...] = ()
     """Figures that are those of the EU, as the table has none of the country."""
 
@@ -103,6 +104,10 @@ def locate(
         ZoneInfo(zone or here)
     except (ZoneInfoNotFoundError, ValueError) as error:
         raise CosimError(f"unknown time zone {zone!r}: give an IANA name, such as {here}") from error
+    if zone and country not in (there := _zones().get(zone, (country,))):
+        raise CosimError(
+            f"the time zone {zone} is that of {there[0]}, not of {country}: leave out --zone, or give {here}"
+        )
     hemisphere = " +south" if lat < 0 else ""
     utm = f"+proj=utm +zone={int((lon + 180) // 6) % 60 + 1}{hemisphere} +ellps=WGS84 +datum=WGS84 +units=m +no_defs"
     return Location(country, zone or here, country in LEFT_HAND, utm)

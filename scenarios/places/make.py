@@ -96,8 +96,12 @@ def make_city(options: Options, out: Path, progress: Callable[[str], None] = lam
     """
     check_new(out)
     check(options)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as work:
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        made = tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent)
+    except OSError as error:
+        raise CosimError(f"cannot write to {out.parent} ({error.strerror}): give another folder with --out") from error
+    with made as work:
         folder = Path(work) / "city"
         folder.mkdir()
         stages = Stages(folder, out, progress)
@@ -128,6 +132,8 @@ class _Maker:
             lambda f, found: self._streets(where, f, found),
         )
         net = read_net(self.folder / NET)
+        if not any(edge.allows("passenger") for edge in net.getEdges(withInternal=False)):
+            raise CosimError(f"the streets of {o.osm} are no network that cars can go round in: give a larger extract")
         given = {
             "footprints": [digest(path) for path in o.footprints],
             "storeys": o.storeys,
@@ -203,7 +209,9 @@ class _Maker:
             "counts": counts(net, buildings, homes, stock, premises, chargers, grid, drives)
             | read_json(self.folder / _MAP / "transit.json"),
             "grid": [{**asdict(figure), "inside": figure.inside} for figure in compared(grid, dwellings)],
-            "stations": beside_mapped(grid, on_net, supplied),
+            "stations": beside_mapped(
+                grid, on_net, supplied, np.concatenate([stock.dwellings, np.ones(len(premises))])
+            ),
             "stages": stages.records,
             "files": stages.digests() | {IMPORT: digest(self.folder / IMPORT)},
         }

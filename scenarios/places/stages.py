@@ -76,7 +76,7 @@ class Stages:
         """
         self.progress(name)
         begun, cpu = time.perf_counter(), _cpu_s()
-        text = json.dumps({"stage": name, "inputs": inputs, "code": _code()}, sort_keys=True)
+        text = json.dumps({"stage": name, "inputs": inputs, "code": code_digest()}, sort_keys=True)
         key = hashlib.sha256(text.encode()).hexdigest()
         kept = self._take_over(name, key)
         if not kept:
@@ -126,7 +126,7 @@ def _cpu_s() -> float:
 
 
 @cache
-def _code() -> str:
+def code_digest() -> str:
     """Return a digest of the code that makes cities, and of SUMO's version: a changed one makes everything anew."""
     home = Path(str(cosim.scenarios.__file__)).parent
     found = hashlib.sha256(version("eclipse-sumo").encode())

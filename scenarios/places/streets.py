@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import quoteattr
@@ -19,12 +20,18 @@ from .findings import Findings
 from .sources.street_tags import BUS_ONLY, CAR_CLASSES, NO_CARS
 
 _ALLOWED = {NO_CARS: "bicycle emergency", BUS_ONLY: "bus coach taxi bicycle emergency"}
+_AGAIN = (
+    "--output.street-names", "--no-turnarounds.except-deadend", "--junctions.corner-detail", "5", "--tls.default-type",
+    "actuated", "--aggregate-warnings", "3",
+)  # fmt: skip
 _OPTIONS = (
     "--geometry.remove", "--ramps.guess", "--junctions.join", "--tls.guess-signals", "--tls.discard-simple",
-    "--tls.join", "--roundabouts.guess", "--railway.signals.discard", "--osm.lane-access", "--output.street-names",
-    "--no-turnarounds.except-deadend", "--junctions.corner-detail", "5", "--tls.default-type", "actuated",
-    "--geometry.max-grade.fix", "false", "--aggregate-warnings", "3",
+    "--tls.join", "--roundabouts.guess", "--railway.signals.discard", "--osm.lane-access",
+    "--geometry.max-grade.fix", "false", *_AGAIN,
 )  # fmt: skip
+
+ROOM_M = 8.0
+"""Length of an edge on which one car stands clear of the junctions at both ends: its 5 m, SUMO's gap of 2.5 m. [m]"""
 
 GATE_CLASSES = ("motorway", "motorway_link", "trunk", "trunk_link", "primary", "primary_link", "secondary", "tertiary")
 """Streets that lead on beyond the map where they end; a lesser one is taken for a dead end."""
@@ -79,18 +86,39 @@ def build_streets(
     for edge in lost:
         way = str(edge.getID()).lstrip("-").partition("#")[0]
         findings.add("dropped", "street that cars cannot leave or reach", f"way/{way}", str(edge.getType()))
-    listed, merges = target.with_suffix(".cut.txt"), target.with_suffix(".nod.xml")
+    listed, nodes = target.with_suffix(".cut.txt"), target.with_suffix(".nod.xml")
     listed.write_text("".join(f"{edge.getID()}\n" for edge in lost), encoding="utf-8")
-    write_xml(merges, "nodes", [f'<node id={quoteattr(label)} type="priority"/>' for label in _merging_rails(net)])
+    crossings = _one_crossing(net, {str(edge.getID()) for edge in lost})
+    for crossing in crossings:
+        findings.add("mended", "junctions without room for a car between them: one junction", " ".join(crossing))
+    rows = [f'<node id={quoteattr(label)} type="priority"/>' for label in _merging_rails(net)]
+    rows += [f"<join nodes={quoteattr(' '.join(crossing))}/>" for crossing in crossings]
+    write_xml(nodes, "nodes", rows)
     run_sumo_tool(
         "netconvert",
-        "--sumo-net-file", raw, "--node-files", merges, "--remove-edges.input-file", listed, "--remove-edges.isolated",
-        "--output.street-names", "--output-file", target,
+        "--sumo-net-file", raw, "--node-files", nodes, "--remove-edges.input-file", listed, "--remove-edges.isolated",
+        *_AGAIN, "--output-file", target,
     )  # fmt: skip
     for path in (target, stops, lines):
         without_dates(path)
-    for path in (raw, types, listed, merges):
+    for path in (raw, types, listed, nodes):
         path.unlink()
+
+
+def _one_crossing(net: Net, lost: Collection[str]) -> list[list[str]]:
+    """Return groups of junctions that are one crossing, as no car can stand between them.
+
+    Where divided roads cross, the map has a junction for each pair of carriageways; netconvert 1.28 joins only some of
+    these, and makes edges of a decimetre of the rest, at which queues of all directions block each other.
+    """
+    ring = {str(label) for roundabout in net.getRoundabouts() for label in roundabout.getEdges()} | set(lost)
+    near: nx.Graph[str] = nx.Graph()
+    for edge in net.getEdges(withInternal=False):
+        ends = edge.getFromNode(), edge.getToNode()
+        tight = edge.allows("passenger") and edge.getLength() < ROOM_M and str(edge.getID()) not in ring
+        if tight and all(len(node.getNeighboringNodes()) > 1 for node in ends):
+            near.add_edge(*(str(node.getID()) for node in ends))
+    return sorted(sorted(group) for group in nx.connected_components(near))
 
 
 def _merging_rails(net: Net) -> list[str]:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import statistics
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import networkx as nx
 import numpy as np
 import pandas as pd
+import shapely
 from scipy.spatial import cKDTree
 
 from cosim.core.quantities import Vector
@@ -21,6 +24,9 @@ from cosim.scenarios.streets.network import Net, street_graph
 
 LARGE_W = 250e3
 """Load beyond which a customer has a transformer of its own on the medium voltage. [W] Assumption."""
+
+BEND_M = 10.0
+"""Distance by which a street may leave the straight line between its nodes. [m]"""
 
 
 @dataclass(frozen=True)
@@ -78,8 +84,35 @@ def build_grid(
             large.append(Customer(label, load_w, x, y))
         else:
             services.append(ServicePoint(label, x, y, design_load_w=load_w))
-    grid = synthesize_grid(street_graph(net), services, country=country, sites=mapped)
+    grid = synthesize_grid(in_straight_pieces(street_graph(net)), services, country=country, sites=mapped)
     return add_customers(grid, large) if large else grid
+
+
+def in_straight_pieces(streets: nx.Graph[str]) -> nx.Graph[str]:
+    """Return a street graph with a node at every bend, since the synthesis takes its edges as straight.
+
+    Without them, what stands under the chord of a winding road would be connected to that road.
+
+    Parameters
+    ----------
+    streets
+        As returned by `street_graph`.
+    """
+    pieces: nx.Graph[str] = nx.Graph()
+    pieces.add_nodes_from(streets.nodes(data=True))
+    for u, v, road in streets.edges(data=True):
+        a, b = sorted((u, v))
+        ends = [(streets.nodes[node]["x"], streets.nodes[node]["y"]) for node in (a, b)]
+        line = shapely.LineString([ends[0], *road["shape"][1:-1], ends[1]]).simplify(BEND_M)
+        points = shapely.get_coordinates(line)
+        spans = np.hypot(*np.diff(points, axis=0).T)
+        labels = [a, *(f"{a} {b} bend {k}" for k in range(1, len(points) - 1)), b]
+        for label, (x, y) in zip(labels[1:-1], points[1:-1].tolist()):
+            pieces.add_node(label, x=x, y=y)
+        for (one, other), span in zip(itertools.pairwise(labels), spans.tolist()):
+            if (length := road["length"] * span / spans.sum()) > 0:
+                pieces.add_edge(one, other, length=length)
+    return pieces
 
 
 def compared(grid: SynthesizedGrid, dwellings: Mapping[str, float]) -> list[Figure]:
@@ -157,8 +190,10 @@ def compared(grid: SynthesizedGrid, dwellings: Mapping[str, float]) -> list[Figu
     ]
 
 
-def beside_mapped(grid: SynthesizedGrid, mapped: Sequence[tuple[float, float]], sites: Vector) -> dict[str, float]:
-    """Return the synthesized stations against the mapped ones: numbers, distances and buildings each.
+def beside_mapped(
+    grid: SynthesizedGrid, mapped: Sequence[tuple[float, float]], sites: Vector, customers: Vector
+) -> dict[str, float]:
+    """Return the synthesized stations against the mapped ones: numbers, distances, buildings and customers each.
 
     Parameters
     ----------
@@ -168,6 +203,8 @@ def beside_mapped(grid: SynthesizedGrid, mapped: Sequence[tuple[float, float]], 
         Positions of mapped stations. [m]
     sites : shape (n_buildings, 2)
         Positions of the buildings that are supplied. [m]
+    customers : shape (n_buildings,)
+        Dwellings of each, 1 for other buildings; each counts for the station nearest to it.
     """
     ours = np.array([(station.x, station.y) for station in grid.stations])
     theirs = np.array(mapped, float).reshape(-1, 2)
@@ -176,8 +213,11 @@ def beside_mapped(grid: SynthesizedGrid, mapped: Sequence[tuple[float, float]], 
         if not len(places) or not len(sites):
             continue
         away, nearest = cKDTree(places).query(sites)
+        each = np.bincount(nearest, customers, minlength=len(places))
         found |= {
             f"{name}: buildings a station, median": float(np.median(np.bincount(nearest, minlength=len(places)))),
+            f"{name}: customers a station, median": float(np.median(each)),
+            f"{name}: customers a station, p95": float(np.quantile(each, 0.95)),
             f"{name}: building to its nearest station, median [m]": float(np.median(away)),
             f"{name}: building to its nearest station, p95 [m]": float(np.quantile(away, 0.95)),
         }

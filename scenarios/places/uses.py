@@ -12,6 +12,8 @@ HOME, NOTHING = "residential", "none"
 
 LEAST_HOME_M2 = 25.0
 """Footprint below which nobody lives in a building. [m²] Assumption."""
+LEAST_UNNAMED_M2 = 50.0
+"""Footprint below which nobody lives in a building whose own tags name no use: a garage or shed. [m²] Assumption."""
 
 _HOMES = (
     "house", "detached", "semidetached_house", "terrace", "apartments", "residential", "bungalow", "dormitory", "farm",

@@ -80,6 +80,8 @@ def check(options: Options) -> None:
     for name in ("home_chargers", "car_share", "inside_share"):
         if not 0 <= getattr(options, name) <= 1:
             raise CosimError(f"{name} is {getattr(options, name)}: it must lie between 0 and 1")
+    if options.cars_per_person is not None and not 0 <= options.cars_per_person <= 1:
+        raise CosimError(f"cars_per_person is {options.cars_per_person:g}: it must lie between 0 and 1")
     for name in ("visitors", "through"):
         if not 0 <= getattr(options, name) <= 20:
             raise CosimError(f"{name} is {getattr(options, name)}: give trips per resident and day, from 0 to 20")
@@ -89,6 +91,10 @@ def check(options: Options) -> None:
         raise CosimError(f"storeys is {options.storeys:g}: give a number from 1 to 100")
     if (options.osm is None) == (options.generate is None):
         raise CosimError("give either an OpenStreetMap file or the name of a district to generate")
+    if options.generate is not None and (options.clip or options.guess_signals_kmh is not None):
+        raise CosimError(
+            f"{options.generate} is drawn with its own size and signals: leave out --clip, --guess-signals"
+        )
     if options.generate not in (None, *GENERATED):
         raise CosimError(f"unknown district {options.generate!r}: generate {' or '.join(GENERATED)}")
     for path in (options.osm, *options.footprints, options.gtfs):

@@ -19,7 +19,7 @@ import shapely
 from cosim.core import InputFileError
 from cosim.scenarios.places.findings import Findings
 
-from .street_tags import corrected
+from .street_tags import corrected, fill_lanes
 
 PLACE_KEYS = (
     "building", "building:part", "landuse", "amenity", "shop", "office", "leisure", "tourism", "healthcare", "power",
@@ -90,21 +90,28 @@ def parse_clip(text: str) -> Any:
         west, south, east, north = (float(part) for part in text.split(","))
         shape = shapely.box(west, south, east, north) if west < east and south < north else shapely.Polygon()
     except ValueError:
-        try:
-            record = json.loads(Path(text).read_text(encoding="utf-8-sig"))
-            parts = [part["geometry"] for part in record["features"]] if "features" in record else [record]
-            shape = shapely.union_all([shapely.geometry.shape(part.get("geometry", part)) for part in parts])
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, shapely.errors.ShapelyError) as error:
-            raise InputFileError(
-                f"clip is {text!r}: give west,south,east,north in degrees, or a GeoJSON file of a polygon ({error})"
-            ) from error
+        shape = _polygon(text)
         west, south, east, north = shape.bounds if not shape.is_empty else (0.0,) * 4
     if not (_WGS84[0] <= west < east <= _WGS84[2] and _WGS84[1] <= south < north <= _WGS84[3]) or not shape.area:
         raise InputFileError(
-            f"clip reaches from {west:g}, {south:g} to {east:g}, {north:g}: give longitudes and latitudes in degrees, "
-            "west before east and south before north"
+            f"clip reaches from {west:g}, {south:g} to {east:g}, {north:g}: give an area in degrees of longitude and "
+            "latitude, west before east and south before north"
         )
-    return shape if shape.is_valid else shapely.make_valid(shape)
+    return shape
+
+
+def _polygon(text: str) -> Any:
+    """Return the union of all geometries of a GeoJSON file."""
+    try:
+        record = json.loads(Path(text).read_text(encoding="utf-8-sig"))
+        parts = record["features"] if "features" in record else [record]
+        found = [part for part in (part.get("geometry", part) for part in parts) if part]
+        return shapely.union_all([shapely.make_valid(shapely.geometry.shape(part)) for part in found])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, shapely.errors.ShapelyError) as error:
+        what = str(error) if isinstance(error, (OSError, ValueError)) else "it is no GeoJSON of polygons"
+        raise InputFileError(
+            f"clip is {text!r}: give west,south,east,north in degrees, or a GeoJSON file of a polygon ({what})"
+        ) from error
 
 
 def read_osm(path: Path, folder: Path, findings: Findings, clip: Any = None) -> Extract:
@@ -168,7 +175,7 @@ class _Scan:
     """One pass over all that has tags: whether ids are in order, and how many streets there are."""
 
     def __init__(self, path: Path, source: Path, limited: bool) -> None:
-        self.unsorted, self.streets = False, 0
+        self.path, self.unsorted, self.streets = path, False, 0
         box = osmium.io.Reader(str(path)).header().box()
         corners = (
             (box.bottom_left.lon, box.bottom_left.lat, box.top_right.lon, box.top_right.lat) if box.valid() else ()
@@ -213,6 +220,7 @@ class _Streets:
                 kept = corrected(name, tags, findings)
             if kept is not None:
                 ways.append((way.id, [node.ref for node in way.nodes], kept))
+        fill_lanes(((f"way/{number}", tags) for number, _, tags in ways), findings)
         wanted = {node for _, nodes, _ in ways for node in nodes}
         at: dict[int, tuple[float, float]] = {}
         self.node_tags: dict[int, dict[str, str]] = {}
@@ -222,6 +230,7 @@ class _Streets:
                 at[number] = (node.location.lon, node.location.lat)
                 if tagged:
                     self.node_tags[number] = dict(node.tags)
+        found = at
         missing = {node for node in wanted if node not in at}
         if clip is None and missing and scan.declared is not None:
             clip = scan.declared
@@ -234,7 +243,11 @@ class _Streets:
         self.at = at
         self.ways = [part for way in ways for part in self._runs(*way, missing)]
         if not self.ways:
-            raise InputFileError(f"{path} has no streets for cars or buses in the area: give another file or --clip")
+            west, south, east, north = shapely.MultiPoint(list(found.values())).bounds if found else (0.0,) * 4
+            where = f"; its streets reach from {west:.4f}, {south:.4f} to {east:.4f}, {north:.4f}" if found else ""
+            raise InputFileError(
+                f"{scan.path} has no streets for cars or buses in the area{where}: give another file or --clip"
+            )
         if len(self.ways) > MOST_STREETS:
             raise InputFileError(
                 f"the area has {len(self.ways)} streets, more than {MOST_STREETS}: give a smaller --clip "

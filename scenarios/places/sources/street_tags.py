@@ -8,7 +8,9 @@ them.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from statistics import median_low
 
 from cosim.scenarios.places.findings import Findings
 
@@ -145,6 +147,36 @@ def _lanes(name: str, tags: dict[str, str], findings: Findings) -> None:
         if numbers.get("lanes", 0) < whole:
             tags["lanes"] = str(whole)
     _bus_lane(name, tags, findings)
+
+
+def fill_lanes(streets: Iterable[tuple[str, dict[str, str]]], findings: Findings) -> None:
+    """Give one-way streets without a number of lanes the median of the others of their class in the map.
+
+    SUMO's types have one lane for most of them, which is right in an old town and wrong in a district of wide ones.
+
+    Parameters
+    ----------
+    streets
+        Name and tags, as returned by `corrected`, of every street; ``lanes`` is filled in.
+    findings
+        Receives what is guessed.
+    """
+    known: dict[str, list[int]] = defaultdict(list)
+    unknown = []
+    for name, tags in streets:
+        if tags.get("oneway") in _ONE_WAY and tags.get("junction") != "roundabout" and "highway" in tags:
+            if "lanes" in tags:
+                known[tags["highway"]].append(int(tags["lanes"]))
+            else:
+                unknown.append((name, tags))
+    for name, tags in unknown:
+        if len(numbers := known[tags["highway"]]) >= _LEAST_KNOWN:
+            tags["lanes"] = str(median_low(numbers))
+            findings.add("guessed", "lanes of a one-way street: as most of its class", name, tags["lanes"])
+
+
+_ONE_WAY = {"yes", "true", "1", "-1"}
+_LEAST_KNOWN = 3
 
 
 def _bus_lane(name: str, tags: dict[str, str], findings: Findings) -> None:

@@ -221,3 +221,21 @@ def test_map_without_buildings_says_what_to_do(net):
 def test_countries_without_types_have_those_of_a_neighbour():
     assert type_code("FI", "AB", 1970).startswith("SE.")
     assert type_code("PT", "AB", 1970).startswith("ES.")
+
+
+def test_small_buildings_without_a_use_are_sheds(net):
+    shed, home = house(20, 20, 8.0, 6.0, label="way/shed"), house(60, 20, 8.0, 6.0, building="house", label="way/home")
+    made, _ = table(net, shed, home)
+    assert made["use"].to_dict() == {"way/home": HOME, "way/shed": NOTHING}
+
+
+def test_garage_makes_no_row_of_a_house(net):
+    places = [
+        house(20, 20, building="house", label="way/house"),
+        house(32, 20, 5.0, 6.0, building="garage", label="way/garage"),
+        house(15, 20, 5.0, 6.0, building="garage", label="way/other"),
+        *(house(60 + 12 * k, 20, building="house", label=f"way/row {k}") for k in range(3)),
+    ]
+    made, _ = table(net, *places)
+    assert made["attached"]["way/house"] == 2
+    assert made["storeys"]["way/house"] == GERMANY.house_storeys < made["storeys"]["way/row 1"] == GERMANY.storeys

@@ -17,7 +17,7 @@ from cosim.scenarios.places.folder import CityFolder, read_grid, schema_problem
 from cosim.scenarios.places.make import make_city
 from cosim.scenarios.places.sources.options import Options
 from cosim.scenarios.places.twin import build
-from tests.support.maps import town
+from tests.support.maps import Map, town
 
 
 @pytest.fixture(scope="module")
@@ -102,10 +102,25 @@ def test_other_folders_are_not_replaced(made, tmp_path):
         make_city(Options(osm=made[1]), tmp_path)
 
 
+def test_folder_that_cannot_be_written_is_refused_by_name(made, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(CosimError, match=r"cannot write to .*file .*give another folder with --out"):
+        make_city(Options(osm=made[1]), tmp_path / "file" / "town")
+
+
+def test_street_without_a_way_round_is_refused(tmp_path):
+    drawn = Map()
+    drawn.way((0.0, 0.0), (200.0, 0.0), highway="residential")
+    with pytest.raises(CosimError, match="no network that cars can go round in"):
+        make_city(Options(osm=drawn.write(tmp_path / "street.osm"), sites=1), tmp_path / "town")
+    assert not (tmp_path / "town").exists()
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [({"car_share": 2.0}, "car_share is 2.0"), ({"through": -1.0}, "through is -1.0"),
-     ({"storeys": 0.0}, "storeys is 0"),
+     ({"storeys": 0.0}, "storeys is 0"), ({"cars_per_person": float("nan")}, "cars_per_person is nan"),
+     ({"zone": "Asia/Tokyo"}, "is that of JP, not of DE"),
      ({"country": "ES"}, "lies in DE"), ({"weather": "atlantis"}, "neither a city nor a path")],
 )  # fmt: skip
 def test_wrong_options_are_refused_in_one_line(made, tmp_path, options, message):
@@ -137,7 +152,8 @@ def test_drawn_district_is_the_same_kind_of_folder_and_runs(tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [({}, "give either an OpenStreetMap file or the name"), ({"generate": "atlantis"}, "unknown district 'atlantis'"),
-     ({"generate": "eixample", "blocks": (1, 3)}, "at least 2 × 2")],
+     ({"generate": "eixample", "blocks": (1, 3)}, "at least 2 × 2"),
+     ({"generate": "eixample", "clip": "1,2,3,4"}, "leave out --clip")],
 )  # fmt: skip
 def test_districts_that_cannot_be_drawn_are_refused(tmp_path, options, message):
     with pytest.raises(CosimError, match=message):

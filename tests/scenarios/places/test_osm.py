@@ -107,6 +107,22 @@ def test_clip_may_be_a_geojson_polygon(tmp_path):
     assert parse_clip(str(path)).bounds == (13.5, 52.4, 13.6, 52.5)
 
 
+def test_clip_that_crosses_itself_is_mended_and_features_without_a_shape_are_passed_over(tmp_path):
+    ring = [[13.5, 52.4], [13.6, 52.5], [13.6, 52.4], [13.5, 52.5], [13.5, 52.4]]
+    shapes = [{"geometry": {"type": "Polygon", "coordinates": [ring]}}, {"geometry": None}]
+    path = tmp_path / "clip.geojson"
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": shapes}))
+    assert parse_clip(str(path)).area == pytest.approx(0.005)
+    path.write_text("[1, 2]")
+    with pytest.raises(InputFileError, match="it is no GeoJSON of polygons"):
+        parse_clip(str(path))
+
+
+def test_clip_beside_the_map_names_the_file_and_where_its_streets_are(plain, tmp_path):
+    with pytest.raises(InputFileError, match=rf"{plain.name} has no streets .* reach from 13\.\d+, 52\.4"):
+        read(plain, tmp_path / "out", parse_clip("2.0,41.0,2.1,41.1"))
+
+
 @pytest.mark.parametrize(
     ("clip", "message"),
     [("397000,5808000,398000,5809000", "in degrees"), ("13.6,52.4,13.5,52.5", "west before east"),

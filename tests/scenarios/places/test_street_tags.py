@@ -3,7 +3,7 @@
 import pytest
 
 from cosim.scenarios.places.findings import Findings
-from cosim.scenarios.places.sources.street_tags import PRIVATE_KMH, corrected
+from cosim.scenarios.places.sources.street_tags import PRIVATE_KMH, corrected, fill_lanes
 
 
 def of(**tags):
@@ -107,3 +107,15 @@ def test_bus_lanes_are_translated():
     assert of(lanes__bus="2", lanes="4")[0]["busway:both"] == "lane"
     assert of(lanes__psv__backward="1", lanes="3")[0]["busway:left"] == "lane"
     assert "busway:right" not in of(lanes__psv="1", busway="lane")[0]
+
+
+def test_one_way_streets_without_lanes_have_those_of_their_class():
+    def street(lanes, **tags):
+        return {"highway": "residential", "oneway": "yes", **({"lanes": str(lanes)} if lanes else {}), **tags}
+
+    streets = [street(3), street(2), street(2), street(0), street(0, oneway="no"), street(0, highway="tertiary")]
+    streets += [street(0, junction="roundabout"), street(4, highway="tertiary")]
+    findings = Findings()
+    fill_lanes([(f"way/{k}", tags) for k, tags in enumerate(streets)], findings)
+    assert [tags.get("lanes") for tags in streets] == ["3", "2", "2", "2", None, None, None, "4"]
+    assert list(findings.found["guessed"]["lanes of a one-way street: as most of its class"]) == ["way/3"]

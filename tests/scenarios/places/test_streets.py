@@ -200,3 +200,22 @@ def test_network_of_buses_only_is_refused(tmp_path):
     drawn.way((0, 0), (100, 0), highway="busway")
     with pytest.raises(CosimError, match="no edge that cars may use"):
         network(drawn, tmp_path)
+
+
+def test_crossing_of_divided_roads_is_one_junction(tmp_path):
+    drawn = Map()
+    south_north, west_east = [-400.0, 30.0, 46.0, 400.0], [-400.0, 30.0, 46.0, 400.0]
+    for points in (
+        [(x, 30.0) for x in west_east],
+        [(x, 46.0) for x in reversed(west_east)],
+        [(46.0, y) for y in south_north],
+        [(30.0, y) for y in reversed(south_north)],
+    ):
+        drawn.way(*points, highway="primary", oneway="yes", lanes=4, name="divided")
+    for ends in ([(400, 30), (400, 46)], [(-400, 46), (-400, 30)], [(46, 400), (30, 400)], [(30, -400), (46, -400)]):
+        drawn.way(*(tuple(map(float, end)) for end in ends), highway="primary", oneway="yes", name="turn")
+    net, findings = network(drawn, tmp_path)
+    assert "junctions without room for a car between them: one junction" in findings.found["mended"]
+    divided = [edge for edge in net.getEdges(withInternal=False) if edge.getName() == "divided"]
+    assert len(divided) == 8
+    assert all(len(edge.getOutgoing()) >= 1 for edge in divided)
