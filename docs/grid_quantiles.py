@@ -2,7 +2,8 @@
 
 python docs/grid_quantiles.py lv_feeders_uk_es_nl.xlsx net_*.json
 
-The workbook has 160 Spanish feeders and 28 networks of Eindhoven; the JSON files are Kerber's type grids, whose loads are those of their peak.
+The workbook has 160 Spanish feeders and 28 networks of Eindhoven; the JSON files are Kerber's type grids, whose loads
+are those of their peak.
 """
 
 import csv
