@@ -70,10 +70,10 @@ Eixample."""
 COOLED = 0.434
 """Share of the dwellings with cooling, Barcelona 2015 (AGIC, as in Interempresas)."""
 
-UNHEATED, RESISTANCE = 0.35, 0.05
-"""Shares of the buildings without heating and with resistance heaters, where there is no heat pump. 70.3 % of Spain's
-dwellings had heating (INE, 2008); here 0.85 × 0.35 have none. 24 % (INE, EPF 2022) to 30.4 % (INE, 2008) of those with
-heating have electric heating: resistance heaters are what the heat pumps of `heat_pump_share` lack of it."""
+UNHEATED, RESISTANCE = 0.3, 0.1
+"""Shares of the buildings without heating and with resistance heaters, unless a heat pump replaces them. 70.3 % of
+Spain's dwellings had heating (INE, 2008); 24 % (INE, EPF 2022) to 30.4 % (INE, 2008) of those with heating have it from
+electricity: resistance heaters are what the heat pumps of `heat_pump_share` lack of it."""
 
 DESIGN_OUTDOOR = 2.0
 """Winter design temperature of Barcelona. [°C] An assumption."""

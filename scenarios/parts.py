@@ -125,7 +125,7 @@ def settle(
     dwelling_m2
         Floor area of a dwelling, instead of that of its type. [m²] Its hot water stays that of its type's dwelling.
     unheated, resistance
-        Shares of the buildings without heating and with resistance heaters, where there is no heat pump.
+        Shares of the buildings without heating, and with resistance heaters unless a heat pump replaces them.
 
     Raises
     ------

@@ -95,7 +95,7 @@ class Stock:
         Shares are exact to one building, drawn by key. A larger share keeps the buildings of a smaller one; that of
         ground-source heat pumps is a share of all buildings' heat pumps.
         Heat pumps cover the design load and a resistance heater half of it on top; boilers have the same total
-        (assumed sizing, for recovery in the morning).
+        (assumed sizing, for recovery in the morning). In unheated buildings they heat the water only.
         """
         if not 0 <= share <= 1:
             raise CosimError(f"the share of heat pumps is {share}: it must be from 0 to 1")
@@ -109,16 +109,15 @@ class Stock:
                 "heat_pump" if pump else "gas_boiler" if had == "heat_pump" else had
                 for pump, had in zip(chosen, self.heating, strict=True)
             ),
-            heating_capacity=np.where(chosen, 1.5 * self.design_load, self.heating_capacity),
-            heat_pump_capacity=np.where(chosen, self.design_load, 0.0),
+            heat_pump_capacity=np.where(chosen & (self.heating_capacity > 0), self.design_load, 0.0),
             heat_pump_source=tuple(np.where(deep, "ground", "air").tolist()),
         )
 
     def with_old_heating(self, unheated: float, resistance: float, seed: int = 0) -> Stock:
-        """Return the stock with no heating and with resistance heaters in shares of its buildings, but for heat pumps.
+        """Return the stock with no heating, and with resistance heaters, in shares of its buildings.
 
-        Unheated buildings keep their boilers for hot water; beside resistance heaters it comes from electric tanks. The
-        shares are of all buildings, exact to one and drawn by key, before heat pumps replace what was drawn.
+        Unheated buildings keep their boilers or heat pumps for hot water; beside resistance heaters it comes from
+        electric tanks. The shares are of all buildings, exact to one and drawn by key; heat pumps replace the heaters.
         """
         if not (unheated >= 0 and resistance >= 0 and unheated + resistance <= 1):
             raise CosimError(
@@ -131,7 +130,8 @@ class Stock:
         return dataclasses.replace(
             self,
             heating=tuple(np.where(electric & ~pumped, "resistance", self.heating).tolist()),
-            heating_capacity=np.where(cold & ~pumped, 0.0, self.heating_capacity),
+            heating_capacity=np.where(cold, 0.0, self.heating_capacity),
+            heat_pump_capacity=np.where(cold, 0.0, self.heat_pump_capacity),
         )
 
     def with_photovoltaics(self, share: float, seed: int = 0, *, battery_hours: float = 0.0) -> Stock:
