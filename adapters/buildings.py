@@ -1,7 +1,8 @@
 """Buildings adapter: electricity and gas demand of dwellings.
 
 Each building is one zone of `cosim.core.buildings.zones` with its households, its heating (a heat pump with a back-up
-resistance heater and a hot-water tank, or a gas boiler), coolers, solar panels and a battery.
+resistance heater and a hot-water tank, resistance heaters with a tank, or a gas boiler), coolers, solar panels and
+a battery.
 """
 
 from __future__ import annotations
@@ -93,7 +94,8 @@ class Buildings(Adapter):
 
     Powers are positive when consumed or delivered; ``pv_power`` is generation, ``battery_power`` is charging, and
     ``electric_power`` is the power drawn from the grid, negative when fed in. ``heat_pump_power``
-    includes the back-up heater. Hot water comes from a tank that the heat pump charges, or directly from the boiler.
+    includes back-up and other resistance heaters. Hot water comes from a tank that the heat pump or a resistance heater
+    charges, or directly from the boiler.
     Windows are opened in warm rooms while it is cooler outdoors. ``unmet_degree`` is the deviation of the mean air
     temperature from the comfort band without setpoint shifts.
 
@@ -169,9 +171,11 @@ class Buildings(Adapter):
 
         self._clock, self._ids, self._stock = clock, ids, stock
         self._start_temperature, self._initial, self._price_response = start_temperature, initial, price_response
-        self._has_heat_pump = np.array([system == "heat_pump" for system in stock.heating], dtype=bool)
+        pumped = np.array([system == "heat_pump" for system in stock.heating], dtype=bool)
+        self._resists = np.array([system == "resistance" for system in stock.heating], dtype=bool)
+        self._is_electric = pumped | self._resists
         ground = sources(stock.heat_pump_source)
-        capacity = np.where(self._has_heat_pump, stock.heat_pump_capacity, 0.0)
+        capacity = np.where(pumped, stock.heat_pump_capacity, 0.0)
         self._pumps = HeatPumpUnits(capacity, cop_curve or LiftCurve(ground), ground)
         self._households = Households(ids, stock.dwellings, stock.hot_water_need, seed)
         # The spread of the mean over a building's dwellings falls with the square root of their number.
@@ -187,7 +191,7 @@ class Buildings(Adapter):
         self._zones = Zones(
             closed + aired, stock.archetype, stock.floor_area, self._start_temperature, labels=self._ids
         )
-        self._tanks = Tanks(np.where(self._has_heat_pump, stock.tank_volume, 0.0), TANK_CHARGE * stock.dwellings)
+        self._tanks = Tanks(np.where(self._is_electric, stock.tank_volume, 0.0), TANK_CHARGE * stock.dwellings)
         self._batteries = Batteries(stock.battery_capacity, stock.battery_capacity / (HOUR_S * BATTERY_HOURS))
         self._mean_price: float | None = None
         if self._initial is not None:
@@ -254,7 +258,7 @@ class Buildings(Adapter):
         """Charge the tanks, and return the supply left for rooms by the power cap and the heat pumps."""
         stock, pumps = self._stock, self._pumps
         source = np.where(pumps.ground, self.ground_temperature.value[0], outdoor)
-        water_cop = pumps.cop(self._tanks.setpoint, source, outdoor)
+        water_cop = np.where(self._resists, 1.0, pumps.cop(self._tanks.setpoint, source, outdoor))
         cop = pumps.cop(radiator_temperature(outdoor), source, outdoor)
         spare = np.maximum(self.power_cap.value - homes.appliances, 0.0)
         charge, _, warmth = self._tanks.step(length_s, homes.hot_water, WATER_TEMPERATURE, spare * water_cop)
@@ -263,7 +267,7 @@ class Buildings(Adapter):
         # Heat that charges the tank is not available for the rooms.
         by_pump = np.minimum(pumps.heat(spare, cop), np.maximum(pumps.capacity - charge, 0.0))
         backup = np.maximum(spare - pumps.power(by_pump, cop), 0.0)
-        warm = np.where(self._has_heat_pump, by_pump + backup, np.inf)
+        warm = np.where(self._is_electric, by_pump + backup, np.inf)
         return _Supply(
             water,
             warmth,
@@ -291,10 +295,10 @@ class Buildings(Adapter):
     def _publish(self, homes: HouseholdStep, supply: _Supply, power: Array, length_s: float) -> None:
         """Convert heat into electricity and gas, balance it with panels and batteries, and assign the outputs."""
         heat, cooling = np.maximum(power, 0.0), np.maximum(-power, 0.0) / COOLING_EER
-        by_pump = np.where(self._has_heat_pump, np.minimum(heat, supply.by_pump), 0.0)
+        by_pump = np.where(self._is_electric, np.minimum(heat, supply.by_pump), 0.0)
         compressor = self._pumps.power(by_pump, supply.cop)
-        backup = np.where(self._has_heat_pump, heat - by_pump, 0.0)
-        boiler = np.where(self._has_heat_pump, 0.0, heat + homes.hot_water)
+        backup = np.where(self._is_electric, heat - by_pump, 0.0)
+        boiler = np.where(self._is_electric, 0.0, heat + homes.hot_water)
         load = compressor + backup + cooling + homes.appliances + supply.water
         pv = self._stock.pv_capacity * self.pv_yield.value[0] * (1 - self.pv_curtailment.value)
         battery = self._batteries.step(length_s, pv - load)
@@ -307,7 +311,7 @@ class Buildings(Adapter):
         self.battery_power.value = battery
         self.electric_power.value = load - pv + battery
         self.reactive_power.value = (
-            _TAN["heat pump"] * (compressor + supply.water)
+            _TAN["heat pump"] * (compressor + np.where(self._resists, 0.0, supply.water))
             + _TAN["cooling"] * cooling
             + _TAN["appliances"] * homes.appliances
         )

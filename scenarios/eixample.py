@@ -70,6 +70,11 @@ Eixample."""
 COOLED = 0.434
 """Share of the dwellings with cooling, Barcelona 2015 (AGIC, as in Interempresas)."""
 
+UNHEATED, RESISTANCE = 0.3, 0.1
+"""Shares of the buildings without heating and with resistance heaters, unless a heat pump replaces them. 70.3 % of
+Spain's dwellings had heating (INE, 2008); 24 % (INE, EPF 2022) to 30.4 % (INE, 2008) of those with heating have it from
+electricity: resistance heaters are what the heat pumps of `heat_pump_share` lack of it."""
+
 DESIGN_OUTDOOR = 2.0
 """Winter design temperature of Barcelona. [°C] An assumption."""
 
@@ -141,7 +146,8 @@ def build(
     ev_share
         Share of the cars that are electric, exact to one, drawn by key.
     heat_pump_share
-        Share of the buildings heated by heat pumps, exact to one, drawn by key; the others burn gas.
+        Share of the buildings heated by heat pumps, exact to one, drawn by key; of the others some are unheated,
+        some have resistance heaters, and most burn gas.
     refurbishment
         TABULA refurbishment level of all buildings: 1 existing, 2 usual, 3 advanced.
     street_chargers_per_block
@@ -196,6 +202,8 @@ def build(
         seed=seed,
         cooling_share=COOLED,
         dwelling_m2=DWELLING_M2,
+        unheated=UNHEATED,
+        resistance=RESISTANCE,
     )
     own = Policies.of(policies)
     built, stock = stock, own.change_stock(stock, sites, seed)

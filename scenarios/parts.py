@@ -97,6 +97,8 @@ def settle(
     seed: int,
     cooling_share: float = 0.5,
     dwelling_m2: float | None = None,
+    unheated: float = 0.0,
+    resistance: float = 0.0,
 ) -> Stock:
     """Return a stock with storeys and TABULA types drawn for each site, keyed by its label.
 
@@ -122,6 +124,8 @@ def settle(
         Share of buildings with coolers.
     dwelling_m2
         Floor area of a dwelling, instead of that of its type. [m²] Its hot water stays that of its type's dwelling.
+    unheated, resistance
+        Shares of the buildings without heating, and with resistance heaters unless a heat pump replaces them.
 
     Raises
     ------
@@ -145,7 +149,7 @@ def settle(
         cooling_share=cooling_share,
         design_outdoor=design_outdoor,
         seed=seed,
-    )
+    ).with_old_heating(unheated, resistance, seed)
     if dwelling_m2 is None:
         return stock
     known = tabula_types()

@@ -93,8 +93,8 @@ def check_stock(stock: StockLike, n_surfaces: int) -> None:
         raise CosimError(
             f"stock.heat_pump_source has {len(stock.heat_pump_source)} entries: {n} buildings need one each"
         )
-    if len(stock.heating) != n or not set(stock.heating) <= {"heat_pump", "gas_boiler"}:
+    if len(stock.heating) != n or not set(stock.heating) <= {"heat_pump", "resistance", "gas_boiler"}:
         raise CosimError(
             f"stock.heating has {len(stock.heating)} systems {sorted(set(stock.heating))}: give each of the "
-            f"{n} buildings 'heat_pump' or 'gas_boiler'"
+            f"{n} buildings 'heat_pump', 'resistance' or 'gas_boiler'"
         )

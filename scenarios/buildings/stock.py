@@ -54,9 +54,10 @@ class Stock:
     design_load
         Heat loss at the design temperature. [W]
     heating
-        ``"heat_pump"`` or ``"gas_boiler"``.
+        ``"heat_pump"``, ``"resistance"`` or ``"gas_boiler"``.
     heating_capacity, heat_pump_capacity, cooling_capacity
-        Heat of the boiler, or of heat pump and back-up together; of the heat pump alone; of the coolers. [W]
+        Heat of the boiler or heaters, or of heat pump and back-up together, 0 without heating; of the heat pump alone;
+        of the coolers. [W]
     heat_pump_source
         ``"air"`` or ``"ground"``.
     tank_volume, pv_capacity, battery_capacity
@@ -89,12 +90,12 @@ class Stock:
         return len(self.ids)
 
     def with_heat_pumps(self, share: float, seed: int = 0, *, ground_share: float = 0.0) -> Stock:
-        """Return the stock with heat pumps in this share of its buildings and gas boilers in the others.
+        """Return the stock with heat pumps in this share of its buildings; the others keep what they had, or boilers.
 
         Shares are exact to one building, drawn by key. A larger share keeps the buildings of a smaller one; that of
         ground-source heat pumps is a share of all buildings' heat pumps.
         Heat pumps cover the design load and a resistance heater half of it on top; boilers have the same total
-        (assumed sizing, for recovery in the morning).
+        (assumed sizing, for recovery in the morning). In unheated buildings they heat the water only.
         """
         if not 0 <= share <= 1:
             raise CosimError(f"the share of heat pumps is {share}: it must be from 0 to 1")
@@ -104,10 +105,33 @@ class Stock:
         deep = quota(seed, "heat pump on the ground", self.ids, ground_share)
         return dataclasses.replace(
             self,
-            heating=tuple(np.where(chosen, "heat_pump", "gas_boiler").tolist()),
-            heating_capacity=1.5 * self.design_load,
-            heat_pump_capacity=np.where(chosen, self.design_load, 0.0),
+            heating=tuple(
+                "heat_pump" if pump else "gas_boiler" if had == "heat_pump" else had
+                for pump, had in zip(chosen, self.heating, strict=True)
+            ),
+            heat_pump_capacity=np.where(chosen & (self.heating_capacity > 0), self.design_load, 0.0),
             heat_pump_source=tuple(np.where(deep, "ground", "air").tolist()),
+        )
+
+    def with_old_heating(self, unheated: float, resistance: float, seed: int = 0) -> Stock:
+        """Return the stock with no heating, and with resistance heaters, in shares of its buildings.
+
+        Unheated buildings keep their boilers or heat pumps for hot water; beside resistance heaters it comes from
+        electric tanks. The shares are of all buildings, exact to one and drawn by key; heat pumps replace the heaters.
+        """
+        if not (unheated >= 0 and resistance >= 0 and unheated + resistance <= 1):
+            raise CosimError(
+                f"{unheated:g} of the buildings are unheated and {resistance:g} have resistance heaters: give shares "
+                "from 0 to 1 that add up to 1 at most"
+            )
+        cold = quota(seed, "has old heating", self.ids, unheated)
+        electric = quota(seed, "has old heating", self.ids, unheated + resistance) & ~cold
+        pumped = np.array(self.heating) == "heat_pump"
+        return dataclasses.replace(
+            self,
+            heating=tuple(np.where(electric & ~pumped, "resistance", self.heating).tolist()),
+            heating_capacity=np.where(cold, 0.0, self.heating_capacity),
+            heat_pump_capacity=np.where(cold, 0.0, self.heat_pump_capacity),
         )
 
     def with_photovoltaics(self, share: float, seed: int = 0, *, battery_hours: float = 0.0) -> Stock:
@@ -257,7 +281,7 @@ def make_stock(
         hot_water_need=area * [t.q_w_nd for t in types] * (1000 / 8760),  # kWh/(m² a) -> W
         design_load=loss * (20.0 - design_outdoor),
         heating=("gas_boiler",) * n,
-        heating_capacity=np.zeros(n),
+        heating_capacity=1.5 * loss * (20.0 - design_outdoor),
         heat_pump_capacity=np.zeros(n),
         cooling_capacity=np.where(cools, 60.0 * area, 0.0),
         heat_pump_source=("air",) * n,

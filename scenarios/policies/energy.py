@@ -40,7 +40,7 @@ SECTOR = "Energy"
 
 
 class HeatPumps(Policy):
-    """Heats a share of the buildings with heat pumps, not gas boilers; a larger share keeps those of a smaller one.
+    """Heats a share of the buildings with heat pumps, whatever they had; a larger share keeps those of a smaller one.
 
     Evidence: the diversified peak of 700 British heat pumps is 1.7 kW a site, in the morning.
 

@@ -51,7 +51,8 @@ def traffic_figures(city: City, result: Result) -> dict[str, float]:
         table[column] = result.integral(f"traffic.{port}").reindex(table.index).fillna(0.0)
     hours = _hours(result)
     people = inhabitants(city)
-    kg = sum(i.value for name, i in result.indicators.items() if name.startswith("CO2e: traffic"))
+    tailpipe = result.indicators.get("CO2e: traffic, tailpipe")  # cities' balances leave out the supply of fuels
+    kg = tailpipe.value if tailpipe else 0.0
     found = {f"volume hour {label}": volume for label, volume in _first_hour(result).items()}
     found["km per inhabitant"] = float(table["metres"].sum()) / 1000 * 24 / hours / people
     found["CO2e traffic"] = kg / 1000 * 24 / hours * WORKDAYS / people
@@ -139,6 +140,7 @@ def grid_figures(city: City, result: Result) -> dict[str, float]:
         "customers per feeder": float(np.median(customers)),
         "feeder length": float(np.median(metres)),
         "cable per customer": sum(metres) / sum(customers),
+        "cables per station": float(np.median(values["cables of a station"])),
     }
     if "grid.voltage" in result.ports:
         means = ten_minute_means(result.series("grid.voltage").iloc[1:])

@@ -13,7 +13,7 @@ from cosim.adapters.buildings import BOILER_EFFICIENCY, Buildings
 from cosim.adapters.premises import Premises
 from cosim.core.adapter import outputs
 from cosim.core.quantities import DAY_S, HOUR_S, J_PER_KWH
-from cosim.scenarios.carbon.account import GAS_CO2, GAS_SUPPLY
+from cosim.scenarios.carbon.account import GAS_CO2
 from cosim.scenarios.model import City
 from cosim.scenarios.parts import PERSONS_PER_DWELLING
 from cosim.scenarios.sectors.premises import NAME, adapters
@@ -40,7 +40,8 @@ class BuildingYear:
     services
         ``electric_power`` and ``gas_power`` of premises; empty without any.
     kg
-        Greenhouse gas of ``"dwellings"`` and ``"services"``. [kg CO2e]
+        Greenhouse gas of ``"dwellings"`` and ``"services"``, without the supply of gas: cities' balances, beside which
+        it stands, count what is burnt there and the electricity that is used. [kg CO2e]
     intensity
         Mean carbon intensity of electricity over the year. [kg CO2e/kWh]
     """
@@ -57,7 +58,8 @@ class BuildingYear:
         boilers = np.array([kind == "gas_boiler" for kind in stock.heating])
         water = float(stock.hot_water_need[boilers].sum()) / 1000 * 8760 / BOILER_EFFICIENCY
         total = used["electric_power"] + used["gas_power"] + used["pv_power"]
-        electric = stock.dwellings * ~boilers
+        heated = stock.dwellings * (stock.heating_capacity > 0)
+        share_electric = 100 * float(heated[~boilers].sum() / heated.sum())
         found = {
             "energy dwelling": total / n,
             "energy inhabitant": total / people,
@@ -68,8 +70,9 @@ class BuildingYear:
             "electricity dwelling": used["electric_power"] / n,
             "electricity inhabitant": used["electric_power"] / people,
             "gas inhabitant": used["gas_power"] / people,
-            "share electric heating": 100 * float(electric.sum()) / n,
-            "share gas heating": 100 - 100 * float(electric.sum()) / n,
+            "share heated": 100 * float(heated.sum()) / n,
+            "share electric heating": share_electric,
+            "share gas heating": 100 - share_electric,
             "share cooling": 100 * float(stock.dwellings[stock.cooling_capacity > 0].sum()) / n,
             "intensity": 1000 * self.intensity,
             "CO2e dwellings": self.kg["dwellings"] / 1000 / people,
@@ -109,7 +112,6 @@ def building_year(city: City) -> BuildingYear:
             for name in ("electric_power", "gas_power"):
                 others[name] += float(getattr(premises, name).value.sum()) * step.length_s / J_PER_KWH
             kg["services"] += float(premises.electric_power.value.sum()) * step.length_s / J_PER_KWH * per_kwh
-    per_gas = GAS_CO2 + (GAS_SUPPLY if city.carbon.with_supply else 0.0)
-    kg["dwellings"] += used["gas_power"] * per_gas
-    kg["services"] += others["gas_power"] * per_gas
+    kg["dwellings"] += used["gas_power"] * GAS_CO2
+    kg["services"] += others["gas_power"] * GAS_CO2
     return BuildingYear(dict(used), dict(others), dict(kg), float(intensity.mean()))

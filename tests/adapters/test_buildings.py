@@ -77,6 +77,43 @@ def test_each_building_burns_gas_or_runs_a_heat_pump():
     assert r["heating_heat"].sum(axis=0).min() > 0
 
 
+def test_resistance_heaters_draw_their_heat_and_unheated_buildings_burn_gas_for_water_only():
+    stock = stock_of(heat_pump_share=0.25).with_old_heating(0.3, 0.25)
+    r = run(Buildings(stock, CLOCK), outdoor=0.0)
+    kind = np.array(stock.heating)
+    resists, cold = kind == "resistance", stock.heating_capacity == 0
+    assert resists.any()
+    assert cold.any()
+    np.testing.assert_allclose(r["heat_pump_power"][:, resists], r["heating_heat"][:, resists], rtol=1e-12)
+    assert r["heating_heat"][:, resists].sum() > 0
+    assert (r["gas_power"][:, resists] == 0).all()
+    warm = run(Buildings(dataclasses.replace(stock, heating=("heat_pump",) * len(stock)), CLOCK), outdoor=0.0)
+    assert r["hot_water_power"][:, resists].sum() > 1.5 * warm["hot_water_power"][:, resists].sum()
+    assert (r["heating_heat"][:, cold] == 0).all()
+    boiler = cold & (kind == "gas_boiler")
+    water = r["gas_power"][:, boiler] * BOILER_EFFICIENCY
+    assert 0.5 < water.mean() / stock.hot_water_need[boiler].mean() < 1.5
+    assert r["indoor_temperature"][-1, cold].mean() < r["indoor_temperature"][-1, ~cold].mean() - 1
+
+
+def test_shares_of_old_heating_are_exact_and_heat_pumps_replace_it_without_touching_others():
+    stock = stock_of(n=100, heat_pump_share=0.0).with_old_heating(0.35, 0.05)
+    assert (stock.heating_capacity == 0).sum() == 35
+    assert stock.heating.count("resistance") == 5
+    few, many = stock.with_heat_pumps(0.2), stock.with_heat_pumps(0.6)
+    for pumped in (few, many):
+        others = np.array(pumped.heating) != "heat_pump"
+        assert (np.array(pumped.heating)[others] == np.array(stock.heating)[others]).all()
+        assert (pumped.heating_capacity == stock.heating_capacity).all()
+        heated = ~others & (stock.heating_capacity > 0)
+        assert (pumped.heat_pump_capacity == np.where(heated, stock.design_load, 0.0)).all()
+    other_way = stock_of(n=100, heat_pump_share=0.2).with_old_heating(0.35, 0.05)
+    assert other_way.heating == few.heating
+    assert (other_way.heat_pump_capacity == few.heat_pump_capacity).all()
+    with pytest.raises(CosimError, match=r"0.8 of the buildings are unheated and 0.3 have resistance heaters"):
+        stock.with_old_heating(0.8, 0.3)
+
+
 def test_heat_pump_draws_heat_over_cop_and_backup_draws_the_rest():
     stock = stock_of(heat_pump_share=1.0)
     small = dataclasses.replace(stock, heat_pump_capacity=0.2 * stock.design_load, tank_volume=np.zeros(40))

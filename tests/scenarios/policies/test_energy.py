@@ -47,10 +47,11 @@ def sunless(city):
 
 
 def heat_and_loss(city, out):
-    """Return the heat of the second day, and the losses by U-values and temperatures. [kWh]"""
+    """Return the heat of heated buildings' second day, and their losses by U-values and temperatures. [kWh]"""
     result, stock = run_buildings(city, out, hours=48), city.stock
-    loss = stock.zones.loss_coefficient[stock.archetype] * stock.floor_area
-    inside = result.series("buildings.indoor_temperature")[list(stock.ids)].iloc[-144:]
+    heated = stock.heating_capacity > 0
+    loss = (stock.zones.loss_coefficient[stock.archetype] * stock.floor_area)[heated]
+    inside = result.series("buildings.indoor_temperature")[list(np.array(stock.ids)[heated])].iloc[-144:]
     outside = result.series("weather.temperature").iloc[-144:, 0].to_numpy()
     heat = result.series("buildings.heating_heat").iloc[-144:].to_numpy().sum() / 6000
     return heat, ((inside.to_numpy() - outside[:, None]) * loss).sum() / 6000
