@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import heapq
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from xml.etree.ElementTree import Element, tostring
 from xml.sax.saxutils import quoteattr
 
@@ -20,7 +21,7 @@ from cosim.core.quantities import DAY_S, HOUR_S, Array, Vector
 from cosim.core.random import generator, uniform
 from cosim.scenarios.mobility.counts import HOURS, Counts, locate, read_counts
 from cosim.scenarios.mobility.path_flows import path_flows
-from cosim.scenarios.streets.network import read_net
+from cosim.scenarios.streets.network import Net, read_net
 
 SERVICE_H = range(5, 24)
 """Hours of the day in which lines run as in the scenario. An assumption."""
@@ -116,9 +117,59 @@ def read_scenario(
     Flows are first written as trips into the folder.
     """
     configuration = read_configuration(flows_as_trips(sumocfg, folder / "flows", seed=seed))
-    files = scenario_files(configuration)
-    located = locate(read_counts(counts), read_net(configuration.net), configuration.additionals, counts)
-    return configuration, files, read_pool(configuration, files), located
+    files, net = scenario_files(configuration), read_net(configuration.net)
+    located = locate(read_counts(counts), net, configuration.additionals, counts)
+    return configuration, files, with_routes_through(read_pool(configuration, files), located.edges, net), located
+
+
+def with_routes_through(pool: Pool, edges: Sequence[str], net: Net) -> Pool:
+    """Return the traffic with one more route through each of the edges that none passes.
+
+    It is the quickest for cars from an edge at the border, or one where vehicles of the scenario begin, to one at the
+    border or where they end. It has as many vehicles as the median route, like those that begin there where some do. An
+    edge without such a way stays as it is.
+    """
+    routes = dict(pool.routes)
+    passed = {edge for route in routes for edge in route}
+    number = int(np.median(pool.prior))
+    models = {route[0]: vehicles for route, vehicles in pool.routes.items()}
+    usual = max(pool.routes.values(), key=len)
+    for edge in sorted(set(edges) - passed):
+        there, away = (
+            _quickest(net.getEdge(edge), to, back) for to, back in ((set(models), True), (_ends(pool), False))
+        )
+        route = (*reversed(there), *away[1:])
+        if there and away and len(set(route)) == len(route):
+            like = models.get(route[0], usual)
+            routes[route] = [like[k % len(like)] for k in range(number)]
+    return replace(pool, routes=routes)
+
+
+def _ends(pool: Pool) -> set[str]:
+    return {route[-1] for route in pool.routes}
+
+
+def _quickest(start: Any, targets: set[str], backwards: bool) -> list[str]:
+    """Return the quickest way of cars from an edge to others or the border, against their direction if asked."""
+    queue, known = [(0.0, str(start.getID()), start, "")], dict[str, str]()
+    while queue:
+        time_s, label, edge, previous = heapq.heappop(queue)
+        if label in known:
+            continue
+        known[label] = previous
+        around = edge.getIncoming() if backwards else edge.getOutgoing()
+        if label in targets or not around:
+            way = [label]
+            while known[way[-1]]:
+                way.append(known[way[-1]])
+            return way[::-1]
+        for other, connections in around.items():
+            if other.getID() not in known and any(
+                c.getFromLane().allows("passenger") and c.getToLane().allows("passenger") for c in connections
+            ):
+                after = time_s + other.getLength() / other.getSpeed()
+                heapq.heappush(queue, (after, str(other.getID()), other, label))
+    return []
 
 
 def counted_day(
