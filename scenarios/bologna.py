@@ -1,6 +1,7 @@
-"""Buildings, grid and chargers around any SUMO configuration, whose traffic stays exactly as it is.
+"""Buildings, grid and chargers around any SUMO configuration, whose traffic stays as it is or follows counts.
 
-Made for scenarios of Bologna: Italian building types, a 15 kV grid and Bologna's weather. A configuration without an
+Made for scenarios of Bologna: Italian building types, a 15 kV grid and Bologna's weather. With hourly counts the
+configuration's own traffic is replaced by that of the counted day, on its routes. A configuration without an
 end runs until its last vehicle has left, and on to the full hour: plans in which traffic takes longer or shorter then
 cover the same time.
 """
@@ -20,13 +21,14 @@ from cosim.adapters.traffic.demand import electric_variant
 from cosim.adapters.traffic.files import read_configuration
 from cosim.adapters.traffic.flows import flows_as_trips
 from cosim.adapters.weather import load
-from cosim.core.quantities import HOUR_S
+from cosim.core.quantities import DAY_S, HOUR_S
 from cosim.core.weather.days import DAY_NAMES
 from cosim.core.weather.year import WeatherYear
 from cosim.scenarios.fleet.route_files import routes_fleet
 from cosim.scenarios.fleet.wiring import transformers
 from cosim.scenarios.mobility.chargers import place_chargers, write_chargers
 from cosim.scenarios.mobility.costs import TravelChanges
+from cosim.scenarios.mobility.counted_day import counted_day
 from cosim.scenarios.policies.drivers import answered
 from cosim.scenarios.policies.policy import Policies, Policy, takes_policies
 from cosim.scenarios.streets.network import read_net, sites_along
@@ -38,6 +40,9 @@ from .parts import check_place, electrify, settle, shares_by_year, weather_and_d
 from .warm_up import FINE_S, WarmUp
 
 ZONE = "Europe/Rome"
+
+START = "2025-01-15T08:00"
+"""Start if none is given; its day, at midnight, with counts."""
 
 START_TIME = "08:00"
 """Time of day at the start, where only a day is named."""
@@ -66,7 +71,8 @@ def build(
     sumocfg: Path,
     seed: int = 0,
     policies: Sequence[Policy] = (),
-    start: dt.datetime | str = "2025-01-15T08:00",
+    counts: Path | None = None,
+    start: dt.datetime | str | None = None,
     hours: Annotated[float, Field(gt=0)] | None = None,
     buildings: Annotated[int, Field(ge=1)] = 300,
     chargers: Annotated[int, Field(ge=0)] = 20,
@@ -92,11 +98,15 @@ def build(
         Seed of every draw, also SUMO's.
     policies
         Changes to the city, applied in order.
+    counts
+        CSV file of hourly traffic counts by loop; they make the traffic of the whole day on the configuration's routes.
+        ``cosim validate counts`` says how well.
     start
-        Civil time at which the configuration begins; the date may be "coldest", "hottest" or "typical" of the weather,
-        as in "coldestT18:00".
+        Civil time at which the run begins; the date may be "coldest", "hottest" or "typical" of the weather, as in
+        "coldestT18:00". By default 15 January 2025 at 8:00, the configuration's begin, or at 0:00 with counts.
     hours
-        Length of the run; by default until the configuration's end, or its last vehicle and the full hour. [h]
+        Length of the run; by default until the configuration's end, or its last vehicle and the full hour; with counts
+        until midnight. [h]
     buildings
         Number of buildings along the streets.
     chargers
@@ -128,17 +138,24 @@ def build(
     grid_step_s
         Step of the grid, which receives means over it. [s]
     """
+    workspace = Workspace("bologna")
+    place = workspace.path
+    year, moment = _weather_and_start(weather, start or (START if counts is None else START.replace("08:00", "00:00")))
+    if counts is not None:
+        begin_s = _since_midnight_s(Clock(moment, hours=1.0, zone=zone))
+        hours = hours or (DAY_S - begin_s) / HOUR_S
+        if begin_s + hours * HOUR_S > DAY_S:
+            raise CosimError(f"hours is {hours:g} from {moment}: counts are of one day, end by midnight")
+        end_s = begin_s + hours * HOUR_S
+        sumocfg = counted_day(sumocfg, counts, place / "counted", seed=seed, begin_s=begin_s, end_s=end_s)
     sumo = read_configuration(sumocfg)
     if hours is None and sumo.end_s is not None:
         hours = (sumo.end_s - sumo.begin_s) / 3600
-    year, moment = _weather_and_start(weather, start, seed if weather_year == "seeded" else None)
     try:
         clock = Clock(moment, hours=hours, step_s=step_s, zone=zone, horizon_s=HOUR_S)
     except CosimError as error:
         raise CosimError(f"{sumocfg}: {error}") from error
     check_place(year, clock)
-    workspace = Workspace("bologna")
-    place = workspace.path
     net = read_net(sumo.net)
     sites = sites_along(net, buildings, seed)
     stock = settle(
@@ -158,8 +175,9 @@ def build(
     plan, strategy, answer = None, None, None
     if answers == "modes":
         changes = Policies.of(policies).change_travel(TravelChanges(), sumo.net)
-        begins_s = (clock.civil(0) - clock.civil(0).replace(hour=0, minute=0, second=0)).total_seconds()
-        sumocfg, answer = answered(sumocfg, changes, place / "answers", seed, midnight_s=sumo.begin_s - begins_s)
+        sumocfg, answer = answered(
+            sumocfg, changes, place / "answers", seed, midnight_s=sumo.begin_s - _since_midnight_s(clock)
+        )
         sumo = read_configuration(sumocfg)
     if ev_share:
         sumocfg = flows_as_trips(sumocfg, place / "flows", seed=seed)
@@ -203,6 +221,11 @@ def build(
         answers=answers,
     )
     return couple(city, clock, policies=policies, grid_step_s=grid_step_s)
+
+
+def _since_midnight_s(clock: Clock) -> float:
+    now = clock.civil(0)
+    return (now - now.replace(hour=0, minute=0, second=0)).total_seconds()
 
 
 def _weather_and_start(

@@ -1,4 +1,4 @@
-"""The commands ``cosim validate base``, ``bestest``, ``response`` and ``vdi6007``."""
+"""The commands ``cosim validate base``, ``bestest``, ``counts``, ``response`` and ``vdi6007``."""
 
 from __future__ import annotations
 
@@ -184,3 +184,51 @@ def base_command(
             beside.add_row(d.quantity, f"cosim, {d.unit}", *map(figure, d.found), f"{100 * d.within:.0f} %")
             beside.add_row("", f"{d.source}, {d.unit}", *map(figure, d.real))
         console.print(beside)
+
+
+@app.command("counts")
+def counts_command(
+    sumocfg: Annotated[
+        Path, typer.Option("--sumocfg", metavar="FILE", help="A SUMO scenario whose vehicles have routes.")
+    ],
+    counts: Annotated[Path, typer.Option("--counts", metavar="FILE", help="Hourly counts by loop, as CSV.")],
+    folds: Annotated[int, typer.Option("--folds", help="Parts of the loops, each predicted from the others.")] = 5,
+    seed: Annotated[int, typer.Option("--seed", help="Seed of the parts.")] = 0,
+    json_file: Json = None,
+    debug: Debug = False,
+) -> None:
+    """The traffic of a counted day on a scenario's routes beside the counts, fitted and held out."""
+    from rich.table import Table
+
+    from cosim.scenarios.mobility.counts import HOURS
+    from cosim.scenarios.validation.counts import ANCHORS, agreement
+
+    with one_line(debug):
+        found = agreement(sumocfg, counts, folds, seed)
+        _write(json_file, found.as_json())
+        wide = found.counts.wide
+        named = {"prior": "scenario, scaled by hour", "fitted": "fitted loops", "held_out": f"held out, {folds} folds"}
+        table = Table("volumes", "streets", "R2", "GEH < 5", "RMSE veh/h")
+        for what, name in named.items():
+            for where, mask in (("all", None), ("2 lanes or more", wide)):
+                f = found.fit(what, mask)
+                table.add_row(name, where, f"{f.r2:.3f}", f"{100 * f.geh_below_5:.1f} %", f"{f.rmse:.0f}")
+        hours = Table(
+            "hour", "mean count", *(f"{x} {y}" for x in ("RMSE", "R2", "GEH < 5") for y in ("fitted", "held out"))
+        )
+        for hour in range(HOURS):
+            fit, out = (found.fit(what, hour=hour) for what in ("fitted", "held_out"))
+            cells = [f"{f.rmse:.0f}" for f in (fit, out)] + [f"{f.r2:.2f}" for f in (fit, out)]
+            shares = (f"{100 * f.geh_below_5:.0f} %" for f in (fit, out))
+            hours.add_row(str(hour), f"{found.counts.flow[:, hour].mean():.0f}", *cells, *shares)
+        console = terminal()
+        console.print(table)
+        console.print(hours)
+        console.print(f"{len(found.counts.edges)} edges with counts, {wide.sum()} of two lanes or more")
+        for name, reason in found.counts.left_out.items():
+            console.print(f"loop {name} left out: {reason}")
+        for edge, mean in found.contradicting.items():
+            console.print(f"{edge}: its counts contradict the others, fitted with a mean GEH of {mean:.1f}")
+        if found.unreached:
+            console.print(f"no route of the scenario passes {', '.join(found.unreached)}")
+        console.print("\n".join(ANCHORS))

@@ -1,0 +1,189 @@
+"""Which method makes Bologna's day from counts, and do its streets carry it? One JSON line.
+
+``python tests/benchmarks/bologna_counts.py [folds] [methods] [day]`` without words does both. ``methods`` compares, on
+fitted and held-out loops of the scenario joined, the scenario's own hour scaled to the counts, the estimate of
+`path_flows` at other parameters, and SUMO's routeSampler: optimized (linear programming between all counts), and drawing
+routes by their number in the scenario. ``day`` drives the day by the microscopic model, and compares vehicles on every counted edge with
+the counts and the demand. It takes several minutes of CPU.
+"""
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from xml.sax.saxutils import quoteattr
+
+import defusedxml.ElementTree
+import numpy as np
+
+from cosim.adapters.traffic.files import read_configuration
+from cosim.adapters.traffic.installation import run_sumo_script, sumo_binary, sumo_environment
+from cosim.core.random import uniform
+from cosim.scenarios.mobility import path_flows as estimator
+from cosim.scenarios.mobility.counted_day import counted_day, read_scenario
+from cosim.scenarios.mobility.counts import HOURS
+from cosim.scenarios.validation.counts import Fit, agreement
+from tests.support.paths import BOLOGNA, DATA
+
+SUMOCFG = BOLOGNA / "joined" / "run.sumocfg"
+LOOPS = DATA / "counts" / "bologna_loops_2024-02-01.csv"
+SAMPLER = {"routeSampler, optimized": ["--optimize", "full"], "routeSampler, weighted": ["--weighted"]}
+PARAMETERS = [("PRIOR_CV", 2.0), ("PRIOR_CV", 5.5), ("MODEL_CV", 0.17), ("MODEL_CV", 0.35), ("HUBER_GEH", 1e9)]
+
+
+def sampled(pool, edges, counts, options, folder):
+    """Return the volumes on edges of a day by routeSampler, shape (n_edges, 24), from the counts of some of them."""
+    routes = folder / "routes.rou.xml"
+    given = [
+        f'<route id="{k}.{i}" edges={quoteattr(" ".join(route))}/>'
+        for k, (route, vehicles) in enumerate(pool.routes.items())
+        for i in range(len(vehicles))
+    ]
+    routes.write_text("\n".join(["<routes>", *given, "</routes>"]))
+    intervals = []
+    for hour in range(HOURS):
+        intervals.append(f'<interval id="c" begin="{3600 * hour}" end="{3600 * hour + 3600}">')
+        intervals += [f'<edge id={quoteattr(edge)} entered="{row[hour]:.0f}"/>' for edge, row in counts.items()]
+        intervals.append("</interval>")
+    (folder / "counts.xml").write_text("\n".join(["<data>", *intervals, "</data>"]))
+    out = folder / "sampled.rou.xml"
+    run_sumo_script(
+        "routeSampler.py",
+        "-r",
+        routes,
+        "-d",
+        folder / "counts.xml",
+        "-o",
+        out,
+        "-s",
+        "0",
+        *options,
+        cwd=folder,
+        timeout_s=1800,
+    )
+    volume, place = np.zeros((len(edges), HOURS)), {edge: k for k, edge in enumerate(edges)}
+    for _, element in defusedxml.ElementTree.iterparse(out):
+        if element.tag == "vehicle":
+            hour = int(float(element.get("depart")) // 3600)
+            for edge in element.find("route").get("edges").split():
+                if edge in place:
+                    volume[place[edge], hour] += 1
+    return volume
+
+
+def figures(volume, located):
+    """Return the agreement of volumes with the counts on all edges and those of two lanes or more."""
+    return {
+        "all": Fit.of(volume, located.flow).row(),
+        "wide": Fit.of(volume[located.wide], located.flow[located.wide]).row(),
+    }
+
+
+def methods(folds, folder):
+    """Return the agreement of every method on fitted and held-out loops."""
+    found = agreement(SUMOCFG, LOOPS, folds)
+    located = found.counts
+    rows = {"scenario scaled": {"held out": figures(found.prior, located)}}
+    rows["path_flows"] = {
+        "fitted": figures(found.fitted, located),
+        "held out": figures(found.held_out, located),
+        "held out, other folds": [figures(agreement(SUMOCFG, LOOPS, folds, s).held_out, located) for s in (1, 2, 3)],
+    }
+    for name, value in PARAMETERS:
+        usual = getattr(estimator, name)
+        setattr(estimator, name, value)
+        other = agreement(SUMOCFG, LOOPS, folds)
+        setattr(estimator, name, usual)
+        rows[f"{name} {value:g}"] = {
+            "fitted": figures(other.fitted, located),
+            "held out": figures(other.held_out, located),
+        }
+    _, _, pool, _ = read_scenario(SUMOCFG, LOOPS, folder)
+    drawn = np.argsort(uniform(0, "fold of counts", located.edges), kind="stable")
+    fold = np.empty(len(drawn), int)
+    fold[drawn] = np.arange(len(drawn)) % folds
+    for name, options in SAMPLER.items():
+        counts = dict(zip(located.edges, located.flow))
+        began = time.perf_counter()
+        fitted = sampled(pool, located.edges, counts, options, folder)
+        took = time.perf_counter() - began
+        outside = np.empty(located.flow.shape)
+        for k in range(folds):
+            kept = {edge: counts[edge] for edge, f in zip(located.edges, fold) if f != k}
+            outside[fold == k] = sampled(pool, located.edges, kept, options, folder)[fold == k]
+        rows[name] = {
+            "fitted": figures(fitted, located),
+            "held out": figures(outside, located),
+            "seconds of one fit": round(took, 1),
+        }
+    return rows
+
+
+def day(folder):
+    """Return how the microscopic model carries the day."""
+    target = counted_day(SUMOCFG, LOOPS, folder / "day")
+    (folder / "edges.add.xml").write_text(
+        f'<additional><edgeData id="e" freq="3600" file="{folder / "edges.xml"}"/></additional>'
+    )
+    configuration = read_configuration(target)
+    additionals = ",".join(map(str, (*configuration.additionals, folder / "edges.add.xml")))
+    statistics = folder / "statistics.xml"
+    summary = folder / "summary.xml"
+    command = [sumo_binary("sumo"), "-c", target, "--additional-files", additionals, "--seed", "0", "--no-warnings"]
+    command += ["--statistic-output", statistics, "--summary-output", summary, "--summary-output.period", "900"]
+    began = time.perf_counter()
+    subprocess.run(command, check=True, capture_output=True, env=sumo_environment(), cwd=folder)
+    return {"wall_s": round(time.perf_counter() - began)} | carried(folder / "edges.xml", statistics, summary)
+
+
+def carried(edges, statistics, summary):
+    """Return the volumes of a simulated day beside the counts and the demand."""
+    found = agreement(SUMOCFG, LOOPS)
+    located, place = found.counts, {edge: k for k, edge in enumerate(found.counts.edges)}
+    volume = np.zeros(located.flow.shape)
+    for _, interval in defusedxml.ElementTree.iterparse(edges):
+        if interval.tag == "interval":
+            hour = int(float(interval.get("begin")) // 3600)
+            for edge in interval.iter("edge"):
+                if edge.get("id") in place:
+                    began = float(edge.get("departed", 0)) + float(edge.get("entered", 0))
+                    volume[place[edge.get("id")], hour] = began
+            interval.clear()
+    root = defusedxml.ElementTree.parse(statistics).getroot()
+    steps = [dict(step.attrib) for step in defusedxml.ElementTree.parse(summary).getroot().iter("step")]
+    return {
+        "against counts": figures(volume, located),
+        "against demand": Fit.of(volume, found.fitted).row(),
+        "by hour": [Fit.of(volume[:, h], located.flow[:, h]).row() for h in range(HOURS)],
+        "day total over demand": round(volume.sum() / found.fitted.sum(), 4),
+        "total by hour over demand": (volume.sum(axis=0) / found.fitted.sum(axis=0)).round(3).tolist(),
+        "vehicles": dict(root.find("vehicles").attrib),
+        "teleports": dict(root.find("teleports").attrib),
+        "trips": {k: root.find("vehicleTripStatistics").get(k) for k in ("count", "speed", "timeLoss", "departDelay")},
+        "waiting by hour": {
+            int(float(s["time"]) // 3600): int(s["waiting"]) for s in steps if float(s["time"]) % 3600 == 0
+        },
+        "worst edges": {
+            located.edges[k]: [round(located.flow[k].sum()), round(found.fitted[k].sum()), round(volume[k].sum())]
+            for k in np.argsort(-np.abs(volume - found.fitted).sum(axis=1))[:8]
+        },
+    }
+
+
+def main():
+    """Print the figures asked for."""
+    folds = next((int(word) for word in sys.argv[1:] if word.isdigit()), 5)
+    words = [word for word in sys.argv[1:] if not word.isdigit()] or ["methods", "day"]
+    with tempfile.TemporaryDirectory(prefix="cosim-counts-") as place:
+        result = {}
+        if "methods" in words:
+            result["methods"] = methods(folds, Path(place))
+        if "day" in words:
+            result["day"] = day(Path(place))
+    print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main()
