@@ -140,7 +140,8 @@ def build(
     """
     workspace = Workspace("bologna")
     place = workspace.path
-    year, moment = _weather_and_start(weather, start or (START if counts is None else START.replace("08:00", "00:00")))
+    start = start or (START if counts is None else START.replace("08:00", "00:00"))
+    year, moment = _weather_and_start(weather, start, seed if weather_year == "seeded" else None)
     if counts is not None:
         begin_s = _since_midnight_s(Clock(moment, hours=1.0, zone=zone))
         hours = hours or (DAY_S - begin_s) / HOUR_S
