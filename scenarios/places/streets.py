@@ -24,14 +24,18 @@ _AGAIN = (
     "--output.street-names", "--no-turnarounds.except-deadend", "--junctions.corner-detail", "5", "--tls.default-type",
     "actuated", "--aggregate-warnings", "3",
 )  # fmt: skip
+# Not --tls.join: in a dense grid it links the lights of a dozen junctions to one program, in which every approach waits
+# minutes for a green of its own.
 _OPTIONS = (
     "--geometry.remove", "--ramps.guess", "--junctions.join", "--tls.guess-signals", "--tls.discard-simple",
-    "--tls.join", "--roundabouts.guess", "--railway.signals.discard", "--osm.lane-access",
-    "--geometry.max-grade.fix", "false", *_AGAIN,
+    "--roundabouts.guess", "--railway.signals.discard", "--osm.lane-access", "--geometry.max-grade.fix", "false",
+    *_AGAIN,
 )  # fmt: skip
 
 ROOM_M = 8.0
 """Length of an edge on which one car stands clear of the junctions at both ends: its 5 m, SUMO's gap of 2.5 m. [m]"""
+SIGNALS_M = 20.0
+"""Length of an edge up to which the lights at both ends are those of one crossing. [m] Assumption."""
 
 GATE_CLASSES = ("motorway", "motorway_link", "trunk", "trunk_link", "primary", "primary_link", "secondary", "tertiary")
 """Streets that lead on beyond the map where they end; a lesser one is taken for a dead end."""
@@ -90,7 +94,7 @@ def build_streets(
     listed.write_text("".join(f"{edge.getID()}\n" for edge in lost), encoding="utf-8")
     crossings = _one_crossing(net, {str(edge.getID()) for edge in lost})
     for crossing in crossings:
-        findings.add("mended", "junctions without room for a car between them: one junction", " ".join(crossing))
+        findings.add("mended", "junctions without room between them: one junction", " ".join(crossing))
     rows = [f'<node id={quoteattr(label)} type="priority"/>' for label in _merging_rails(net)]
     rows += [f"<join nodes={quoteattr(' '.join(crossing))}/>" for crossing in crossings]
     write_xml(nodes, "nodes", rows)
@@ -106,7 +110,7 @@ def build_streets(
 
 
 def _one_crossing(net: Net, lost: Collection[str]) -> list[list[str]]:
-    """Return groups of junctions that are one crossing, as no car can stand between them.
+    """Return groups of junctions that are one crossing, as no car can stand between them, or few between their lights.
 
     Where divided roads cross, the map has a junction for each pair of carriageways; netconvert 1.28 joins only some of
     these, and makes edges of a decimetre of the rest, at which queues of all directions block each other.
@@ -115,7 +119,8 @@ def _one_crossing(net: Net, lost: Collection[str]) -> list[list[str]]:
     near: nx.Graph[str] = nx.Graph()
     for edge in net.getEdges(withInternal=False):
         ends = edge.getFromNode(), edge.getToNode()
-        tight = edge.allows("passenger") and edge.getLength() < ROOM_M and str(edge.getID()) not in ring
+        room = SIGNALS_M if all(node.getType() == "traffic_light" for node in ends) else ROOM_M
+        tight = edge.allows("passenger") and edge.getLength() < room and str(edge.getID()) not in ring
         if tight and all(len(node.getNeighboringNodes()) > 1 for node in ends):
             near.add_edge(*(str(node.getID()) for node in ends))
     return sorted(sorted(group) for group in nx.connected_components(near))

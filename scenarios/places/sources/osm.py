@@ -104,7 +104,7 @@ def _polygon(text: str) -> Any:
     """Return the union of all geometries of a GeoJSON file."""
     try:
         record = json.loads(Path(text).read_text(encoding="utf-8-sig"))
-        parts = record["features"] if "features" in record else [record]
+        parts = record.get("features", [record])
         found = [part for part in (part.get("geometry", part) for part in parts) if part]
         return shapely.union_all([shapely.make_valid(shapely.geometry.shape(part)) for part in found])
     except (OSError, ValueError, KeyError, TypeError, AttributeError, shapely.errors.ShapelyError) as error:

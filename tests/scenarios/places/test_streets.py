@@ -215,7 +215,7 @@ def test_crossing_of_divided_roads_is_one_junction(tmp_path):
     for ends in ([(400, 30), (400, 46)], [(-400, 46), (-400, 30)], [(46, 400), (30, 400)], [(30, -400), (46, -400)]):
         drawn.way(*(tuple(map(float, end)) for end in ends), highway="primary", oneway="yes", name="turn")
     net, findings = network(drawn, tmp_path)
-    assert "junctions without room for a car between them: one junction" in findings.found["mended"]
+    assert "junctions without room between them: one junction" in findings.found["mended"]
     divided = [edge for edge in net.getEdges(withInternal=False) if edge.getName() == "divided"]
     assert len(divided) == 8
     assert all(len(edge.getOutgoing()) >= 1 for edge in divided)
