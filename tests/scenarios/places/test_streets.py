@@ -7,6 +7,7 @@ import pytest
 from cosim.adapters.traffic.installation import run_sumo_tool
 from cosim.core import CosimError
 from cosim.scenarios.mobility.routing import write_xml
+from cosim.scenarios.places import streets
 from cosim.scenarios.places.countries import locate
 from cosim.scenarios.places.findings import Findings
 from cosim.scenarios.places.sources.osm import read_osm
@@ -219,3 +220,10 @@ def test_crossing_of_divided_roads_is_one_junction(tmp_path):
     divided = [edge for edge in net.getEdges(withInternal=False) if edge.getName() == "divided"]
     assert len(divided) == 8
     assert all(len(edge.getOutgoing()) >= 1 for edge in divided)
+
+
+def test_junctions_that_netconvert_cannot_join_are_left_and_listed(tmp_path, monkeypatch):
+    monkeypatch.setattr(streets, "_one_crossing", lambda net, lost: [["nowhere", "elsewhere"]])
+    net, findings = network(town(houses=False), tmp_path)
+    assert drivable(net)
+    assert list(findings.found["listed"]["junctions without room between them: netconvert does not join them"])
