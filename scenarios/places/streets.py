@@ -9,6 +9,7 @@ from xml.sax.saxutils import quoteattr
 
 import defusedxml.ElementTree
 import networkx as nx
+import numpy as np
 
 from cosim.adapters.traffic.installation import run_sumo_tool, sumo_home
 from cosim.core import CosimError
@@ -36,6 +37,8 @@ ROOM_M = 8.0
 """Length of an edge on which one car stands clear of the junctions at both ends: its 5 m, SUMO's gap of 2.5 m. [m]"""
 SIGNALS_M = 20.0
 """Length of an edge up to which the lights at both ends are those of one crossing. [m] Assumption."""
+CROSSING_M = 80.0
+"""Size of a crossing, beyond which junctions are not joined. [m] Assumption: two roads of 50 m cross in Barcelona."""
 
 GATE_CLASSES = ("motorway", "motorway_link", "trunk", "trunk_link", "primary", "primary_link", "secondary", "tertiary")
 """Streets that lead on beyond the map where they end; a lesser one is taken for a dead end."""
@@ -92,7 +95,8 @@ def build_streets(
         findings.add("dropped", "street that cars cannot leave or reach", f"way/{way}", str(edge.getType()))
     listed, nodes = target.with_suffix(".cut.txt"), target.with_suffix(".nod.xml")
     listed.write_text("".join(f"{edge.getID()}\n" for edge in lost), encoding="utf-8")
-    crossings = _one_crossing(net, {str(edge.getID()) for edge in lost})
+    # netconvert 1.28 puts what it joins with traffic on the left a million kilometres to the south
+    crossings = [] if where.left_hand else _one_crossing(net, {str(edge.getID()) for edge in lost})
     rails = [f'<node id={quoteattr(label)} type="priority"/>' for label in _merging_rails(net)]
 
     def finish(crossings: list[list[str]]) -> None:
@@ -103,14 +107,17 @@ def build_streets(
             "--remove-edges.isolated", *_AGAIN, "--output-file", target,
         )  # fmt: skip
 
-    fate = "mended", "junctions without room between them: one junction"
+    joined = True
     try:
         finish(crossings)
     except CosimError:  # netconvert 1.28 crashes on some
-        fate = "listed", "junctions without room between them: netconvert does not join them"
+        joined = False
         finish([])
-    for crossing in crossings:
-        findings.add(*fate, " ".join(crossing))
+    for crossing in map(" ".join, crossings):
+        if joined:
+            findings.add("mended", "junctions without room between them: one junction", crossing)
+        else:
+            findings.add("listed", "junctions without room between them: netconvert does not join them", crossing)
     for path in (target, stops, lines):
         without_dates(path)
     for path in (raw, types, listed, nodes):
@@ -132,7 +139,13 @@ def _one_crossing(net: Net, lost: Collection[str]) -> list[list[str]]:
         tight = edge.allows("passenger") and edge.getLength() < room and str(edge.getID()) not in lost
         if tight and all(len(node.getNeighboringNodes()) > 1 and str(node.getID()) not in ring for node in ends):
             near.add_edge(*(str(node.getID()) for node in ends))
-    return sorted(sorted(group) for group in nx.connected_components(near))
+    groups = (sorted(group) for group in nx.connected_components(near))
+    return sorted(group for group in groups if _span(net, group) <= CROSSING_M)
+
+
+def _span(net: Net, nodes: list[str]) -> float:
+    """Return the longer side of the box around nodes. [m]"""
+    return float(np.ptp([net.getNode(label).getCoord()[:2] for label in nodes], axis=0).max())
 
 
 def _merging_rails(net: Net) -> list[str]:
