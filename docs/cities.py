@@ -225,10 +225,10 @@ def page(found):
 def main():
     """Make the cities that are asked for, and write the page of all that were made."""
     data, folder = Path(sys.argv[1]), Path(sys.argv[2])
-    found = json.loads(STORE.read_text(encoding="utf-8")) if STORE.is_file() else {}
     for name in sys.argv[3:] or CITIES:
-        found[name] = figures(name, data, folder)
+        made = figures(name, data, folder)
         assert CityFolder.open(folder / "cities" / name).problems() == []
+        found = (json.loads(STORE.read_text(encoding="utf-8")) if STORE.is_file() else {}) | {name: made}
         STORE.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n", encoding="utf-8")
         TARGET.write_text(page(found), encoding="utf-8")
 

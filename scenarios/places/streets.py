@@ -9,6 +9,7 @@ from xml.sax.saxutils import quoteattr
 
 import defusedxml.ElementTree
 import networkx as nx
+import numpy as np
 
 from cosim.adapters.traffic.installation import run_sumo_tool, sumo_home
 from cosim.core import CosimError
@@ -24,14 +25,20 @@ _AGAIN = (
     "--output.street-names", "--no-turnarounds.except-deadend", "--junctions.corner-detail", "5", "--tls.default-type",
     "actuated", "--aggregate-warnings", "3",
 )  # fmt: skip
+# Not --tls.join: in a dense grid it links the lights of a dozen junctions to one program, in which every approach waits
+# minutes for a green of its own.
 _OPTIONS = (
     "--geometry.remove", "--ramps.guess", "--junctions.join", "--tls.guess-signals", "--tls.discard-simple",
-    "--tls.join", "--roundabouts.guess", "--railway.signals.discard", "--osm.lane-access",
-    "--geometry.max-grade.fix", "false", *_AGAIN,
+    "--roundabouts.guess", "--railway.signals.discard", "--osm.lane-access", "--geometry.max-grade.fix", "false",
+    *_AGAIN,
 )  # fmt: skip
 
 ROOM_M = 8.0
 """Length of an edge on which one car stands clear of the junctions at both ends: its 5 m, SUMO's gap of 2.5 m. [m]"""
+SIGNALS_M = 20.0
+"""Length of an edge up to which the lights at both ends are those of one crossing. [m] Assumption."""
+CROSSING_M = 80.0
+"""Size of a crossing, beyond which junctions are not joined. [m] Assumption: two roads of 50 m cross in Barcelona."""
 
 GATE_CLASSES = ("motorway", "motorway_link", "trunk", "trunk_link", "primary", "primary_link", "secondary", "tertiary")
 """Streets that lead on beyond the map where they end; a lesser one is taken for a dead end."""
@@ -88,17 +95,29 @@ def build_streets(
         findings.add("dropped", "street that cars cannot leave or reach", f"way/{way}", str(edge.getType()))
     listed, nodes = target.with_suffix(".cut.txt"), target.with_suffix(".nod.xml")
     listed.write_text("".join(f"{edge.getID()}\n" for edge in lost), encoding="utf-8")
-    crossings = _one_crossing(net, {str(edge.getID()) for edge in lost})
-    for crossing in crossings:
-        findings.add("mended", "junctions without room for a car between them: one junction", " ".join(crossing))
-    rows = [f'<node id={quoteattr(label)} type="priority"/>' for label in _merging_rails(net)]
-    rows += [f"<join nodes={quoteattr(' '.join(crossing))}/>" for crossing in crossings]
-    write_xml(nodes, "nodes", rows)
-    run_sumo_tool(
-        "netconvert",
-        "--sumo-net-file", raw, "--node-files", nodes, "--remove-edges.input-file", listed, "--remove-edges.isolated",
-        *_AGAIN, "--output-file", target,
-    )  # fmt: skip
+    # netconvert 1.28 puts what it joins with traffic on the left a million kilometres to the south
+    crossings = [] if where.left_hand else _one_crossing(net, {str(edge.getID()) for edge in lost})
+    rails = [f'<node id={quoteattr(label)} type="priority"/>' for label in _merging_rails(net)]
+
+    def finish(crossings: list[list[str]]) -> None:
+        write_xml(nodes, "nodes", [*rails, *(f"<join nodes={quoteattr(' '.join(each))}/>" for each in crossings)])
+        run_sumo_tool(
+            "netconvert",
+            "--sumo-net-file", raw, "--node-files", nodes, "--remove-edges.input-file", listed,
+            "--remove-edges.isolated", *_AGAIN, "--output-file", target,
+        )  # fmt: skip
+
+    joined = True
+    try:
+        finish(crossings)
+    except CosimError:  # netconvert 1.28 crashes on some
+        joined = False
+        finish([])
+    for crossing in map(" ".join, crossings):
+        if joined:
+            findings.add("mended", "junctions without room between them: one junction", crossing)
+        else:
+            findings.add("listed", "junctions without room between them: netconvert does not join them", crossing)
     for path in (target, stops, lines):
         without_dates(path)
     for path in (raw, types, listed, nodes):
@@ -106,19 +125,27 @@ def build_streets(
 
 
 def _one_crossing(net: Net, lost: Collection[str]) -> list[list[str]]:
-    """Return groups of junctions that are one crossing, as no car can stand between them.
+    """Return groups of junctions that are one crossing, as no car can stand between them, or few between their lights.
 
     Where divided roads cross, the map has a junction for each pair of carriageways; netconvert 1.28 joins only some of
     these, and makes edges of a decimetre of the rest, at which queues of all directions block each other.
     """
-    ring = {str(label) for roundabout in net.getRoundabouts() for label in roundabout.getEdges()} | set(lost)
+    # netconvert 1.28 crashes where a junction of a roundabout is joined
+    ring = {str(label) for roundabout in net.getRoundabouts() for label in roundabout.getNodes()}
     near: nx.Graph[str] = nx.Graph()
     for edge in net.getEdges(withInternal=False):
         ends = edge.getFromNode(), edge.getToNode()
-        tight = edge.allows("passenger") and edge.getLength() < ROOM_M and str(edge.getID()) not in ring
-        if tight and all(len(node.getNeighboringNodes()) > 1 for node in ends):
+        room = SIGNALS_M if all(node.getType() == "traffic_light" for node in ends) else ROOM_M
+        tight = edge.allows("passenger") and edge.getLength() < room and str(edge.getID()) not in lost
+        if tight and all(len(node.getNeighboringNodes()) > 1 and str(node.getID()) not in ring for node in ends):
             near.add_edge(*(str(node.getID()) for node in ends))
-    return sorted(sorted(group) for group in nx.connected_components(near))
+    groups = (sorted(group) for group in nx.connected_components(near))
+    return sorted(group for group in groups if _span(net, group) <= CROSSING_M)
+
+
+def _span(net: Net, nodes: list[str]) -> float:
+    """Return the longer side of the box around nodes. [m]"""
+    return float(np.ptp([net.getNode(label).getCoord()[:2] for label in nodes], axis=0).max())
 
 
 def _merging_rails(net: Net) -> list[str]:
