@@ -18,8 +18,8 @@ from cosim.scenarios import eixample
 from cosim.scenarios.policies import LowEmissionZone, SpeedLimit, Superblocks
 
 SEEDS = range(1, 6)
-AREA = ((-282.77, 0.0), (-94.26, 188.52), (94.26, 0.0), (-94.26, -188.52))
-"""Four of the nine blocks, along the axes of the streets around them. [m]"""
+AREA = ((-282.77, 0.0), (0.0, 282.77), (282.77, 0.0), (0.0, -282.77))
+"""The nine blocks, along the axes of the streets around them. [m]"""
 PLANS = {
     "base": [],
     "30 km/h everywhere": [SpeedLimit(limit_kmh=30)],
