@@ -88,7 +88,7 @@ def _rows(
         found = values.reindex(points["facade"]).set_axis(points.index)
         quiet = found.groupby(building).transform("max") - QUIET_FACADE_DB
         points[name] = found.where(points["facade"] != QUIET, quiet)
-    shares = points["Lden"].groupby(building).transform(median_shares)
+    shares = points["Lden"].fillna(-np.inf).groupby(building).transform(median_shares)
     living = people.reindex(building).to_numpy()
     points.insert(2, "persons", living * shares)
     points.insert(3, "one_sided", living / points.groupby("site")["facade"].transform("size"))
