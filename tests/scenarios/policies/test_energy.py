@@ -255,7 +255,7 @@ class Weak(Policy):
 
 
 def test_capped_charging_relieves_weak_transformers(tmp_path):
-    weak = [PublicChargers(10), Weak(part=0.17), Charging("plain")]
+    weak = [PublicChargers(10), Weak(part=0.2), Charging("plain")]
     free, capped = (
         eixample.build(**NIGHT | {"services": 0.0}, policies=[EvShare(1.0), *weak, *caps]).run(tmp_path / name)
         for name, caps in (("free", []), ("capped", [ChargingCaps()]))
