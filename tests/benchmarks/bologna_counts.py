@@ -2,9 +2,9 @@
 
 ``python tests/benchmarks/bologna_counts.py [folds] [methods] [day]`` without words does both. ``methods`` compares, on
 fitted and held-out loops of the scenario joined, the scenario's own hour scaled to the counts, the estimate of
-`path_flows` at other parameters, and SUMO's routeSampler: optimized (linear programming between all counts), and drawing
-routes by their number in the scenario. ``day`` drives the day by the microscopic model, and compares vehicles on every counted edge with
-the counts and the demand. It takes several minutes of CPU.
+`path_flows` at other parameters, and SUMO's routeSampler: optimized (linear programming between all counts), and
+drawing routes by their number in the scenario. ``day`` drives the day by the microscopic model and compares the
+vehicles on every counted edge with the counts and the demand. It takes some ten minutes of CPU.
 """
 
 import json
