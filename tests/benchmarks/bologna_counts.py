@@ -30,7 +30,7 @@ from tests.support.paths import BOLOGNA, DATA
 SUMOCFG = BOLOGNA / "joined" / "run.sumocfg"
 LOOPS = DATA / "counts" / "bologna_loops_2024-02-01.csv"
 SAMPLER = {"routeSampler, optimized": ["--optimize", "full"], "routeSampler, weighted": ["--weighted"]}
-PARAMETERS = [("PRIOR_CV", 2.0), ("PRIOR_CV", 5.5), ("MODEL_CV", 0.17), ("MODEL_CV", 0.35), ("HUBER_GEH", 1e9)]
+PARAMETERS = [("PRIOR_CV", 2.0), ("PRIOR_CV", 5.5), ("MODEL_CV", 0.17), ("MODEL_CV", 0.35), ("DOUBTED_GEH", 1e9)]
 
 
 def sampled(pool, edges, counts, options, folder):
