@@ -3,14 +3,15 @@
 The flow on every route is its prior, scaled to the hour, and corrected by what the counts say (Cascetta 1984). Two
 things keep the correction from spoiling streets without a loop. The error of a count is not the loop's alone: traffic
 begins and ends in side streets that no route knows, so that even the right flows would miss a count by a share of the
-edge's volume. And loops that contradict the others, because they see a part of the lanes or are broken, count less
-(Huber 1964).
+edge's volume. And loops that contradict the others, because they see a part of the lanes or are broken, lose their
+weight (Holland and Welsch 1977).
 
 References
 ----------
 .. [1] Cascetta, E. (1984): Estimation of trip matrices from traffic counts and survey data. Transportation Research
    18B(4/5), 289-299.
-.. [2] Huber, P. J. (1964): Robust estimation of a location parameter. Annals of Mathematical Statistics 35(1), 73-101.
+.. [2] Holland, P. W., Welsch, R. E. (1977): Robust regression using iteratively reweighted least-squares.
+   Communications in Statistics A6(9), 813-827.
 """
 
 from __future__ import annotations
@@ -27,8 +28,8 @@ MODEL_CV = 0.06**0.5
 """Standard deviation of an edge's volume around that of the right route flows, over its prior."""
 COUNT_CV = 0.1
 """Standard deviation of a loop's count over the count, beside that of a Poisson variable."""
-HUBER_GEH = 2.0
-"""Root mean square GEH of a loop from which on it loses weight."""
+DOUBTED_GEH = 4.0
+"""Root mean square GEH of a loop from which on it loses weight, with the fourth power of their ratio."""
 ROUNDS = 6
 """Rounds of reweighting."""
 
@@ -86,7 +87,7 @@ def path_flows(passes: Array, prior: Vector, counts: Array) -> Array:
     for _ in range(ROUNDS):
         found = np.array([_hour(passes, prior * s, c, looser * e) for s, c, e in zip(scale, counts.T, error)]).T
         missed = np.sqrt((geh(passes @ found, counts) ** 2).mean(axis=1))
-        looser = np.sqrt(np.maximum(1.0, missed / HUBER_GEH))
+        looser = np.maximum(1.0, missed / DOUBTED_GEH) ** 2
     return found
 
 

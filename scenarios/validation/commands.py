@@ -210,7 +210,11 @@ def counts_command(
         named = {"prior": "scenario, scaled by hour", "fitted": "fitted loops", "held_out": f"held out, {folds} folds"}
         table = Table("volumes", "streets", "R2", "GEH < 5", "RMSE veh/h")
         for what, name in named.items():
-            for where, mask in (("all", None), ("2 lanes or more", wide)):
+            for where, mask in (
+                ("all", None),
+                ("2 lanes or more", wide),
+                ("2 or more, agreeing", wide & found.agreeing),
+            ):
                 f = found.fit(what, mask)
                 table.add_row(name, where, f"{f.r2:.3f}", f"{100 * f.geh_below_5:.1f} %", f"{f.rmse:.0f}")
         hours = Table(

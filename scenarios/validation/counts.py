@@ -73,12 +73,19 @@ class Agreement:
         missed = geh(self.fitted, self.counts.flow).mean(axis=1)
         return {edge: float(m) for edge, m in zip(self.counts.edges, missed) if m > ACCEPTED_GEH}
 
+    @property
+    def agreeing(self) -> Flags:
+        """Whether an edge is not `contradicting`, shape (n_edges,)."""
+        return np.array([edge not in self.contradicting for edge in self.counts.edges])
+
     def as_json(self) -> dict[str, object]:
         """Return every figure."""
         figures = {
             what: {
                 "all": self.fit(what).row(),
                 "two lanes or more": self.fit(what, self.counts.wide).row(),
+                "agreeing": self.fit(what, self.agreeing).row(),
+                "agreeing, two lanes or more": self.fit(what, self.agreeing & self.counts.wide).row(),
                 "by hour": [self.fit(what, hour=hour).row() for hour in range(HOURS)],
             }
             for what in ("prior", "fitted", "held_out")

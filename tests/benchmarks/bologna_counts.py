@@ -3,8 +3,8 @@
 ``python tests/benchmarks/bologna_counts.py [folds] [methods] [day]`` without words does both. ``methods`` compares, on
 fitted and held-out loops of the scenario joined, the scenario's own hour scaled to the counts, the estimate of
 `path_flows` at other parameters, and SUMO's routeSampler: optimized (linear programming between all counts), and
-drawing routes by their number in the scenario. ``day`` drives the day by the microscopic model, and compares vehicles
-on every counted edge with the counts and the demand. It takes several minutes of CPU.
+drawing routes by their number in the scenario. ``day`` drives the day by the microscopic model and compares the
+vehicles on every counted edge with the counts and the demand. It takes some ten minutes of CPU.
 """
 
 import json
@@ -30,7 +30,7 @@ from tests.support.paths import BOLOGNA, DATA
 SUMOCFG = BOLOGNA / "joined" / "run.sumocfg"
 LOOPS = DATA / "counts" / "bologna_loops_2024-02-01.csv"
 SAMPLER = {"routeSampler, optimized": ["--optimize", "full"], "routeSampler, weighted": ["--weighted"]}
-PARAMETERS = [("PRIOR_CV", 2.0), ("PRIOR_CV", 5.5), ("MODEL_CV", 0.17), ("MODEL_CV", 0.35), ("HUBER_GEH", 1e9)]
+PARAMETERS = [("PRIOR_CV", 2.0), ("PRIOR_CV", 5.5), ("MODEL_CV", 0.17), ("MODEL_CV", 0.35), ("DOUBTED_GEH", 1e9)]
 
 
 def sampled(pool, edges, counts, options, folder):
