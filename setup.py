@@ -60,7 +60,7 @@ setup(
             "place = cosim.scenarios.places.twin",
         ],
         "cosim.commands": ["city = cosim.scenarios.places:app", "validate = cosim.scenarios.validation:app"],
-        "cosim.comparisons": ["places = cosim.scenarios.places.by_resident:resident_table"],
+        "cosim.comparisons": ["places = cosim.scenarios.indicators.by_resident:resident_table"],
         "cosim.adapters": [f"{name} = cosim.adapters.{name}:{kind}" for name, kind in ADAPTERS.items()],
         "cosim.policies": policies(),
     },
