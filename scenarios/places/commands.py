@@ -218,8 +218,7 @@ def compare_command(
 ) -> None:
     """Show cities beside each other by resident: what each is, and what one policy does in each."""
     from cosim.results.result import Result
-
-    from .by_resident import resident_table
+    from cosim.scenarios.indicators.by_resident import resident_table
 
     console = terminal()
     if not console.is_terminal:

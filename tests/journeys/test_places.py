@@ -11,7 +11,7 @@ import pytest
 
 from cosim.core import ScenarioError
 from cosim.results.result import Result
-from cosim.scenarios.places.by_resident import by_resident
+from cosim.scenarios.indicators.by_resident import by_resident
 from cosim.scenarios.places.make import make_city
 from cosim.scenarios.places.sources.options import Options
 from tests.cosim.engine.test_checkpoint import bytes_of
