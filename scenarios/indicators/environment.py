@@ -67,13 +67,17 @@ def environment_indicators(
         return {}
     known = exposed.dropna(subset=[name for name in exposed if name in UNITS], how="all")
     left_out = exposed.index.nunique() - known.index.nunique()
-    where = "at the street façade of their building"
-    where += f"; without {left_out} buildings on no assessed street" if left_out else ""
+    without = f"; without {left_out} buildings on no assessed street" if left_out else ""
+    where = dict.fromkeys(UNITS, f"at the street façade of their building{without}")
+    louder = "at the louder half of the points around their building, by the median rule of (EU) 2021/1226"
+    where |= dict.fromkeys(LEVELS, louder + without)
     found: dict[str, Indicator] = {}
     for limit in LIMITS:
         if limit.quantity in exposed or (limit.quantity in LEVELS and NOISE in result.ports):
             name = f"residents above {limit.value:g} {UNITS[limit.quantity]}"
-            one = _share(known, limit.quantity, limit.value, f"share of residents, {where}; {limit.source}")
+            one = _share(
+                known, limit.quantity, limit.value, f"share of residents, {where[limit.quantity]}; {limit.source}"
+            )
             found[name] = replace(one, role="exposed") if (limit.quantity, limit.value) in _RELIEF else one
     for quantity, value in _ONE_SIDED:
         if quantity in known:
@@ -90,7 +94,7 @@ def environment_indicators(
     ):
         if quantity in known:
             people = float((share_of(known[quantity]) * known["persons"]).sum())
-            about = f"residents, from the {quantity} {where}, Directive 2002/49/EC, annex III"
+            about = f"residents, from the {quantity} {where[quantity]}, Directive 2002/49/EC, annex III"
             found[name] = Indicator(people, "persons", "lower", about)
     found |= _bars(known, where)
     for name, (function, incidence, covered) in (city.sectors.get(HEALTH, {}) if health is None else health).items():
@@ -108,7 +112,7 @@ def environment_indicators(
     return found
 
 
-def _bars(exposed: pd.DataFrame, where: str) -> dict[str, Indicator]:
+def _bars(exposed: pd.DataFrame, where: Mapping[str, str]) -> dict[str, Indicator]:
     """Return the residents by band of every exposure that is known."""
     found = {}
     for quantity, bounds in BANDS.items():
@@ -119,7 +123,7 @@ def _bars(exposed: pd.DataFrame, where: str) -> dict[str, Indicator]:
         texts = [f"below {bounds[0]:g}", *(f"{a:g} to {b:g}" for a, b in pairwise(bounds)), f"{bounds[-1]:g} and more"]
         for text, number in zip(texts, people):
             name = f"residents by {quantity}: {text} {_BAND_UNITS[quantity]}"
-            found[name] = Indicator(float(number), "persons", None, f"{where}", role="bar")
+            found[name] = Indicator(float(number), "persons", None, where[quantity], role="bar")
     return found
 
 

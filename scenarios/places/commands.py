@@ -1,4 +1,4 @@
-"""The commands ``cosim city make``, ``list``, ``show``, ``check`` and ``compare``."""
+"""The commands ``cosim city make``, ``list``, ``show`` and ``check``."""
 
 from __future__ import annotations
 
