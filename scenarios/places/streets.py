@@ -181,18 +181,26 @@ def street_class(edge: Any) -> str:
 
 def _cut_off(net: Net) -> list[Any]:
     """Return the edges for cars outside the largest strongly connected part that do not lead into it or out of it."""
+    leads_in, leads_out = _reach(net)
+    cars = [edge for edge in net.getEdges(withInternal=False) if edge.allows("passenger")]
+    return [edge for edge in cars if str(edge.getID()) not in leads_in | leads_out]
+
+
+def _reach(net: Net) -> tuple[set[str], set[str]]:
+    """Return the edges of the largest strongly connected part with the major ones that lead into it, and out of it."""
     inside = {str(edge.getID()) for edge in drivable(net)}
     cars = [edge for edge in net.getEdges(withInternal=False) if edge.allows("passenger")]
     graph: nx.DiGraph[str] = nx.DiGraph()
     major = {str(edge.getID()) for edge in cars if street_class(edge) in GATE_CLASSES}
     for edge in cars:
-        for target in edge.getOutgoing():
-            if target.allows("passenger"):
+        for target, ways in edge.getOutgoing().items():
+            if any(way.getFromLane().allows("passenger") and way.getToLane().allows("passenger") for way in ways):
                 graph.add_edge(str(edge.getID()), str(target.getID()))
-    ways = nx.DiGraph(graph.subgraph(major | inside))
-    anyone = next((label for label in sorted(inside) if label in ways), None)
-    reach = (nx.ancestors(ways, anyone) | nx.descendants(ways, anyone)) if anyone else set()
-    return [edge for edge in cars if str(edge.getID()) not in inside | reach]
+    kept = nx.DiGraph(graph.subgraph(major | inside))
+    anyone = next((label for label in sorted(inside) if label in kept), None)
+    if anyone is None:
+        return inside, inside
+    return inside | nx.ancestors(kept, anyone), inside | nx.descendants(kept, anyone)
 
 
 def border(net: Net) -> tuple[dict[str, float], dict[str, float]]:
@@ -209,6 +217,7 @@ def border(net: Net) -> tuple[dict[str, float], dict[str, float]]:
     if not any(street_class(edge) in CAR_CLASSES for edge in net.getEdges(withInternal=False)):
         leads_in, leads_out = gates(net)  # drawn streets have no classes
         return dict.fromkeys(sorted(leads_in), 1.0), dict.fromkeys(sorted(leads_out), 1.0)
+    into, out_of = _reach(net)
     for classes in (set(GATE_WEIGHTS), set(CAR_CLASSES)):
         entries: dict[str, float] = {}
         exits: dict[str, float] = {}
@@ -217,9 +226,9 @@ def border(net: Net) -> tuple[dict[str, float], dict[str, float]]:
             if kind not in classes or not edge.allows("passenger"):
                 continue
             weight = GATE_WEIGHTS.get(kind, 1.0) * edge.getLaneNumber()
-            if _is_end(edge, edge.getFromNode()):
+            if str(edge.getID()) in into and _is_end(edge, edge.getFromNode()):
                 entries[str(edge.getID())] = weight
-            if _is_end(edge, edge.getToNode()):
+            if str(edge.getID()) in out_of and _is_end(edge, edge.getToNode()):
                 exits[str(edge.getID())] = weight
         if entries and exits:
             return dict(sorted(entries.items())), dict(sorted(exits.items()))

@@ -231,3 +231,12 @@ def test_junctions_that_netconvert_cannot_join_are_left_and_listed(tmp_path, mon
     net, findings = network(town(houses=False), tmp_path)
     assert drivable(net)
     assert list(findings.found["listed"]["junctions without room between them: netconvert does not join them"])
+
+
+def test_through_traffic_leaves_only_where_it_can_get_to(tmp_path, monkeypatch):
+    net, _ = network(town(houses=False), tmp_path)
+    entries, exits = border(net)
+    first, *others = exits
+    monkeypatch.setattr(streets, "_reach", lambda net: (set(entries), set(others)))
+    assert border(net) == (entries, {label: exits[label] for label in others})
+    assert first not in border(net)[1]
