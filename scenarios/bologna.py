@@ -28,7 +28,7 @@ from cosim.scenarios.fleet.route_files import routes_fleet
 from cosim.scenarios.fleet.wiring import transformers
 from cosim.scenarios.mobility.chargers import place_chargers, write_chargers
 from cosim.scenarios.mobility.costs import TravelChanges
-from cosim.scenarios.mobility.counted_day import counted_day
+from cosim.scenarios.mobility.counts.day import counted_day
 from cosim.scenarios.policies.drivers import answered
 from cosim.scenarios.policies.policy import Policies, Policy, takes_policies
 from cosim.scenarios.streets.network import read_net, sites_along

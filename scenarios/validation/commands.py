@@ -200,7 +200,7 @@ def counts_command(
     """The traffic of a counted day on a scenario's routes beside the counts, fitted and held out."""
     from rich.table import Table
 
-    from cosim.scenarios.mobility.counts import HOURS
+    from cosim.scenarios.mobility.counts.loops import HOURS
     from cosim.scenarios.validation.counts import ANCHORS, agreement
 
     with one_line(debug):

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from cosim.core.quantities import Array, Flags
-from cosim.scenarios.mobility.counted_day import read_scenario
-from cosim.scenarios.mobility.counts import HOURS, Counts
-from cosim.scenarios.mobility.path_flows import geh, held_out, path_flows
+from cosim.scenarios.mobility.counts.day import read_scenario
+from cosim.scenarios.mobility.counts.loops import HOURS, Counts
+from cosim.scenarios.mobility.counts.path_flows import geh, held_out, path_flows
 
 ACCEPTED_GEH = 5.0
 ANCHORS = (

@@ -22,8 +22,8 @@ from cosim.adapters.traffic.files import read_configuration
 from cosim.adapters.traffic.installation import run_sumo_script, sumo_binary, sumo_environment
 from cosim.core.random import uniform
 from cosim.scenarios.mobility import path_flows as estimator
-from cosim.scenarios.mobility.counted_day import counted_day, read_scenario
-from cosim.scenarios.mobility.counts import HOURS
+from cosim.scenarios.mobility.counts.day import counted_day, read_scenario
+from cosim.scenarios.mobility.counts.loops import HOURS
 from cosim.scenarios.validation.counts import Fit, agreement
 from tests.support.paths import BOLOGNA, DATA
 

@@ -15,9 +15,9 @@ from cosim.adapters.traffic.demand import scenario_files
 from cosim.adapters.traffic.files import read_configuration
 from cosim.core import CosimError, InputFileError
 from cosim.scenarios import bologna
-from cosim.scenarios.mobility.counted_day import counted_day, read_pool, with_routes_through
-from cosim.scenarios.mobility.counts import HOURS, Loop, locate, read_counts
-from cosim.scenarios.mobility.path_flows import geh, held_out, path_flows
+from cosim.scenarios.mobility.counts.day import counted_day, read_pool, with_routes_through
+from cosim.scenarios.mobility.counts.loops import HOURS, Loop, locate, read_counts
+from cosim.scenarios.mobility.counts.path_flows import geh, held_out, path_flows
 from cosim.scenarios.mobility.routing import shortest_routes
 from cosim.scenarios.streets.eixample import eixample_streets
 from cosim.scenarios.streets.network import drivable, read_net, unproject

@@ -19,8 +19,8 @@ from cosim.adapters.traffic.flows import flows_as_trips
 from cosim.core import CosimError, InputFileError
 from cosim.core.quantities import DAY_S, HOUR_S, Array, Vector
 from cosim.core.random import generator, uniform
-from cosim.scenarios.mobility.counts import HOURS, Counts, locate, read_counts
-from cosim.scenarios.mobility.path_flows import path_flows
+from cosim.scenarios.mobility.counts.loops import HOURS, Counts, locate, read_counts
+from cosim.scenarios.mobility.counts.path_flows import path_flows
 from cosim.scenarios.streets.network import Net, read_net
 
 SERVICE_H = range(5, 24)
