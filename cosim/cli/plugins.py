@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import typer
-from rich.console import RenderableType
 from typer.core import TyperGroup
 from typer.main import get_group
 
@@ -35,13 +34,13 @@ def load_command(point: EntryPoint) -> Any:
         return None
 
 
-def across_scenarios(folders: Sequence[Path]) -> RenderableType | None:
+def across_scenarios(folders: Sequence[Path]) -> Any:
     """Return a table of runs that have no base in common, by the first package that makes one of them, or None."""
     from cosim.results.result import Result
 
     runs = [Result.open(folder) for folder in folders]
     for point in sorted(entry_points(group="cosim.comparisons"), key=lambda p: p.name):
-        table: RenderableType | None = point.load()(runs)
+        table = point.load()(runs)
         if table is not None:
             return table
     return None
