@@ -355,7 +355,7 @@ def _show_result(console: Console, result: Result, *, report: bool) -> None:
         from cosim.results.tables import indicator_table
 
         console.print(indicator_table(result.name, result.indicators))
-    console.print(_times(result.provenance["wall_s"]))
+    console.print(_times(result.provenance["wall_s"]), soft_wrap=True)
     page = None
     if report:
         from cosim.report import write_report
