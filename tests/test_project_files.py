@@ -1,6 +1,7 @@
 """Files at the root that must agree with each other."""
 
 import ast
+import importlib
 import re
 import tomllib
 
@@ -66,3 +67,18 @@ def test_every_decision_record_is_listed_by_its_title():
     for number, record in enumerate(records, 1):
         title = record.read_text(encoding="utf-8").splitlines()[0].removeprefix(f"# {number}. ")
         assert f"- [{title}]({record.name})" in listed
+
+
+@pytest.mark.parametrize("folder", ["docs", "tests/benchmarks"])
+def test_scripts_that_no_test_runs_import_only_what_there_is(folder):
+    missing = []
+    for path in sorted((ROOT / folder).glob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] in ("cosim", "tests"):
+                for name in (alias.name for alias in node.names):
+                    if not hasattr(importlib.import_module(node.module), name):
+                        try:
+                            importlib.import_module(f"{node.module}.{name}")
+                        except ImportError:
+                            missing.append(f"{path.name}: {node.module} has no {name}")
+    assert missing == []

@@ -21,7 +21,7 @@ import numpy as np
 from cosim.adapters.traffic.files import read_configuration
 from cosim.adapters.traffic.installation import run_sumo_script, sumo_binary, sumo_environment
 from cosim.core.random import uniform
-from cosim.scenarios.mobility import path_flows as estimator
+from cosim.scenarios.mobility.counts import path_flows as estimator
 from cosim.scenarios.mobility.counts.day import counted_day, read_scenario
 from cosim.scenarios.mobility.counts.loops import HOURS
 from cosim.scenarios.validation.counts import Fit, agreement
@@ -89,7 +89,7 @@ def methods(folds, folder):
     rows["path_flows"] = {
         "fitted": figures(found.fitted, located),
         "held out": figures(found.held_out, located),
-        "held out, other folds": [figures(agreement(SUMOCFG, LOOPS, folds, s).held_out, located) for s in (1, 2, 3)],
+        "held out, other folds": [figures(agreement(SUMOCFG, LOOPS, folds, s).held_out, located) for s in range(1, 6)],
     }
     for name, value in PARAMETERS:
         usual = getattr(estimator, name)
