@@ -132,8 +132,8 @@ def rows(tripinfos: Path) -> list[dict[str, str]]:
 NET = "grid.net.xml"
 
 
-def make_town(folder: Path) -> Path:
-    """Write a three by three grid with some cars and no charging."""
+def make_town(folder: Path, *options: str) -> Path:
+    """Write a three by three grid, with further options of netgenerate, with some cars and no charging."""
     tool(
         "netgenerate",
         "--grid",
@@ -147,6 +147,7 @@ def make_town(folder: Path) -> Path:
         "true",
         "--default.speed",
         13.9,
+        *options,
     )
     (folder / "trips.rou.xml").write_text(
         '<routes><vType id="car" emissionClass="HBEFA4/PC_petrol_Euro-4"/>'

@@ -11,7 +11,7 @@ from cosim.adapters.traffic import Traffic
 from cosim.adapters.traffic.demand import electric_variant
 from cosim.adapters.traffic.session import Connection
 from cosim.core.adapter import inputs
-from tests.support.traffic_runs import NET, Run, make_town, rows, tool, write_configuration
+from tests.support.traffic_runs import NET, Run, make_town, rows, write_configuration
 
 MINUTES = [60.0] * 10
 
@@ -24,23 +24,7 @@ def town(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def signals(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The town with lights, each with a second program that is red in all directions."""
-    folder = make_town(tmp_path_factory.mktemp("signals"))
-    tool(
-        "netgenerate",
-        "--grid",
-        "--grid.number",
-        3,
-        "--grid.length",
-        150,
-        "-o",
-        folder / NET,
-        "--no-turnarounds",
-        "true",
-        "--default.speed",
-        13.9,
-        "-j",
-        "traffic_light",
-    )
+    folder = make_town(tmp_path_factory.mktemp("signals"), "-j", "traffic_light")
     adapter = Traffic(write_configuration(folder / "run.sumocfg", routes="trips.rou.xml"))
     text = (folder / NET).read_text()
     programs = []
