@@ -40,7 +40,8 @@ def seeded_year(place: str, seed: int) -> WeatherYear:
     distribution that belongs to its monthly mean (Bendt, Collares-Pereira and Rabl, in the closed form of Herzog,
     [3]_ eq. 2.9.6), and the persistence of [2]_; wide ranges go with clear days, the mean temperature does not depend
     on them ([4]_). The anomalies of December and January join. Means over many seeds are the normals. Everything else
-    follows from the days as in `normals.synthetic_year`; there is no trend from year to year.
+    follows from the days as in `normals.synthetic_year`; there is no trend from year to year. The numbers of [2]_ to
+    [4]_ are quoted from memory; what they give is compared with observed years in ``docs/model.md``.
 
     Each draw is keyed by the seed and the date, so one seed gives one year.
 

@@ -36,7 +36,7 @@ class AreaChanges:
     changes
         By plan; indicators are named by area, place and layer, as in ``"superblocks, inside: Speed"``.
     unshared, cautions
-        As in `Comparison`.
+        As in `Comparison`, and the layers that are left out because their map is in degrees.
     """
 
     base_name: str
@@ -71,7 +71,8 @@ def by_area(comparison: Comparison, layers: Sequence[Layer] | None = None) -> Ar
         raise CosimError("no policy of these runs has drawn an area: compare plans with Superblocks or another area")
     if layers is None:
         layers = list({(layer.title, layer.port): layer for layer in drawn if layer.port}.values())
-    layers = [layer for layer in layers if layer.coordinates == "metres"]
+    left_out = [f"{layer.title}: its map is in degrees, areas are in metres" for layer in layers if _in_degrees(layer)]
+    layers = [layer for layer in layers if not _in_degrees(layer)]
     places = {layer.title: _middles(layer) for layer in layers}
     base, *plans = comparison.runs
     values: dict[tuple[str, str], pd.Series[float]] = {}
@@ -92,14 +93,19 @@ def by_area(comparison: Comparison, layers: Sequence[Layer] | None = None) -> Ar
                         before, after = ([value(pair[k], layer, labels) for pair in pairs] for k in (0, 1))
                         name = f"{title}, {place}: {layer.title}"
                         changes[plan].append(_change(name, layer, len(labels), before, after))
-    return AreaChanges(comparison.base_name, changes, {}, comparison.cautions)
+    cautions = {plan: [*told, *left_out] for plan, told in comparison.cautions.items()}
+    return AreaChanges(comparison.base_name, changes, {}, cautions)
+
+
+def _in_degrees(layer: Layer) -> bool:
+    return layer.coordinates == "degrees"
 
 
 def _areas(drawn: Sequence[Layer]) -> dict[str, shapely.Geometry]:
     """Return the union of the outlines of each title; equal areas once."""
     outlines: dict[str, list[shapely.Polygon]] = {}
     for layer in drawn:
-        if not layer.port and layer.coordinates == "metres":
+        if not layer.port and not _in_degrees(layer):
             outlines.setdefault(layer.title, []).extend(map(shapely.Polygon, layer.geometry.values()))
     found: dict[str, shapely.Geometry] = {}
     for title, shapes in outlines.items():

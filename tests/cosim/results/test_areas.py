@@ -45,6 +45,13 @@ def test_line_of_one_point_lies_where_it_is(groups):
     assert [c.indicator for c in found if c.indicator.endswith("Short")] == ["zone, inside: Short"]
 
 
+def test_layer_in_degrees_is_left_out_and_told(groups):
+    afar = Layer("Afar", "source.power", "point", {"e0": [(2.16, 41.39)]}, "W", coordinates="degrees")
+    found = by_area(compare(*groups, names=["base", "plan"]), [afar])
+    assert found.changes["plan"] == []
+    assert "Afar: its map is in degrees, areas are in metres" in found.cautions["plan"]
+
+
 def test_runs_without_an_area_are_refused(groups):
     base = groups[0]
     with pytest.raises(CosimError, match="no policy of these runs has drawn an area: compare plans with Superblocks"):
