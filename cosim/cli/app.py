@@ -366,7 +366,7 @@ def _show_result(console: Console, result: Result, *, report: bool) -> None:
 
 
 def _times(wall_s: dict[str, float]) -> str:
-    """Return which simulators took how much of their time, as a line. [s]"""
+    """Return a line with the share of the wall time that the slowest simulators took."""
     whole = sum(wall_s.values()) or 1.0
     longest = sorted(wall_s, key=lambda name: -wall_s[name])
     told = ", ".join(f"{name} {wall_s[name]:.1f} s ({wall_s[name] / whole:.0%})" for name in longest[:3])
