@@ -1,7 +1,7 @@
 """Duration of a day of air quality and noise in a large city, hour by hour.
 
-10,000 streets of 50 to 200 m on a grid, with traffic and buildings drawn at random, 24 steps of an hour in a wind that
-turns. The last line is JSON; times are medians over the steps of processor time, on one core, without the paths of
+10,000 streets (or as many as the first argument says) of 50 to 200 m on a grid, with traffic and buildings drawn at
+random, 24 steps of an hour in a wind that turns. The last line is JSON; times are medians over the steps of processor time, on one core, without the paths of
 sound, which are made once.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import statistics
+import sys
 import time
 
 import numpy as np
@@ -19,7 +20,8 @@ from cosim.core.environment.streets import Streets
 from cosim.core.random import generator
 from cosim.scenarios.environment.sound import paths_of
 
-N, PITCH_M, HOURS = 10_000, 150.0, 24
+PITCH_M, HOURS = 150.0, 24
+N = int(sys.argv[1]) if __name__ == "__main__" and len(sys.argv) > 1 else 10_000
 KINDS = ("car", "electric car", "van", "truck or bus", "motorcycle")
 BACKGROUND = np.array([20.0, 30.0, 50.0, 22.0, 13.0]) * 1e-9
 
