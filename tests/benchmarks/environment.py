@@ -1,8 +1,8 @@
 """Duration of a day of air quality and noise in a large city, hour by hour.
 
 10,000 streets (or as many as the first argument says) of 50 to 200 m on a grid, with traffic and buildings drawn at
-random, 24 steps of an hour in a wind that turns. The last line is JSON; times are medians over the steps of processor time, on one core, without the paths of
-sound, which are made once.
+random, 24 steps of an hour in a wind that turns. The last line is JSON; times are medians over the steps of processor
+time, on one core, without the paths of sound, which are made once.
 """
 
 from __future__ import annotations
