@@ -44,7 +44,8 @@ lock:
 	$(PYTHON) -c '$(BUILD_REQUIRES)' | $(COMPILE) --constraint requirements.lock --no-emit-package numpy \
 		--no-annotate - --output-file requirements-build.lock
 	$(COMPILE) --constraint requirements.lock --constraint requirements-build.lock \
-		--extra city --extra dev --extra docs --extra figures --extra fmu --extra grids --extra study \
+		--extra city --extra dev --extra docs --extra exports --extra figures --extra fmu --extra grids \
+		--extra helics --extra live --extra study \
 		pyproject.toml --output-file requirements-dev.lock
 
 clean:

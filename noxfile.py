@@ -48,15 +48,18 @@ def newer(session: nox.Session) -> None:
 
 @nox.session
 def foreign(session: nox.Session) -> None:
-    """Run mosaik simulators whose dependencies do not fit ours, in a Python of their own."""
+    """Run mosaik simulators and a validator whose dependencies do not fit ours, each in a Python of its own."""
     install(session)
-    folder = os.path.join(os.path.abspath(session.create_tmp()), "foreign")
-    session.run("python", "-m", "venv", folder)
-    python = os.path.join(folder, "bin", "python")
     # setuptools: mosaik-hdf5 for Python 3.11 needs simpy 3.0, which needs pkg_resources
-    packages = ["mosaik-heatpump==1.0.2", "mosaik-hdf5==0.4", "setuptools<81"]
-    session.run(python, "-m", "pip", "install", "--quiet", *packages, external=True)
-    session.run("python", "-m", "pytest", "tests/adapters/mosaik_sim", env={"COSIM_FOREIGN_PYTHON": python})
+    simulators = ["mosaik-heatpump==1.0.2", "mosaik-hdf5==0.4", "setuptools<81"]
+    pythons: dict[str, str | None] = {}
+    for variable, packages in (("COSIM_FOREIGN_PYTHON", simulators), ("COSIM_CRATE_PYTHON", ["roc-validator==0.13.0"])):
+        folder = os.path.join(os.path.abspath(session.create_tmp()), variable.lower())
+        session.run("python", "-m", "venv", folder)
+        pythons[variable] = python = os.path.join(folder, "bin", "python")
+        session.run(python, "-m", "pip", "install", "--quiet", *packages, external=True)
+    need_it = ["tests/adapters/mosaik_sim", "tests/cosim/exports/test_formats.py"]
+    session.run("python", "-m", "pytest", *need_it, env=pythons)
 
 
 @nox.session
@@ -73,7 +76,7 @@ def lint(session: nox.Session) -> None:
     session.run("ruff", "check", *CODE)
     session.run("ruff", "format", "--check", *CODE)
     session.run("lint-imports")
-    session.run("cython-lint", *sorted(glob.glob("core/*/*.pyx")))
+    session.run("cython-lint", *sorted(glob.glob("core/**/*.pyx", recursive=True)))
 
 
 @nox.session

@@ -13,7 +13,14 @@ from setuptools import Extension, setup
 FLAGS = ["-O3", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", "-Wno-unreachable-code"]
 
 # no module to import but a library for the loader, which no other system has in this form
-PRELOADED = [Extension("cosim.adapters.traffic._socket", ["adapters/traffic/socket.c"], libraries=["dl"])]
+PRELOADED = [
+    Extension(
+        "cosim.adapters.traffic._preloaded",
+        ["adapters/traffic/socket.c", "adapters/traffic/memory.c"],
+        libraries=["dl"],
+        extra_compile_args=["-O3", "-fno-builtin-malloc"],
+    )
+]
 
 
 def kernel(source: Path) -> Extension:
@@ -40,10 +47,13 @@ def policies() -> list[str]:
 
 ADAPTERS = {
     "buildings": "Buildings",
+    "demand": "DemandFilter",
     "environment": "Environment",
+    "feed": "Feed",
     "fleet": "Fleet",
     "fmu": "Fmu",
     "grid": "Grid",
+    "helics": "HelicsFederation",
     "mosaik_sim": "MosaikSimulator",
     "premises": "Premises",
     "tariff": "Tariff",
@@ -60,6 +70,7 @@ setup(
             "place = cosim.scenarios.places.twin",
         ],
         "cosim.commands": ["city = cosim.scenarios.places:app", "validate = cosim.scenarios.validation:app"],
+        "cosim.vocabularies": ["city = cosim.scenarios.vocabulary:VOCABULARY"],
         "cosim.comparisons": ["places = cosim.scenarios.indicators.by_resident:resident_table"],
         "cosim.adapters": [f"{name} = cosim.adapters.{name}:{kind}" for name, kind in ADAPTERS.items()],
         "cosim.policies": policies(),

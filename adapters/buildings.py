@@ -8,20 +8,25 @@ a battery.
 from __future__ import annotations
 
 import dataclasses
-import datetime as dt
+import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
 from cosim.core import Adapter, Clock, CosimError, Input, Output, Placement, PortError, Step
-from cosim.core.buildings.heat_pump import CopCurve, HeatPumpUnits, LiftCurve, sources
+from cosim.core.buildings.cooling import CoolingUnits
+from cosim.core.buildings.heat_pump import CopCurve, sources
 from cosim.core.buildings.households import PERSON_GAIN, Households, HouseholdStep
+from cosim.core.buildings.party_walls import PartyWalls
+from cosim.core.buildings.rows import Balance, Fixed, Node, ToZones
 from cosim.core.buildings.state import BuildingsState
 from cosim.core.buildings.stock import StockLike, check_stock
 from cosim.core.buildings.storage import Batteries, Tanks
+from cosim.core.buildings.systems import Controls, Systems, Weather
+from cosim.core.buildings.varying import VaryingZones
 from cosim.core.buildings.zones import Zones
 from cosim.core.quantities import DAY_S, HOUR_S, J_PER_KWH, Array
 from cosim.core.random import uniform
@@ -40,19 +45,20 @@ SURFACES = (
 """Surfaces exposed to the sun: the horizontal, and façades by azimuth in steps of 45°."""
 
 HEATING_SETPOINT, COOLING_SETPOINT = 20.0, 26.0  # °C, EN 16798-1:2019, category II
-SETBACK = 17.0  # °C, assumption: from 23 to 7 h in civil time
-SETBACK_FROM, SETBACK_UNTIL = 23.0, 7.0
+SETBACK = 17.0  # °C, assumption: outside the heated hours, from 23 to 7 h in civil time by default
 # Assumption: windows are opened at indoor air above 24 °C while it is 16 °C or more outdoors and at least 1 K cooler
 # than indoors, and add 4 air changes per hour in rooms 2.5 m high.
 AIRING_ABOVE, AIRING_OUTDOOR, AIRING_GAP = 24.0, 16.0, 1.0  # °C, °C, K
 AIRING = 4 * 2.5 * 0.34  # W/(m² K) per floor area
 CONVECTIVE_GAIN = 0.5  # assumption: half the heat of persons and appliances is convective
 CONVECTIVE_SUN = 0.09  # VDI 6007-1, test case 5
+BLINDS_ABOVE = 300.0  # W/m² on the window: shading is in use, ISO 13790:2008, 11.4.3 (from memory),
+BLINDS_WARM = 24.0  # °C, in rooms that are warm, an assumption as for airing
 
 WATER_TEMPERATURE = 42.0  # °C, assumption: temperature to which users mix hot water
 TANK_CHARGE = 1500.0  # W of heat per dwelling, assumption: maximum charging heat of the tank
 BOILER_EFFICIENCY = 0.86  # assumption, of gross calorific value: the minimum under Regulation (EU) 813/2013
-COOLING_EER = 3.2  # assumption, constant: lower bound of class A of split units, Directive 2002/31/EC
+COOLING_EER = 3.2  # assumption, rated: lower bound of class A of split units, Directive 2002/31/EC; fixed speed
 BATTERY_HOURS = 2.0  # assumption: batteries charge or discharge fully in two hours
 PRICE_MEMORY_S = DAY_S  # averaging time of the mean price with which the current price is compared
 PRICE_SHIFT = 2.0  # K, assumption: the largest shift of a setpoint by the price
@@ -63,7 +69,19 @@ POWER_FACTOR = {"heat pump": 0.95, "cooling": 0.95, "appliances": 0.97}
 
 NO_CAP = 1e12  # W
 STATE_FILE = "buildings.npz"
+# Threads, of which only as many work as a stock of some thousand buildings keeps busy.
+_THREADS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 TIMING_SPREAD_H = 1.5  # assumption: setbacks are up to this much earlier or later
+
+
+def floor_temperature(outdoor: npt.ArrayLike) -> Array:
+    """Return the flow temperature of floor heating by the heating curve of EN 14825's low temperature application. [°C]
+
+    For its average climate, variable outlet: 34, 30, 27 and 24 °C at -7, 2, 7 and 12 °C.
+    """
+    return np.asarray(
+        np.interp(np.asarray(outdoor, float), [-10.0, -7.0, 2.0, 7.0, 12.0], [35.0, 34.0, 30.0, 27.0, 24.0])
+    )
 
 
 def radiator_temperature(outdoor: npt.ArrayLike) -> Array:
@@ -74,28 +92,13 @@ def radiator_temperature(outdoor: npt.ArrayLike) -> Array:
     return np.asarray(40.0 - np.asarray(outdoor, float))
 
 
-class _Supply(NamedTuple):
-    """Available supply in a step, shape (n_buildings,) each. [W] unless stated otherwise."""
-
-    water: Array
-    """Electricity that charges the tanks."""
-    warmth: Array
-    """Heat loss of the tanks to the rooms."""
-    cop: Array
-    """COP of heating. [1]"""
-    by_pump: Array
-    """Maximum heat of the heat pumps for rooms."""
-    heating_capacity: Array
-    cooling_capacity: Array
-
-
 class Buildings(Adapter):
     """Residential buildings: zones, households, heat pumps with tanks, boilers, coolers, panels and batteries.
 
     Powers are positive when consumed or delivered; ``pv_power`` is generation, ``battery_power`` is charging, and
     ``electric_power`` is the power drawn from the grid, negative when fed in. ``heat_pump_power``
-    includes back-up and other resistance heaters. Hot water comes from a tank that the heat pump or a resistance heater
-    charges, or directly from the boiler.
+    includes back-up and other resistance heaters, ``cooking_power`` is the part of the gas that hobs burn. Hot water
+    comes from a tank that the heat pump or a resistance heater charges, or directly from the boiler.
     Windows are opened in warm rooms while it is cooler outdoors. ``unmet_degree`` is the deviation of the mean air
     temperature from the comfort band without setpoint shifts.
 
@@ -116,8 +119,12 @@ class Buildings(Adapter):
         Returns the state in which the buildings begin instead, when the adapter opens.
     price_response
         Setpoint shift per deviation of the price from its mean over a day. [K/(EUR/kWh)]
+    varying
+        Whether films inside and outside, and infiltration, follow temperatures and wind instead of being constant
+        (`varying.VaryingZones`); it takes the wind as an input.
     cop_curve
-        COP of all heat pumps, e.g. of a measured model by `heat_pump.read_hplib`; by default from lift and source.
+        COP of all heat pumps, e.g. of a measured model by `heat_pump.read_hplib`; by default from lift and source. It
+        is asked for each kind of source and emission, not for each building.
 
     Raises
     ------
@@ -136,6 +143,7 @@ class Buildings(Adapter):
         start_temperature: float = 20.0,
         initial: Callable[[], BuildingsState] | None = None,
         price_response: float = 0.0,
+        varying: bool = False,
         cop_curve: CopCurve | None = None,
     ) -> None:
         ids = tuple(stock.ids)
@@ -144,6 +152,8 @@ class Buildings(Adapter):
             raise CosimError(f"price_response is {price_response}: it must be finite and not negative")
         self.outdoor_temperature = Input("degC", ["outdoor"])
         self.ground_temperature = Input("degC", ["ground"], default=12.0)
+        if varying:
+            self.wind_speed = Input("m/s", ["outdoor"])
         self.irradiance = Input("W/m**2", SURFACES)
         self.window_irradiance = Input("W/m**2", SURFACES)
         self.pv_yield = Input("1", ["roof"], default=0.0)
@@ -161,6 +171,7 @@ class Buildings(Adapter):
         self.hot_water_power = Output("W", ids, "mean")
         self.heating_heat = Output("W", ids, "mean")
         self.gas_power = Output("W", ids, "mean")
+        self.cooking_power = Output("W", ids, "mean")
         self.pv_power = Output("W", ids, "mean")
         self.battery_power = Output("W", ids, "mean")
         self.persons = Output("person", ids, "mean")
@@ -171,28 +182,38 @@ class Buildings(Adapter):
 
         self._clock, self._ids, self._stock = clock, ids, stock
         self._start_temperature, self._initial, self._price_response = start_temperature, initial, price_response
-        pumped = np.array([system == "heat_pump" for system in stock.heating], dtype=bool)
-        self._resists = np.array([system == "resistance" for system in stock.heating], dtype=bool)
-        self._is_electric = pumped | self._resists
-        ground = sources(stock.heat_pump_source)
-        capacity = np.where(pumped, stock.heat_pump_capacity, 0.0)
-        self._pumps = HeatPumpUnits(capacity, cop_curve or LiftCurve(ground), ground)
-        self._households = Households(ids, stock.dwellings, stock.hot_water_need, seed)
-        # The spread of the mean over a building's dwellings falls with the square root of their number.
-        self._shift_h = TIMING_SPREAD_H / np.sqrt(stock.dwellings) * (2 * uniform(seed, "timing", ids) - 1)
-        self._exterior_share = stock.zones.exterior_share[stock.archetype]
-        self._solar_area = stock.window_area * stock.solar_transmittance[:, None]
+        self._households = Households(
+            ids,
+            stock.dwellings,
+            stock.hot_water_need,
+            seed,
+            sizes=stock.household_sizes,
+            gas_hobs=stock.gas_hobs,
+            threads=_THREADS,
+        )
+        self._walls = PartyWalls(stock.party_walls, len(ids))
+        self._varies, self._cop_curve, self._seed = varying, cop_curve, seed
+        sources(stock.heat_pump_source)
         self._zones: Zones | None = None
+        self._varying: VaryingZones | None = None
 
     def open(self) -> None:
         stock = self._stock
         closed = stock.zones
         aired = dataclasses.replace(closed, outdoor_conductance=closed.outdoor_conductance + AIRING)
         self._zones = Zones(
-            closed + aired, stock.archetype, stock.floor_area, self._start_temperature, labels=self._ids
+            closed + aired,
+            stock.archetype,
+            stock.floor_area,
+            self._start_temperature,
+            labels=self._ids,
+            threads=_THREADS,
         )
-        self._tanks = Tanks(np.where(self._is_electric, stock.tank_volume, 0.0), TANK_CHARGE * stock.dwellings)
-        self._batteries = Batteries(stock.battery_capacity, stock.battery_capacity / (HOUR_S * BATTERY_HOURS))
+        self._varying = (
+            VaryingZones(self._zones, stock.storeys, stock.shelter, stock.infiltration) if self._varies else None
+        )
+        self._systems = _systems(stock, self._seed, self._cop_curve)
+        self._tanks, self._batteries = self._systems.tanks, self._systems.batteries
         self._mean_price: float | None = None
         if self._initial is not None:
             self._restore(self._initial())
@@ -214,14 +235,17 @@ class Buildings(Adapter):
             tank=self._tanks.temperature.copy(),
             charging=self._tanks.charging.copy(),
             battery=self._batteries.energy.copy(),
+            films=np.zeros((5, len(self._ids))) if self._varying is None else self._varying.memory,
             price=np.array(np.nan if self._mean_price is None else self._mean_price),
         )
 
     def _restore(self, state: BuildingsState) -> None:
         assert self._zones is not None
         self._zones.state[:] = state.zones
-        self._tanks.temperature, self._tanks.charging = state.tank.copy(), state.charging.copy()
-        self._batteries.energy = state.battery.copy()
+        if self._varying is not None:
+            self._varying.memory = state.films
+        self._tanks.temperature[:], self._tanks.charging[:] = state.tank, state.charging
+        self._batteries.energy[:] = state.battery
         self._mean_price = None if np.isnan(state.price) else float(state.price)
 
     def _publish_state(self) -> None:
@@ -235,95 +259,79 @@ class Buildings(Adapter):
             raise CosimError("buildings are not open: call open() before advance(step)")
         outdoor = self._weather()
         self._check_controls()
-        civil = self._clock.civil(step.start_s)
-        homes = self._households.mean(civil, step.length_s)
-        supply = self._supply(homes, outdoor, step.length_s)
-        persons = np.maximum(homes.persons + self.occupancy.value, 0.0)
-        comfort, heat_to, cool_to = self._setpoints(civil, step.length_s)
-        zone = self._zones.step(
-            step.length_s,
-            outdoor,
-            **self._gains(homes.appliances + PERSON_GAIN * persons + supply.warmth, outdoor),
-            heating_setpoint=heat_to,
-            cooling_setpoint=cool_to,
-            heating_capacity=supply.heating_capacity,
-            cooling_capacity=supply.cooling_capacity,
+        civil, state, archetype = self._clock.civil(step.start_s), self._zones.state, self._stock.archetype
+        homes = self._households.mean(civil, step.length_s, out=self._systems.homes)
+        weather = Weather(
+            outdoor, float(self.ground_temperature.value[0]), self.irradiance.value, self.window_irradiance.value
         )
-        self._publish(homes, supply, zone.power, step.length_s)
-        self.persons.value = persons
-        self.unmet_degree.value = np.maximum(comfort - zone.air, 0) + np.maximum(zone.air - COOLING_SETPOINT, 0)
+        controls = Controls(
+            self.heating_shift.value,
+            self.cooling_shift.value,
+            self.power_cap.value,
+            self.pv_curtailment.value,
+            self.occupancy.value,
+        )
+        self._systems.before(
+            step.length_s,
+            self._zones,
+            archetype,
+            weather,
+            controls,
+            self._walls.gains(state[Node.INTERIOR]) if len(self._stock.party_walls) else 0.0,
+            flow=(float(radiator_temperature(outdoor)), float(floor_temperature(outdoor))),
+            clock_h=civil.hour + civil.minute / 60 + (civil.second + civil.microsecond * 1e-6) / HOUR_S,
+            price_shift=self._price_shift(step.length_s),
+            pv_yield=float(self.pv_yield.value[0]),
+        )
+        row = self._zones.given
+        self._check_setpoints(row[ToZones.HEAT_TO], row[ToZones.COOL_TO])
+        if self._varying is None:
+            balance = self._systems.advance(self._zones, controls)
+        else:
+            wind, row = float(self.wind_speed.value[0]), row.copy()
+            zone = self._varying.step(
+                step.length_s,
+                outdoor,
+                wind,
+                self._systems.boundary,
+                row[ToZones.EQUIVALENT],
+                row[ToZones.GAIN_AIR],
+                gain_exterior=row[ToZones.GAIN_EXTERIOR],
+                gain_interior=row[ToZones.GAIN_INTERIOR],
+                heating_setpoint=row[ToZones.HEAT_TO],
+                cooling_setpoint=row[ToZones.COOL_TO],
+                heating_capacity=row[ToZones.HEAT_MOST],
+                cooling_capacity=row[ToZones.COOL_MOST],
+            )
+            balance = self._systems.balance(zone.power, zone.air, controls)
+        self._publish(homes, balance)
+        self.persons.value = self._systems.persons
         self._publish_state()
 
-    def _supply(self, homes: HouseholdStep, outdoor: float, length_s: float) -> _Supply:
-        """Charge the tanks, and return the supply left for rooms by the power cap and the heat pumps."""
-        stock, pumps = self._stock, self._pumps
-        source = np.where(pumps.ground, self.ground_temperature.value[0], outdoor)
-        water_cop = np.where(self._resists, 1.0, pumps.cop(self._tanks.setpoint, source, outdoor))
-        cop = pumps.cop(radiator_temperature(outdoor), source, outdoor)
-        spare = np.maximum(self.power_cap.value - homes.appliances, 0.0)
-        charge, _, warmth = self._tanks.step(length_s, homes.hot_water, WATER_TEMPERATURE, spare * water_cop)
-        water = charge / water_cop
-        spare = np.maximum(spare - water, 0.0)
-        # Heat that charges the tank is not available for the rooms.
-        by_pump = np.minimum(pumps.heat(spare, cop), np.maximum(pumps.capacity - charge, 0.0))
-        backup = np.maximum(spare - pumps.power(by_pump, cop), 0.0)
-        warm = np.where(self._is_electric, by_pump + backup, np.inf)
-        return _Supply(
-            water,
-            warmth,
-            cop,
-            by_pump,
-            np.minimum(stock.heating_capacity, warm),
-            np.minimum(stock.cooling_capacity, spare * COOLING_EER),
-        )
-
-    def _gains(self, inner: Array, outdoor: float) -> dict[str, Array]:
-        """Return the solar and internal gains of the zones, and open windows in warm rooms."""
-        assert self._zones is not None
-        stock, solar = self._stock, self._solar_area @ self.window_irradiance.value
-        radiant = (1 - CONVECTIVE_GAIN) * inner + (1 - CONVECTIVE_SUN) * solar
-        air = self._zones.state[0]
-        aired = (air > AIRING_ABOVE) & (air - AIRING_GAP >= outdoor) & (outdoor >= AIRING_OUTDOOR)
-        self._zones.archetype = stock.archetype + np.where(aired, len(stock.zones), 0).astype(np.int32)
-        return {
-            "equivalent": outdoor + stock.sun_on_exterior @ self.irradiance.value - stock.sky_depression,
-            "gain_air": CONVECTIVE_GAIN * inner + CONVECTIVE_SUN * solar,
-            "gain_exterior": self._exterior_share * radiant,
-            "gain_interior": (1 - self._exterior_share) * radiant,
-        }
-
-    def _publish(self, homes: HouseholdStep, supply: _Supply, power: Array, length_s: float) -> None:
-        """Convert heat into electricity and gas, balance it with panels and batteries, and assign the outputs."""
-        heat, cooling = np.maximum(power, 0.0), np.maximum(-power, 0.0) / COOLING_EER
-        by_pump = np.where(self._is_electric, np.minimum(heat, supply.by_pump), 0.0)
-        compressor = self._pumps.power(by_pump, supply.cop)
-        backup = np.where(self._is_electric, heat - by_pump, 0.0)
-        boiler = np.where(self._is_electric, 0.0, heat + homes.hot_water)
-        load = compressor + backup + cooling + homes.appliances + supply.water
-        pv = self._stock.pv_capacity * self.pv_yield.value[0] * (1 - self.pv_curtailment.value)
-        battery = self._batteries.step(length_s, pv - load)
-        self.heating_heat.value = heat
-        self.heat_pump_power.value = compressor + backup
-        self.cooling_power.value = cooling
+    def _publish(self, homes: HouseholdStep, balance: Array) -> None:
+        for row, port in (
+            (Balance.HEAT, self.heating_heat),
+            (Balance.ELECTRIC_HEAT, self.heat_pump_power),
+            (Balance.COOLING, self.cooling_power),
+            (Balance.PV, self.pv_power),
+            (Balance.BATTERY, self.battery_power),
+            (Balance.POWER, self.electric_power),
+            (Balance.REACTIVE, self.reactive_power),
+            (Balance.GAS, self.gas_power),
+            (Balance.UNMET, self.unmet_degree),
+        ):
+            port.value = balance[row]
         self.appliance_power.value = homes.appliances
-        self.hot_water_power.value = supply.water
-        self.pv_power.value = pv
-        self.battery_power.value = battery
-        self.electric_power.value = load - pv + battery
-        self.reactive_power.value = (
-            _TAN["heat pump"] * (compressor + np.where(self._resists, 0.0, supply.water))
-            + _TAN["cooling"] * cooling
-            + _TAN["appliances"] * homes.appliances
-        )
-        self.gas_power.value = boiler / BOILER_EFFICIENCY
+        self.hot_water_power.value = self._systems.water
+        self.cooking_power.value = homes.cooking
 
     def _weather(self) -> float:
         """Check all weather inputs and return the outdoor temperature. [°C]"""
         outdoor = float(self.outdoor_temperature.value[0])
-        for port in (self.irradiance, self.window_irradiance):
+        for port in (self.irradiance, self.window_irradiance, *((self.wind_speed,) if self._varies else ())):
             if (port.value < 0).any():
                 first = int(np.argmax(port.value < 0))
-                raise PortError(f"{port.name}[{SURFACES[first]!r}] is {port.value[first]}: it cannot be negative")
+                raise PortError(f"{port.name}[{port.labels[first]!r}] is {port.value[first]}: it cannot be negative")
         if not -90 <= outdoor <= 60:
             raise PortError(f"{self.outdoor_temperature.name} is {outdoor} °C: it must be -90 to 60; is it in °C?")
         return outdoor
@@ -336,21 +344,14 @@ class Buildings(Adapter):
                 rule = "it must not be negative" if top == np.inf else f"it must be from 0 to {top:g}"
                 raise PortError(f"{port.name}[{self._ids[first]!r}] is {port.value[first]:g}: {rule}")
 
-    def _setpoints(self, civil: dt.datetime, length_s: float) -> tuple[Array, Array, Array]:
-        """Return the lower comfort limit, and the heating and cooling setpoints. [°C]"""
-        clock_h = civil.hour + civil.minute / 60 + (civil.second + civil.microsecond * 1e-6) / HOUR_S
-        hour = (clock_h + self._shift_h + length_s / 7200) % 24
-        comfort = np.where((hour >= SETBACK_FROM) | (hour < SETBACK_UNTIL), SETBACK, HEATING_SETPOINT)
-        gives = self._price_shift(length_s)
-        heat_to = comfort + self.heating_shift.value - gives
-        cool_to = COOLING_SETPOINT + self.cooling_shift.value + gives
-        if (heat_to > cool_to).any():
-            first = int(np.argmax(heat_to > cool_to))
+    def _check_setpoints(self, heat_to: Array, cool_to: Array) -> None:
+        crossed = heat_to > cool_to
+        if crossed.any():
+            first = int(np.argmax(crossed))
             raise PortError(
                 f"{self.heating_shift.name}[{self._ids[first]!r}] sets heating to {heat_to[first]:g} °C, above "
                 f"cooling at {cool_to[first]:g} °C: keep the shifted setpoints apart"
             )
-        return comfort, heat_to, cool_to
 
     def _price_shift(self, length_s: float) -> float:
         """Return the setpoint shift caused by the price. [K]"""
@@ -362,7 +363,7 @@ class Buildings(Adapter):
         return shift
 
     def close(self) -> None:
-        self._zones = None
+        self._zones = self._varying = None
 
     def save(self, folder: Path) -> None:
         """Write the state of zones, tanks and batteries, and the mean price; households have no state."""
@@ -383,3 +384,55 @@ class Buildings(Adapter):
 
 
 _TAN = {use: float(np.tan(np.arccos(factor))) for use, factor in POWER_FACTOR.items()}
+_CONSTANTS = {
+    "tank_at": WATER_TEMPERATURE,
+    "person_gain": PERSON_GAIN,
+    "convective_gain": CONVECTIVE_GAIN,
+    "convective_sun": CONVECTIVE_SUN,
+    "boiler": BOILER_EFFICIENCY,
+    "airing_above": AIRING_ABOVE,
+    "airing_outdoor": AIRING_OUTDOOR,
+    "airing_gap": AIRING_GAP,
+    "blinds_warm": BLINDS_WARM,
+    "setback": SETBACK,
+    "heating_setpoint": HEATING_SETPOINT,
+    "cooling_setpoint": COOLING_SETPOINT,
+    "tan_pump": _TAN["heat pump"],
+    "tan_cooling": _TAN["cooling"],
+    "tan_appliances": _TAN["appliances"],
+}
+
+
+def _systems(stock: StockLike, seed: int, curve: CopCurve | None) -> Systems:
+    """Return the systems of a stock, with tanks and batteries half full."""
+    pumped, resists = (np.array([s == kind for s in stock.heating], bool) for kind in ("heat_pump", "resistance"))
+    electric = pumped | resists
+    # The spread of the mean over a building's dwellings falls with the square root of their number.
+    shift_h = TIMING_SPREAD_H / np.sqrt(stock.dwellings) * (2 * uniform(seed, "timing", stock.ids) - 1)
+    return Systems(
+        {
+            Fixed.PUMP_CAPACITY: np.where(pumped, stock.heat_pump_capacity, 0.0),
+            Fixed.HEATING_CAPACITY: stock.heating_capacity,
+            Fixed.ELECTRIC: electric.astype(float),
+            Fixed.PV_CAPACITY: stock.pv_capacity,
+            Fixed.GROUND_SHARE: stock.ground_share,
+            Fixed.SKY_DEPRESSION: stock.sky_depression,
+            Fixed.EXTERIOR_SHARE: stock.zones.exterior_share[stock.archetype],
+            Fixed.BLINDS: stock.blinds,
+        },
+        tanks=Tanks(np.where(electric, stock.tank_volume, 0.0), TANK_CHARGE * stock.dwellings),
+        batteries=Batteries(stock.battery_capacity, stock.battery_capacity / (HOUR_S * BATTERY_HOURS)),
+        coolers=CoolingUnits(np.asarray(stock.cooling_capacity, float), COOLING_EER),
+        curve=curve,
+        on_ground=sources(stock.heat_pump_source),
+        on_floor=np.array([system == "underfloor" for system in stock.emission], bool),
+        resists=resists,
+        solar_area=stock.window_area * stock.solar_transmittance[:, None],
+        sun_to_exterior=stock.sun_to_exterior,
+        sun_on_exterior=stock.sun_on_exterior,
+        heated_hours=stock.heated_hours,
+        shift_h=shift_h,
+        constants=_CONSTANTS,
+        bright=BLINDS_ABOVE,
+        threads=_THREADS,
+    )

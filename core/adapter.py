@@ -52,6 +52,10 @@ class Adapter:
     ends_run: ClassVar[bool] = False
     """Whether it may end an open-ended run by setting `finished`."""
 
+    paces: ClassVar[bool] = False
+    """Whether no other adapter may end a step before it has finished its own up to then: for one that follows a clock
+    or data from outside. It must have no inputs."""
+
     replays: ClassVar[bool] = False
     """Whether a resumed run may restore it by opening it and advancing it again through its recorded inputs. Only
     for deterministic adapters; an adapter with `save` and `load` needs no replay."""
@@ -84,6 +88,9 @@ class Adapter:
 
     def close(self) -> None:
         """Stop the simulator; must be safe to call twice."""
+
+    def interrupt(self) -> None:
+        """End a step in progress soon, by an exception; called from another thread when the run is to end."""
 
     def save(self, folder: Path) -> None:
         """Write everything `load` needs to continue exactly from this state into an empty folder."""

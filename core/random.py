@@ -11,12 +11,8 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from . import _keyed
 from .quantities import Array, Flags
-
-
-def _digest(seed: int, purpose: str, label: object, size: int) -> bytes:
-    key = f"{int(seed)}\x1f{purpose}\x1f{label}".encode()
-    return hashlib.blake2b(key, digest_size=size).digest()
 
 
 def generator(seed: int, purpose: str, label: object = "") -> np.random.Generator:
@@ -28,7 +24,8 @@ def generator(seed: int, purpose: str, label: object = "") -> np.random.Generato
     >>> a == generator(0, "occupancy", "dwelling 7").random()
     True
     """
-    return np.random.Generator(np.random.Philox(key=int.from_bytes(_digest(seed, purpose, label, 16), "little")))
+    key = hashlib.blake2b(f"{int(seed)}\x1f{purpose}\x1f{label}".encode(), digest_size=16).digest()
+    return np.random.Generator(np.random.Philox(key=int.from_bytes(key, "little")))
 
 
 def uniform(seed: int, purpose: str, labels: Iterable[object]) -> Array:
@@ -40,8 +37,29 @@ def uniform(seed: int, purpose: str, labels: Iterable[object]) -> Array:
     >>> bool(both[1] == one[0])
     True
     """
-    raw = b"".join(_digest(seed, purpose, label, 8) for label in labels)
-    return np.asarray((np.frombuffer(raw, dtype="<u8") >> np.uint64(11)) * 2.0**-53, dtype=np.float64)
+    drawn = _keyed.digests(f"{int(seed)}\x1f{purpose}\x1f".encode(), list(labels))
+    return np.asarray((drawn >> np.uint64(11)) * 2.0**-53, dtype=np.float64)
+
+
+def normal(seed: int, purpose: str, labels: Iterable[object]) -> Array:
+    """Return one number of the standard normal distribution per label, shape (n_labels,).
+
+    It is the first one that `generator` draws; setting a generator's key takes a fifth of the time of making one.
+
+    Examples
+    --------
+    >>> bool(normal(0, "pace", ["a"])[0] == generator(0, "pace", "a").standard_normal())
+    True
+    """
+    bits = np.random.Philox(key=0)
+    drawn, state = np.random.Generator(bits), bits.state
+    found = []
+    for label in labels:
+        key = hashlib.blake2b(f"{int(seed)}\x1f{purpose}\x1f{label}".encode(), digest_size=16).digest()
+        state["state"]["key"] = np.frombuffer(key, "<u8")
+        bits.state = state
+        found.append(drawn.standard_normal())
+    return np.array(found, np.float64)
 
 
 def quota(seed: int, purpose: str, labels: Iterable[object], share: float) -> Flags:

@@ -174,3 +174,24 @@ def levels(energies: Vector) -> Vector:
     some = energies > 0
     level: Vector = 10 * np.log10(energies, out=np.zeros(energies.shape), where=some)
     return np.where(np.isnan(energies), np.nan, level)
+
+
+@cache
+def conversion(source: str, target: str) -> tuple[float, float]:
+    """Return factor and offset that convert a measured value in ``source`` to ``target``.
+
+    Raises
+    ------
+    UnitError
+        If the dimensions differ.
+
+    Examples
+    --------
+    >>> conversion("K", "degC"), conversion("vehicle/h", "vehicle/s") == (1 / 3600, 0)
+    ((1.0, -273.15), True)
+    """
+    a, b = parse(source), parse(target)
+    if not _OFFSET & {*a._units, *b._units} or a.dimensionality != b.dimensionality:
+        return factor(source, target), 0.0
+    zero, one = (float(_registry().Quantity(value, a).m_as(b)) for value in (0.0, 1.0))
+    return round(one - zero, 12), zero

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from cosim.engine.member import RunError as RunError
+    from cosim.engine.remote import Remote as Remote
     from cosim.engine.scenario import Scenario as Scenario
     from cosim.results.comparison import compare as compare
     from cosim.results.indicator import Indicator as Indicator
@@ -21,9 +22,10 @@ if TYPE_CHECKING:
     from .core import Output as Output
     from .core import ScenarioError as ScenarioError
     from .core import Step as Step
+    from .helics_export import as_helics as as_helics
     from .mosaik_export import as_mosaik as as_mosaik
 
-# Loaded when first asked for: a worker process needs the contract, not the engine's pandas, DuckDB and mosaik.
+# Loaded when first asked for: a worker process needs the contract, not the engine's pandas, pyarrow and mosaik.
 _HOME = {
     "Adapter": "core",
     "Clock": "core",
@@ -32,12 +34,14 @@ _HOME = {
     "Input": "core",
     "Layer": "results.layers",
     "Output": "core",
+    "Remote": "engine.remote",
     "Result": "results.result",
     "RunError": "engine.member",
     "Scenario": "engine.scenario",
     "ScenarioError": "core",
     "Step": "core",
     "Study": "study.study",
+    "as_helics": "helics_export",
     "as_mosaik": "mosaik_export",
     "compare": "results.comparison",
 }

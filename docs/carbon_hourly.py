@@ -14,7 +14,8 @@ HEAD = """\
 # Life-cycle carbon intensity of the electricity used, mean by month and civil hour [g CO2e/kWh], made by
 # docs/carbon_hourly.py. Contains information of Electricity Maps, "Carbon Intensity Data" (hourly, flow-traced, life
 # cycle; generation from ENTSO-E), www.electricitymaps.com, which is made available under the Open Database License
-# (ODbL) v1.0, as is this table: https://opendatacommons.org/licenses/odbl/1-0/.
+# (ODbL) v1.0, as is this table: https://opendatacommons.org/licenses/odbl/1-0/. Italy is shaped from published means of
+# that data by month and by hour, docs/carbon_italy.py.
 """
 COLUMN = "Carbon Intensity gCO₂eq/kWh (LCA)"
 TARGET = Path(__file__).parent.parent / "scenarios" / "carbon" / "carbon_hourly.csv"

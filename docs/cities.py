@@ -2,11 +2,14 @@
 
     python docs/cities.py DATA FOLDER [NAME…]
 
-DATA holds the folder ``osm`` of the maps, FOLDER receives cities and runs. With names, only these are made again, and
-the figures of the others stay as ``docs/figures/cities.json`` has them.
+DATA holds the folder ``osm`` of the maps, FOLDER receives cities and runs. Each city is made in a process of its own,
+whose memory is told; then the import is measured by ``tests/benchmarks/city_import.py``. With names, only these are
+made again (``import`` is that measurement), the figures of others stay as ``docs/figures/cities.json`` has them.
 """
 
 import json
+import os
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -30,7 +33,8 @@ CITIES = {
         "osm": "eixample_streets.osm.gz",
         "footprints": "eixample_footprints.geojson.gz",
         "guess-signals": 100,
-        "car-share": 0.15,
+        "car-share": 0.13,
+        "cars-per-person": 0.361,
     },
     "bologna": {"osm": "bologna_streets.osm.gz", "sites": 2000},
 }
@@ -66,7 +70,8 @@ def figures(name, data, folder):
         footprints=prints,
         sites=given.get("sites", 0),
         guess_signals_kmh=given.get("guess-signals"),
-        car_share=given.get("car-share", 0.225),
+        car_share=given.get("car-share"),
+        cars_per_person=given.get("cars-per-person"),
     )
     made = make_city(options, folder / "cities" / name, lambda stage: print(name, stage, flush=True))
     about = made.city.about
@@ -75,7 +80,8 @@ def figures(name, data, folder):
     found = {
         "code": code_digest(),
         "seconds": {t.stage: t.cpu_s for t in made.timings if not t.kept},
-        "memory": max(t.memory_mb for t in made.timings),
+        "memory": (most := max(t.memory_mb for t in made.timings)),
+        "peak": next(t.stage for t in made.timings if t.memory_mb == most),
         "counts": about["counts"],
         "grid": about["grid"],
         "stations": about["stations"],
@@ -153,16 +159,40 @@ def misses(found, names):
     return lines or ["Nothing."]
 
 
+def about_import(measured):
+    """Return what the import takes beside other programs, and as maps grow."""
+    ours, theirs = measured["import"], measured["alone"]
+    rows = [
+        [part, f"{row['edges']:,.0f}", f"{row['cpu_s']:.1f}", f"{row['mb']:.0f}"]
+        for part, row in measured["bologna"].items()
+    ]
+    return (
+        "`python tests/benchmarks/city_import.py` imports the map of Bad Hersfeld up to its buildings in "
+        f"{ours['cpu_s']:.1f} s of processor time and {ours['mb']:.0f} MB: {measured['cpu_ratio']:.2f} times as long "
+        f"as netconvert and osmium alone ({theirs['cpu_s']:.1f} s, {theirs['mb']:.0f} MB). It grows linearly with the "
+        "map. Growing parts of Bologna up to their streets; about three seconds are those of any import:\n\n"
+        + table(["part", "edges", "processor time [s]", "memory [MB]"], rows)
+        + "\n"
+    )
+
+
 def page(found):
     """Return the page of all figures."""
     names = [name for name in CITIES if name in found]
     parts = [HEAD.format(commands="\n".join(command(name, CITIES[name]) for name in names))]
     parts.append("### Making\n\nProcessor seconds by stage, and the largest memory of the process.\n")
     rows = [
-        [name, *(f"{found[name]['seconds'].get(stage, 0):.1f}" for stage in STAGES), f"{found[name]['memory']:.0f} MB"]
+        [
+            name,
+            *(f"{found[name]['seconds'].get(stage, 0):.1f}" for stage in STAGES),
+            f"{found[name]['memory']:.0f} MB",
+            found[name].get("peak", ""),
+        ]
         for name in names
     ]
-    parts.append(table(["city", *STAGES, "memory"], rows) + "\n")
+    parts.append(table(["city", *STAGES, "memory", "reached in"], rows) + "\n")
+    if "import" in found:
+        parts.append(about_import(found["import"]))
     parts.append("### What was made\n")
     columns = ("streets for cars [km]", "signals", "buildings", "residents", "premises", "mapped chargers", "drives")
     rows = []
@@ -222,15 +252,32 @@ def page(found):
     return "\n".join(parts)
 
 
+def measure_import():
+    """Return what ``tests/benchmarks/city_import.py`` prints."""
+    root = Path(__file__).parents[1]
+    command = [sys.executable, root / "tests" / "benchmarks" / "city_import.py", "1"]
+    paths = os.pathsep.join([str(root), os.environ.get("PYTHONPATH", "")])
+    done = subprocess.run(
+        command, check=True, capture_output=True, text=True, cwd=root, env=os.environ | {"PYTHONPATH": paths}
+    )
+    return json.loads(done.stdout.splitlines()[-1])
+
+
 def main():
     """Make the cities that are asked for, and write the page of all that were made."""
     data, folder = Path(sys.argv[1]), Path(sys.argv[2])
-    for name in sys.argv[3:] or CITIES:
-        made = figures(name, data, folder)
+    names = sys.argv[3:] or [*CITIES, "import"]
+    if len(names) > 1:
+        for name in names:
+            subprocess.run([sys.executable, __file__, *sys.argv[1:3], name], check=True)
+        return
+    [name] = names
+    made = measure_import() if name == "import" else figures(name, data, folder)
+    if name != "import":
         assert CityFolder.open(folder / "cities" / name).problems() == []
-        found = (json.loads(STORE.read_text(encoding="utf-8")) if STORE.is_file() else {}) | {name: made}
-        STORE.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-        TARGET.write_text(page(found), encoding="utf-8")
+    found = (json.loads(STORE.read_text(encoding="utf-8")) if STORE.is_file() else {}) | {name: made}
+    STORE.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    TARGET.write_text(page(found), encoding="utf-8")
 
 
 if __name__ == "__main__":

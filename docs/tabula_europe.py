@@ -78,7 +78,18 @@ def figures(row, region):
     }
     for part, count in PARTS.items():
         found[f"{part}_area"], found[f"{part}_u"] = merged(row, part, count)
+    found["wall_unheated"], found["cellar"] = to_unheated(row), int(row["Code_CellarCond"] in ("N", "NI", "P"))
     return found
+
+
+def to_unheated(row):
+    """Return the share of the walls' heat loss that goes to unheated rooms: parts with a boundary factor below 1."""
+    losses = {
+        name: number(row, f"A_Calc_{name}") * number(row, f"U_Actual_{name}") * number(row, f"b_Transmission_{name}")
+        for name in ("Wall_1", "Wall_2", "Wall_3")
+    }
+    total = sum(losses.values())
+    return sum(v for name, v in losses.items() if number(row, f"b_Transmission_{name}") < 1) / total if total else 0.0
 
 
 def write(path, rows):

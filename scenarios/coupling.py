@@ -67,7 +67,7 @@ def couple(
             connect(scenario, city)
     city.measures.apply(scenario)
     scenario.name, scenario.seed = city.name, city.seed
-    scenario.model = city
+    scenario.model, scenario.crs = city, city.network.crs
     drawn = [layer for sector in sectors.values() if (found := part_of(sector, "layers")) for layer in found(city)]
     scenario.layers = [layer for layer in drawn if layer.port in scenario.outputs()]
     scenario.layers += [Layer.outline(title, shapes) for title, shapes in city.outlines.items()]

@@ -35,9 +35,12 @@ from cosim.scenarios.streets.network import read_net
 
 from .coupling import couple
 from .forecast import charging_strategy
+from .measures import Measures
 from .model import City, Workspace
 from .parts import (
+    MESOSCOPIC,
     PERSONS_PER_DWELLING,
+    SERVICES,
     check_place,
     days_of,
     electrify,
@@ -92,10 +95,6 @@ OTHERS = beside_residents(BARCELONA, 0.06)
 """Kinds of others' vehicles, so that all together have Barcelona's shares; residents drive some 6 % of the distance
 here, all by car."""
 
-SERVICES = {"retail": 0.30, "office": 0.38, "food": 0.08, "hotel": 0.08, "school": 0.10, "clinic": 0.06}
-"""Share of the floor area without dwellings by use. An assumption; offices and shops use 65 % of the energy of services
-in Spanish cities (Endesa and Deloitte, 2019)."""
-
 EMITTING = (*FLEET, *(kind.emission_class for kind in SUMO_TYPES.values()))
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -113,6 +112,7 @@ def build(
     ev_share: Share = 0.2,
     heat_pump_share: Share = 0.15,
     refurbishment: Annotated[int, Field(ge=1, le=3)] = 1,
+    building_physics: Literal["constant", "varying"] = "constant",
     street_chargers_per_block: Annotated[float, Field(ge=0)] = 1.5,
     sited_chargers_per_block: Annotated[float, Field(ge=0)] = 0.0,
     building_charger_share: Share = 0.1,
@@ -120,6 +120,7 @@ def build(
     through_traffic: Annotated[float, Field(ge=0, le=3)] = 1.0,
     charging: Literal["plain", "delayed", "valley", "pv", "grid-limited"] = "plain",
     answers: Literal["nothing", "routes", "modes"] = "routes",
+    fidelity: Literal["micro", "meso"] = "micro",
     weather: str = "barcelona",
     weather_year: Literal["given", "seeded"] = "given",
     zone: str = ZONE,
@@ -150,6 +151,8 @@ def build(
         some have resistance heaters, and most burn gas.
     refurbishment
         TABULA refurbishment level of all buildings: 1 existing, 2 usual, 3 advanced.
+    building_physics
+        "constant" films and infiltration of buildings, or "varying" ones that follow temperatures and wind.
     street_chargers_per_block
         Public charging stations at the kerb, per block, at randomly drawn positions.
     sited_chargers_per_block
@@ -165,6 +168,9 @@ def build(
     answers
         What travellers change under policies: "nothing" but the detours around closed streets, "routes" (prices too) or
         "modes" (also whether and by what mode they travel).
+    fidelity
+        "micro": every vehicle second by second; "meso": SUMO's queue model, many times faster, in which cars short of
+        charge make no detour to a charger.
     weather
         "barcelona" (a mean year), "bologna", or the path of an EPW file.
     weather_year
@@ -206,7 +212,7 @@ def build(
         resistance=RESISTANCE,
     )
     own = Policies.of(policies)
-    built, stock = stock, own.change_stock(stock, sites, seed)
+    built, stock = stock, own.change_stock(stock, sites, seed).with_neighbours(list(sites["footprint"]))
     sites = sites.assign(persons=stock.dwellings * PERSONS_PER_DWELLING)
     n_street, n_building = round(street_chargers_per_block * n * m), round(building_charger_share * len(sites))
     n_fast = max(n * m // 8, 1)
@@ -252,6 +258,8 @@ def build(
             strategy=strategy,
             base_load=expected,
         )
+        if fidelity == "meso":
+            plan = replace(plan, vehicles={**plan.vehicles, "detours": 0 * plan.vehicles["detours"]})
     city = City(
         "eixample",
         country,
@@ -264,8 +272,10 @@ def build(
         year,
         workspace,
         seed,
+        traffic_options=MESOSCOPIC if fidelity == "meso" else (),
         fleet=plan,
         strategy=strategy,
+        measures=Measures(varying_buildings=building_physics == "varying"),
         sectors={
             NAME: premises,
             RESIDENTS: HABITS,

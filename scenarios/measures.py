@@ -47,6 +47,8 @@ class Measures:
         SUMO's vehicle classes that ``traffic.permission`` covers.
     price_response
         Change of heating setpoints per change of price. [K/(EUR/kWh)]
+    varying_buildings
+        Whether films and infiltration of buildings follow temperatures and wind.
     grid_controls
         Controls that act within the grid.
     vehicle_kinds
@@ -56,6 +58,7 @@ class Measures:
     inputs: Mapping[str, Mapping[str, Day]] = field(default_factory=dict)
     permission_classes: tuple[str, ...] = ()
     price_response: float = 0.0
+    varying_buildings: bool = False
     grid_controls: tuple[Control, ...] = ()
     vehicle_kinds: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from zoneinfo import ZoneInfo
 
 import numpy as np
+import pandas as pd
 
 from cosim import Clock
 from cosim.adapters.buildings import Buildings
@@ -20,6 +21,7 @@ from cosim.core.buildings.state import BuildingsState
 from cosim.core.quantities import DAY_S, HOUR_S
 from cosim.core.weather.year import WeatherYear, filled
 from cosim.scenarios.buildings.stock import Stock
+from cosim.scenarios.built import built_once
 from cosim.scenarios.measures import Measures
 
 FIRST_ERROR_K, LAST_ERROR_K = 10.0, 0.05
@@ -69,11 +71,36 @@ class WarmUp:
         return text
 
     def __call__(self) -> BuildingsState:
-        """Return the state of the buildings at the start of the run."""
-        buildings = Buildings(self.stock, self.clock, seed=self.seed, price_response=self.measures.price_response)
+        """Return the state of the buildings at the start of the run, which is simulated once."""
+        measures = {
+            name: days for name, days in self.measures.inputs.items() if name.partition(".")[0] in ("*", "buildings")
+        }
+        given = {
+            "stock": self.stock,
+            "weather": self._weather[0],
+            "clock": [self.clock.start_utc, self.clock.step_s, self.clock.zone],
+            "seed": self.seed,
+            "measures": [measures, self.measures.price_response, self.measures.varying_buildings],
+        }
+        found = built_once("state of buildings", given, self._simulated)
+        parts = {name: found.filter(like=name).to_numpy().T for name in ("zones", "films")}
+        parts |= {name: found[name].to_numpy() for name in ("tank", "charging", "battery")}
+        return BuildingsState(**parts, price=found["price"].to_numpy()[0])
+
+    def _simulated(self) -> pd.DataFrame:
+        buildings = Buildings(
+            self.stock,
+            self.clock,
+            seed=self.seed,
+            price_response=self.measures.price_response,
+            varying=self.measures.varying_buildings,
+        )
         for _ in self.steps(buildings):
             pass
-        return buildings.state
+        state = buildings.state
+        columns = {f"{name} {k}": row for name in ("zones", "films") for k, row in enumerate(getattr(state, name))}
+        columns |= {name: getattr(state, name) for name in ("tank", "charging", "battery")}
+        return pd.DataFrame(columns | {"price": np.broadcast_to(state.price, state.tank.shape)})
 
     def steps(self, buildings: Buildings, until_s: float = 0.0) -> Iterator[Step]:
         """Open buildings and advance them through the warm-up and on to a time of the run, alone in their weather.

@@ -66,7 +66,7 @@ def test_every_contract_fails_where_it_is_broken(copy):
         "cosim/engine/wire.py",
         "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from cosim.engine.hosts import Host",
     )
-    spoil(copy, "cosim/report/scene.py", "import duckdb")
+    spoil(copy, "cosim/report/scene.py", "import mosaik")
     found = broken(lint(copy))
     assert len(found) == 6, found
 

@@ -20,12 +20,12 @@ from cosim.adapters.traffic.demand import (
     is_electric,
 )
 from cosim.adapters.traffic.demand import last_departure_s as last_departure
-from cosim.adapters.traffic.files import input_files, read_configuration
+from cosim.adapters.traffic.files import read_configuration
 from cosim.adapters.traffic.measures import EdgeMeasures, Exchange
 from cosim.adapters.traffic.network import charging_stations, network_edges, signal_programs
 from cosim.adapters.traffic.options import Fidelity, announcements, check_choices, trips_name, winning_options
 from cosim.adapters.traffic.session import Connection, Session, private_connection
-from cosim.adapters.traffic.staging import stage
+from cosim.adapters.traffic.staging import input_files, stage
 from cosim.adapters.traffic.zones import ZoneCounts, check_places
 from cosim.core import Adapter, CosimError, Input, Output, Placement, Step
 from cosim.core.adapter import outputs
@@ -57,7 +57,8 @@ class Traffic(Adapter):
     ``edge|class``) are 0 or 1; barred vehicles detour, or drive as close to their destination as possible. `toll` is
     paid by every vehicle that enters the edge: trips choose routes by time plus toll over the value of time at
     departure. `signal_program` is the number of one of a light's programs, as listed in `programs`, or -1 for SUMO's
-    own choice. `demand_factor` multiplies the trips of all but timetabled vehicles, selected at random.
+    own choice. `demand_factor` multiplies the trips of all but timetabled vehicles, selected at random; `zone_demand`
+    those that begin in a zone.
 
     Parameters
     ----------
@@ -81,7 +82,7 @@ class Traffic(Adapter):
         Lane and position [m] of stops beside the street. A trip with the number of a stop in `via` drives there and
         waits until `via` is -1 again. Not with SUMO's mesoscopic model, in which stops cannot be ended early.
     zones
-        The zone of every edge whose departures and arrivals are counted.
+        The zone of every edge whose departures and arrivals are counted, and whose demand may be changed.
     permission_classes
         SUMO's vehicle classes in `permission`.
     value_of_time
@@ -161,6 +162,8 @@ class Traffic(Adapter):
         self.toll = Input("EUR", edges, default=0.0)
         self.signal_program = Input("1", self.programs, default=-1.0)
         self.demand_factor = Input("1", network, default=1.0)
+        zone_names = dict.fromkeys(self.zones.values())
+        self.zone_demand = Input("1", zone_names, default=1.0)
         self.may_depart = Input("1", electric, default=float(MayDepart.NOW))
         self.via = Input("1", electric, default=-1.0)
 
@@ -179,7 +182,6 @@ class Traffic(Adapter):
         self.co2_by_class, self.nox_by_class, self.pmx_by_class, self.fuel_by_class = (
             Output("kg/s", self._groups, "mean") for _ in range(4)
         )
-        zone_names = dict.fromkeys(self.zones.values())
         self.departures, self.arrivals = (Output("vehicle/s", zone_names, "mean") for _ in range(2))
         self._zone_counts = ZoneCounts(self.zones, self.departures.labels)
         self.charging_power = Output("W", [station.id for station in self.charging_stations], "mean")
@@ -272,6 +274,7 @@ class Traffic(Adapter):
                 toll_s_per_eur=HOUR_S / self.value_of_time,
                 seed=self.seed or 0,
                 failures=session.failures,
+                zones=self.zones,
             )
         self._report_warnings(session)
 
@@ -362,6 +365,7 @@ class Traffic(Adapter):
             toll=self.toll,
             signal_program=self.signal_program,
             demand_factor=self.demand_factor,
+            zone_demand=self.zone_demand,
         )
         via = self.via.value
         refuse(

@@ -57,6 +57,8 @@ class StreetControls:
         Seed of the draws that cancel or duplicate trips.
     failures
         Exceptions that SUMO raises if it finds no route.
+    zones
+        The zone of every edge whose departures follow a demand of their own.
     """
 
     def __init__(
@@ -68,6 +70,7 @@ class StreetControls:
         toll_s_per_eur: float,
         seed: int,
         failures: tuple[type[Exception], ...],
+        zones: Mapping[str, str] | None = None,
     ) -> None:
         self._api, self._network, self._programs, self._failures = api, network, programs, failures
         self._vehicles = Vehicles(api, failures)
@@ -77,6 +80,7 @@ class StreetControls:
         self._forbidden: dict[str, frozenset[str]] = {}
         self._toll_s: dict[str, float] = {}
         self._demand = 1.0
+        self._zones, self._zone_demand = zones or {}, dict[str, float]()
         self._repeated: set[str] = set()
         self._weighed = False
         self.cancelled: set[str] = set()
@@ -88,7 +92,7 @@ class StreetControls:
     @property
     def every_second(self) -> bool:
         """Whether vehicles must be observed second by second."""
-        return bool(self._forbidden or self._toll_s or self._demand != 1.0)
+        return bool(self._forbidden or self._toll_s or self._demand != 1.0 or self._zone_demand)
 
     def apply(
         self,
@@ -99,6 +103,7 @@ class StreetControls:
         toll: Input,
         signal_program: Input,
         demand_factor: Input,
+        zone_demand: Input,
     ) -> None:
         """Apply changed inputs to SUMO; to be called before an exchange step is simulated.
 
@@ -112,7 +117,8 @@ class StreetControls:
         for port in (closed, permission):
             refuse(port, ~np.isin(port.value, (0.0, 1.0)), "write 0 or 1")
         refuse(toll, toll.value < 0, "a toll cannot be negative")
-        refuse(demand_factor, demand_factor.value < 0, "demand cannot be negative")
+        for port in (demand_factor, zone_demand):
+            refuse(port, port.value < 0, "demand cannot be negative")
         for row in self._changed(speed_limit):
             self._limit(row, float(speed_limit.value[row]), speed_limit)
         for row in self._changed(signal_program):
@@ -120,6 +126,8 @@ class StreetControls:
                 light = signal_program.labels[row]
                 self._api.trafficlight.setProgram(light, self._programs[light][number])
         self._demand = float(demand_factor.value[0])
+        zone_factors = zip(zone_demand.labels, zone_demand.value.tolist())
+        self._zone_demand = {zone: factor for zone, factor in zone_factors if factor != 1.0}
         barred = self._bar(closed, permission)
         charged = np.flatnonzero(toll.value)
         self._toll_s = {toll.labels[row]: float(toll.value[row]) * self._toll_s_per_eur for row in charged}
@@ -222,10 +230,18 @@ class StreetControls:
 
     def _is_wanted(self, v: str) -> bool:
         """Decide whether a trip takes place at the current demand; remove it if not."""
-        if self._demand >= 1.0 or self._chance(v) < self._demand or self._is_timetabled(v):
+        demand = self._demand_of(v)
+        if demand >= 1.0 or self._chance(v) < demand or self._is_timetabled(v):
             return True
         self._remove(v)
         return False
+
+    def _demand_of(self, v: str) -> float:
+        """Return the factor on trips that begin where a vehicle's does."""
+        if not self._zone_demand:
+            return self._demand
+        way = self._api.vehicle.getRoute(v)
+        return self._demand * self._zone_demand.get(self._zones.get(way[0], "") if way else "", 1.0)
 
     def _remove(self, v: str) -> None:
         self.removed.add(v)
@@ -234,9 +250,10 @@ class StreetControls:
 
     def _repeat(self, v: str) -> None:
         """Add as many vehicles of the same kind and route as the demand requires."""
-        if self._demand <= 1.0 or v in self._repeated or self._is_timetabled(v):
+        demand = self._demand_of(v)
+        if demand <= 1.0 or v in self._repeated or self._is_timetabled(v):
             return
-        for k in range(1, int(self._demand - self._chance(v)) + 1):
+        for k in range(1, int(demand - self._chance(v)) + 1):
             another = f"{v}*{k}"
             self._repeated.add(another)
             self._api.route.add(another, self._api.vehicle.getRoute(v))

@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import NamedTuple
 from xml.etree.ElementTree import Element, ElementTree, SubElement
 
+from cosim.adapters.traffic.census import census
 from cosim.adapters.traffic.files import (
     SumoConfiguration,
     absolute,
+    attributes,
     elements,
     input_attributes,
     mentions,
@@ -54,7 +56,6 @@ BATTERY = {"has.battery.device": "true", "device.battery.capacity": "1000000", "
 
 _TYPE = re.compile(rb"<vType")
 _NAMES_BUILT_IN = {name: re.compile(rb"""\stype\s*=\s*["']%s["']""" % name.encode()) for name in _BUILT_IN}
-_UNTYPED = re.compile(rb"<(?:trip|vehicle|flow)\s(?![^>]*\stype\s*=)[^>]*>")
 _HAS_BATTERY = re.compile(rb"(?:has|device)\.battery\.")
 VEHICLES = ("trip", "vehicle")
 _CAR_CLASSES = ("passenger", "private", "hov", "evehicle")
@@ -106,14 +107,14 @@ def vehicle_types(files: Iterable[Path]) -> list[VehicleType]:
     found: list[tuple[VehicleType, bool]] = []  # and whether the type is SUMO's own
     defined: set[str] = set()
     for path in files:
-        if mentions(path, _UNTYPED):
+        if None in census(path).vehicles:
             found.append((VehicleType(DEFAULT_TYPE, "passenger", _CAR), True))
         found += [
             (VehicleType(kind, vehicle_class, _EMISSION_CLASS[vehicle_class]), True)
             for kind, vehicle_class in _BUILT_IN.items()
-            if mentions(path, _NAMES_BUILT_IN[kind])
+            if mentions(path, _NAMES_BUILT_IN[kind], (kind.encode(),))
         ]
-        if not mentions(path, _TYPE):
+        if not mentions(path, _TYPE, (_TYPE.pattern,)):
             continue
         for _, element in elements(path, ("end",)):
             if element.tag in ("vType", "vTypeDistribution") and "id" in element.attrib:
@@ -189,7 +190,7 @@ def is_electric(emission_class: str) -> bool:
 def has_batteries(configuration: SumoConfiguration) -> bool:
     """Return whether any vehicle of a scenario can have SUMO's battery device."""
     named = any(name.startswith("device.battery.") for name in configuration.options)
-    return named or any(mentions(path, _HAS_BATTERY) for path in configuration.demand)
+    return named or any(mentions(path, _HAS_BATTERY, (b"battery",)) for path in configuration.demand)
 
 
 _MANNER = ("departLane", "departPos", "departSpeed", "arrivalLane", "arrivalPos", "arrivalSpeed")
@@ -217,18 +218,15 @@ def departures(routes: Iterable[Path], trips: Sequence[str]) -> list[Departure]:
     for path in routes:
         if None not in found.values():
             break
-        for _, element in elements(path, ("end",)):
-            if element.tag in VEHICLES and element.get("id") in found:
-                try:
-                    time_s = seconds(element.get("depart", ""))
-                except ValueError:
-                    raise CosimError(
-                        f"electric trip {element.get('id')!r} departs at {element.get('depart')!r}: an electric trip "
-                        "needs a departure time"
-                    ) from None
-                manner = {key: element.attrib[key] for key in _MANNER if key in element.attrib}
-                found[element.attrib["id"]] = Departure(time_s, manner)
-                element.clear()
+        for _, given in attributes(path, VEHICLES, ("id", "depart", *_MANNER), found):
+            label, depart = given["id"], given.get("depart")
+            try:
+                time_s = seconds(depart or "")
+            except ValueError:
+                raise CosimError(
+                    f"electric trip {label!r} departs at {depart!r}: an electric trip needs a departure time"
+                ) from None
+            found[label] = Departure(time_s, {key: given[key] for key in _MANNER if key in given})
     if lost := [trip for trip, depart in found.items() if depart is None]:
         more = f" (and {len(lost) - 1} more)" if len(lost) > 1 else ""
         raise CosimError(
@@ -242,11 +240,9 @@ def last_departure_s(routes: Iterable[Path]) -> float:
     """Return the departure time of the last trip or flow in files; 0 if none has a time. [s]"""
     latest = 0.0
     for path in routes:
-        for _, element in elements(path, ("end",)):
-            if element.tag in (*VEHICLES, "flow"):
-                with suppress(ValueError):  # triggered by a waiting person or container
-                    latest = max(latest, seconds(element.get("depart") or element.get("begin") or ""))
-                element.clear()
+        for _, given in attributes(path, (*VEHICLES, "flow"), ("depart", "begin")):
+            with suppress(ValueError):  # triggered by a waiting person or container
+                latest = max(latest, seconds(given.get("depart") or given.get("begin") or ""))
     return latest
 
 

@@ -6,17 +6,20 @@ import gzip
 import math
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import IO
 from xml.etree.ElementTree import Element, ParseError
+from xml.parsers.expat import ExpatError
 
 from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import iterparse as _iterparse
 
 from cosim.core.errors import InputFileError
+from cosim.core.markup import Reader
 
 # From `sumo --save-template`: every option of type FILE is one of these, or an output.
 INPUT_OPTIONS = frozenset(
@@ -73,6 +76,7 @@ INPUT_LIMIT_BYTES = 4 << 30
 INPUT_FILE_TAGS = frozenset({"rerouter", "variableSpeedSign"})  # in all others the attribute `file` is an output
 # Attributes that may name a file, in any element; a character reference could hide one.
 NAMES_A_FILE = re.compile(rb"""[\s"'](?:file|output|dest|href)\s*=|(?:file|output)\s*["']|&#""")
+WORDS_OF_FILES = (b"file", b"output", b"dest", b"href", b"&#")
 _INCLUDE = re.compile(rb"<include\s")
 _VARIABLE = re.compile(r"\$\{([^}]+)\}")
 # SUMO gives these the run's time and process; files of a run are in a folder of their own, so their names stand.
@@ -163,7 +167,7 @@ def _open(path: Path) -> Iterator[IO[bytes] | gzip.GzipFile]:
         raise InputFileError(
             f"{path} declares a document type or entities ({type(error).__name__}): SUMO needs neither, remove them"
         ) from error
-    except (ParseError, UnicodeError, LookupError) as error:
+    except (ParseError, ExpatError, UnicodeError, LookupError) as error:
         raise InputFileError(f"{path} is not well-formed XML: {error}") from error
     except (OSError, EOFError) as error:
         raise InputFileError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
@@ -187,6 +191,35 @@ def elements(path: Path, events: Sequence[str], limit: int = INPUT_LIMIT_BYTES) 
     """Stream the elements of a file, refusing entities and absurd sizes."""
     with _open(path) as stream:
         yield from _iterparse(_Limited(stream, path, limit), events=events, forbid_dtd=True)
+
+
+def attributes(
+    path: Path, tags: Collection[str], keys: Collection[str] | None = None, among: Collection[str] | None = None
+) -> Iterator[tuple[str, dict[str, str]]]:
+    """Stream tag and attributes of a file's elements of some kinds, where they begin; much faster than `elements`.
+
+    Parameters
+    ----------
+    path, tags
+        The file, and the kinds of elements.
+    keys
+        Attributes that are wanted; all by default.
+    among
+        Identifiers (``id``) of wanted elements; all by default.
+
+    Raises
+    ------
+    InputFileError
+        If the file cannot be read, is not well-formed, too large, or declares a document type.
+    """
+    parser = Reader(tags, keys, among)
+    with _open(path) as stream:
+        reader = _Limited(stream, path, INPUT_LIMIT_BYTES)
+        while True:
+            chunk = reader.read(1 << 20)
+            yield from parser.feed(chunk)
+            if not chunk:
+                return
 
 
 def root_of(path: Path, limit: int = INPUT_LIMIT_BYTES) -> Element:
@@ -228,7 +261,7 @@ def with_includes(files: Iterable[Path], within: frozenset[Path] = frozenset()) 
     found: dict[Path, None] = {}
     for path in files:
         refuse_circle(path, within)
-        if mentions(path, _INCLUDE):
+        if mentions(path, _INCLUDE, (b"<include",)):
             named = [absolute(e.attrib["href"], path.parent) for e in root_of(path).iter("include") if e.get("href")]
             found |= dict.fromkeys(with_includes(named, within | {path}))
         found[path] = None
@@ -257,22 +290,37 @@ def check_trusted(path: Path) -> None:
         raise InputFileError(f"{path} is neither UTF-8 nor Latin-1: save it as UTF-8")
 
 
-def mentions(path: Path, pattern: re.Pattern[bytes]) -> bool:
+def mentions(path: Path, pattern: re.Pattern[bytes], words: Sequence[bytes] = ()) -> bool:
     """Return whether a pattern occurs in a file, compressed or not; a match must be shorter than 4 kB.
+
+    One of the words, if there are any, is in every match: they are looked for first, which is faster.
 
     Raises
     ------
     InputFileError
         If the file cannot be read or is too large.
     """
+    return _mentions(path, version_of(path), pattern, tuple(words))
+
+
+def version_of(path: Path) -> tuple[int, ...]:
+    """Return what changes when a file is written anew; refuse what is no file."""
+    with _open(path):
+        about = path.stat()
+    return about.st_ino, about.st_size, about.st_mtime_ns
+
+
+@lru_cache(maxsize=4096)
+def _mentions(path: Path, version: tuple[int, ...], pattern: re.Pattern[bytes], words: tuple[bytes, ...]) -> bool:
+    """Return what `mentions` does, once for each version of a file."""
     with _open(path) as stream:
         reader = _Limited(stream, path, INPUT_LIMIT_BYTES)
         tail = b""
         while chunk := reader.read(1 << 20):
             tail = tail[-4096:] + chunk
-            if pattern.search(tail):
+            if (not words or any(word in tail for word in words)) and pattern.search(tail):
                 return True
-        return False
+    return False
 
 
 def read_configuration(sumocfg: str | Path, arguments: Sequence[str] = ()) -> SumoConfiguration:
@@ -389,36 +437,6 @@ def _time_of_state(state: Path, path: Path, offset_s: float) -> float:
             f"{state} is not a state saved by SUMO: its first element is {root.tag!r} and has no time; name a file "
             "written with save-state.times"
         ) from None
-
-
-def input_files(configuration: SumoConfiguration) -> tuple[Path, ...]:
-    """Return every file that affects a run, including those that others include or name.
-
-    Raises
-    ------
-    InputFileError
-        If a file that names others is malformed, or includes itself.
-    """
-    named = (
-        part
-        for name in sorted(INPUT_OPTIONS & configuration.options.keys())
-        for part in split_names(configuration.options[name])
-    )
-    found = dict.fromkeys([configuration.path, configuration.net, *configuration.routes, *configuration.additionals])
-    for path in (*found, *map(Path, named)):
-        found |= dict.fromkeys(_with_included(path))
-    return tuple(path for path in found if path.is_file())
-
-
-def _with_included(path: Path, seen: frozenset[Path] = frozenset()) -> Iterator[Path]:
-    refuse_circle(path, seen)
-    yield path
-    if path.is_file() and mentions(path, NAMES_A_FILE):
-        for element in root_of(path).iter():
-            if element.tag in INPUT_FILE_TAGS and (name := element.get("file")):
-                yield absolute(name, path.parent)
-            if name := element.get("href"):
-                yield from _with_included(absolute(name, path.parent), seen | {path})
 
 
 def input_attributes(root: Element) -> list[tuple[Element, str]]:

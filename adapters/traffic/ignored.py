@@ -18,6 +18,8 @@ class _Needed(NamedTuple):
     options: tuple[str, ...]
     """Options of which one must be set."""
     text: str
+    words: tuple[bytes, ...] = ()
+    """One of them is in every match."""
 
 
 _NEEDED = (
@@ -25,11 +27,13 @@ _NEEDED = (
         re.compile(rb"\s(?:latAlignment|minGapLat|lcSublane|lcPushy|lcPushyGap)\s*="),
         ("lateral-resolution",),
         "lateral alignment, gaps and pushing of vehicle types are ignored without lateral-resolution",
+        (b"latAlignment", b"minGapLat", b"lcSublane", b"lcPushy"),
     ),
     _Needed(
         re.compile(rb"\smaneuverAngleTimes\s*="),
         ("parking.maneuver",),
         "times to manoeuvre into a parking space are ignored without parking.maneuver",
+        (b"maneuverAngleTimes",),
     ),
     _Needed(
         re.compile(rb"<stop\s[^>]*\sended\s*="), ("use-stop-ended",), "ended of stops is ignored without use-stop-ended"
@@ -52,7 +56,7 @@ def ignored(configuration: SumoConfiguration) -> Iterator[tuple[str, str]]:
     for need in _NEEDED:
         if not any(_is_on(configuration.options, option) for option in need.options):
             for path in configuration.demand:
-                if mentions(path, need.what):
+                if mentions(path, need.what, need.words):
                     yield next(iter(need.options), path.name), f"{path.name}: {need.text}"
                     break
     yield from _idle_devices(configuration)
@@ -67,7 +71,7 @@ def _idle_devices(configuration: SumoConfiguration) -> Iterator[tuple[str, str]]
     asked: dict[str, str] = {}
     equipped: set[str] = set()
     for path in configuration.demand:
-        if not mentions(path, _MENTIONS_DEVICE):
+        if not mentions(path, _MENTIONS_DEVICE, (b"device",)):
             continue
         for _, element in elements(path, ("end",)):
             for parameter in element.findall("param"):

@@ -6,15 +6,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from weakref import WeakValueDictionary
 from xml.etree.ElementTree import Element
 
 import numpy as np
 
-from cosim.adapters.traffic.files import elements, included_elements
+from cosim.adapters.traffic.files import elements, included_elements, version_of
 from cosim.core.errors import InputFileError
 from cosim.core.quantities import Array, Flags, Indices, Vector
 
-_READ = ("edge", "junction", "connection", "tlLogic")
+_READ = ("edge", "junction", "connection", "tlLogic", "location")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +44,8 @@ class Network:
     """Names of the streets, of the edges that have one."""
     street_classes: tuple[str, ...] = field(repr=False)
     """Per edge, its type, such as "highway.primary"; empty if the file gives none."""
+    crs: str = field(default="", repr=False)
+    """Coordinate reference system of its own coordinates, as WKT; empty if the file gives no projection."""
 
     def permits(self, vehicle_class: str) -> Flags:
         """Return which edges have a lane for a vehicle class, shape (n_edges,)."""
@@ -76,6 +79,22 @@ def _points(text: str) -> Array:
     return np.array([[float(number) for number in point.split(",")[:2]] for point in text.split()]).reshape(-1, 2)
 
 
+def _crs(projection: str, offset: str) -> str:
+    """Return the system of a network's coordinates, which are those of its projection moved by an offset."""
+    if projection.strip() in ("!", "-", ".", ""):
+        return ""
+    import pyproj  # here: a worker process, which needs no degrees, starts without it
+
+    east, north = (float(part) for part in offset.split(","))
+    try:
+        terms = pyproj.CRS.from_user_input(f"{projection} +type=crs").to_cf()
+        del terms["crs_wkt"]
+        terms |= {"false_easting": terms["false_easting"] + east, "false_northing": terms["false_northing"] + north}
+        return str(pyproj.CRS.from_cf(terms).to_wkt())
+    except (KeyError, pyproj.exceptions.CRSError):  # a projection that has no offset of its own
+        return ""
+
+
 def network_edges(net: str | Path) -> Network:
     """Read the edges of a network file (``.net.xml``, plain or compressed), as a stream.
 
@@ -85,6 +104,17 @@ def network_edges(net: str | Path) -> Network:
         If the file cannot be read or is not a SUMO network.
     """
     path = Path(net)
+    key = path.resolve(), *version_of(path)
+    if (known := _OPEN.get(key)) is None:
+        known = _OPEN[key] = _read_edges(path)
+    return known
+
+
+_OPEN: WeakValueDictionary[tuple[Any, ...], Network] = WeakValueDictionary()
+"""Networks that somebody holds: each is read once."""
+
+
+def _read_edges(path: Path) -> Network:
     rows: list[tuple[str, str, str, float, Array, tuple[float, ...], tuple[tuple[str, str], ...]]] = []
     programs: dict[str, tuple[str, ...]] = {}
     nodes: dict[str, tuple[float, float]] = {}
@@ -92,6 +122,7 @@ def network_edges(net: str | Path) -> Network:
     kinds: list[str] = []
     comes_from: dict[str, str] = {}
     root: Element | None = None
+    crs = ""
     try:
         for event, element in elements(path, ("start", "end")):
             if root is None:
@@ -101,6 +132,8 @@ def network_edges(net: str | Path) -> Network:
             at = element.attrib
             if element.tag == "tlLogic":
                 programs[at["id"]] = (*programs.get(at["id"], ()), at["programID"])
+            elif element.tag == "location":
+                crs = _crs(at.get("projParameter", "!"), at.get("netOffset", "0,0"))
             elif element.tag == "junction" and at.get("type") != "internal":
                 nodes[at["id"]] = (float(at["x"]), float(at["y"]))
             elif element.tag == "connection" and "via" in at:
@@ -153,6 +186,7 @@ def network_edges(net: str | Path) -> Network:
         programs=programs,
         street_names=names,
         street_classes=tuple(kinds),
+        crs=crs,
     )
 
 

@@ -8,7 +8,7 @@ path and every output is a plain name inside the run's folder.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from xml.etree.ElementTree import Element, ElementTree, SubElement
 
@@ -17,8 +17,10 @@ from cosim.adapters.traffic.files import (
     ENDINGS,
     FORMATS,
     INPUT_FILE_TAGS,
+    INPUT_OPTIONS,
     NAMES_A_FILE,
     OUTPUT_OPTIONS,
+    WORDS_OF_FILES,
     SumoConfiguration,
     absolute,
     check_trusted,
@@ -69,7 +71,7 @@ def _staged(path: Path, names: _Names, seen: frozenset[Path] = frozenset()) -> P
     """Return the file itself, or a rewritten copy in the run's folder if it names files."""
     refuse_circle(path, seen)
     check_trusted(path)
-    if not mentions(path, NAMES_A_FILE):
+    if not mentions(path, NAMES_A_FILE, WORDS_OF_FILES):
         return path
     root, base = root_of(path), path.parent
     for element in root.iter():
@@ -149,3 +151,33 @@ def stage(
     target = folder / "run.sumocfg"
     ElementTree(root).write(target, encoding="utf-8", xml_declaration=True)
     return target
+
+
+def input_files(configuration: SumoConfiguration) -> tuple[Path, ...]:
+    """Return every file that affects a run, including those that others include or name.
+
+    Raises
+    ------
+    InputFileError
+        If a file that names others is malformed, or includes itself.
+    """
+    named = (
+        part
+        for name in sorted(INPUT_OPTIONS & configuration.options.keys())
+        for part in split_names(configuration.options[name])
+    )
+    found = dict.fromkeys([configuration.path, configuration.net, *configuration.routes, *configuration.additionals])
+    for path in (*found, *map(Path, named)):
+        found |= dict.fromkeys(_with_included(path))
+    return tuple(path for path in found if path.is_file())
+
+
+def _with_included(path: Path, seen: frozenset[Path] = frozenset()) -> Iterator[Path]:
+    refuse_circle(path, seen)
+    yield path
+    if path.is_file() and mentions(path, NAMES_A_FILE, WORDS_OF_FILES):
+        for element in root_of(path).iter():
+            if element.tag in INPUT_FILE_TAGS and (name := element.get("file")):
+                yield absolute(name, path.parent)
+            if name := element.get("href"):
+                yield from _with_included(absolute(name, path.parent), seen | {path})

@@ -111,7 +111,7 @@ def forced_convection(natural: npt.ArrayLike, wind: npt.ArrayLike, roughness: fl
 _TERRAIN = {"country": (0.14, 270.0), "suburb": (0.22, 370.0), "city": (0.33, 460.0)}
 
 
-def local_wind(wind: npt.ArrayLike, height: float, terrain: str = "country") -> Array:
+def local_wind(wind: npt.ArrayLike, height: npt.ArrayLike, terrain: str = "country") -> Array:
     """Return the wind at a height above the ground, given that of a station 10 m high in open country. [m/s]
 
     Parameters
@@ -131,7 +131,7 @@ def local_wind(wind: npt.ArrayLike, height: float, terrain: str = "country") -> 
         raise CosimError(f"terrain is {terrain!r}: it must be one of {', '.join(_TERRAIN)}")
     exponent, layer = _TERRAIN[terrain]
     aloft = np.asarray(wind, float) * (270.0 / 10.0) ** 0.14
-    return np.asarray(aloft * (height / layer) ** exponent)
+    return np.asarray(aloft * (np.asarray(height, float) / layer) ** exponent)
 
 
 @dataclass(frozen=True)
@@ -187,7 +187,7 @@ class VaryingFilms:
         self._films = np.stack([np.asarray(h) * np.ones(n) for h in (p.h_exterior, p.h_interior, p.h_window)])
         self._radiation = p.surface_radiation
         self._conductance = np.asarray(p.window_conductance)
-        self._air = zones.state[0].copy()
+        self._air: Array = zones.state[0].copy()
         self._surfaces = np.tile(zones.state[0], (3, 1))
 
     def step(self, step_s: float, outdoor: npt.ArrayLike, *, iterations: int = 1, **given: Any) -> ZoneStep:
@@ -231,6 +231,15 @@ class VaryingFilms:
     def surfaces(self) -> Array:
         """Mean temperatures of exterior, interior and window surface over the last step, shape (3, n_zones). [°C]"""
         return self._surfaces
+
+    @property
+    def air(self) -> Array:
+        """Mean air temperature over the last step, shape (n_zones,). [°C]"""
+        return self._air
+
+    def recall(self, air: Array, surfaces: Array) -> None:
+        """Continue from the temperatures of a step before, as `air` and `surfaces` gave them."""
+        self._air, self._surfaces = air, surfaces
 
     def _exchange(self, kind: Indices32) -> _Exchange:
         rise = self._surfaces - self._air

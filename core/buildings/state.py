@@ -25,6 +25,8 @@ class BuildingsState:
         Whether the tank is being charged.
     battery : shape (n_buildings,)
         Energy in the battery. [J]
+    films : shape (5, n_buildings)
+        What varying films remember, see `cosim.core.buildings.varying`; zeros with constant ones. [°C, W/m²]
     price : shape ()
         Mean price over the last day, NaN before the first price. [EUR/kWh]
     """
@@ -33,6 +35,7 @@ class BuildingsState:
     tank: Array
     charging: Flags
     battery: Array
+    films: Array
     price: Array
 
     def save(self, path: Path) -> None:
@@ -48,7 +51,7 @@ class BuildingsState:
         InputFileError
             If it cannot be read or belongs to other buildings.
         """
-        shapes = {"zones": (3, n), "tank": (n,), "charging": (n,), "battery": (n,), "price": ()}
+        shapes = {"zones": (3, n), "tank": (n,), "charging": (n,), "battery": (n,), "films": (5, n), "price": ()}
         try:
             with np.load(path, allow_pickle=False) as saved:
                 found = {item.name: saved[item.name] for item in fields(cls)}

@@ -58,15 +58,15 @@ class Tanks:
         self.exists = volume > 0
         self.volume, self.capacity = volume, capacity
         self.setpoint, self.band, self.cold, self.room = setpoint, band, cold, room
-        self._store = np.where(self.exists, WATER * volume, 1.0)
-        self._loss = loss_per_volume * volume
+        self.store = np.where(self.exists, WATER * volume, 1.0)
+        self.loss = loss_per_volume * volume
         self.temperature = np.where(self.exists, setpoint - band / 2, cold)
         self.charging = np.zeros(len(volume), dtype=bool)
 
     @property
     def stored_heat(self) -> Vector:
         """Above cold water. [J]"""
-        return np.asarray(np.where(self.exists, self._store * (self.temperature - self.cold), 0.0))
+        return np.asarray(np.where(self.exists, self.store * (self.temperature - self.cold), 0.0))
 
     def step(
         self, step_s: float, draw: Vector, at: float, allowed: npt.ArrayLike = np.inf
@@ -93,20 +93,20 @@ class Tanks:
         self.charging = self.exists & (self.charging | begins)
         # Users mix to a fixed temperature: the hotter the tank, the less water they draw from it.
         flow = np.where(self.exists, draw / np.maximum(self.temperature - self.cold, at - self.cold), 0.0)
-        conductance = np.where(self.exists, flow + self._loss, 1.0)
-        change = -np.expm1(-conductance * step_s / self._store)
-        rest = (flow * self.cold + self._loss * self.room) / conductance
+        conductance = np.where(self.exists, flow + self.loss, 1.0)
+        change = -np.expm1(-conductance * step_s / self.store)
+        rest = (flow * self.cold + self.loss * self.room) / conductance
         idle = self.temperature + (rest - self.temperature) * change
         wanted = (self.setpoint - idle) * conductance / change
         most = np.minimum(self.capacity, allowed)
         charge = np.where(self.charging, np.clip(wanted, 0.0, most), 0.0)
         end = idle + charge / conductance * change
         # The mean temperature follows from the heat balance of the step.
-        gone = charge - self._store * (end - self.temperature) / step_s
-        mean = np.where(self.exists, (gone + flow * self.cold + self._loss * self.room) / conductance, self.cold)
+        gone = charge - self.store * (end - self.temperature) / step_s
+        mean = np.where(self.exists, (gone + flow * self.cold + self.loss * self.room) / conductance, self.cold)
         self.temperature = np.where(self.exists, end, self.temperature)
         self.charging &= self.temperature < self.setpoint - 1e-6
-        return charge, np.asarray(flow * (mean - self.cold)), np.asarray(self._loss * (mean - self.room))
+        return charge, np.asarray(flow * (mean - self.cold)), np.asarray(self.loss * (mean - self.room))
 
 
 class Batteries:
@@ -130,14 +130,14 @@ class Batteries:
         if not 0 < efficiency <= 1:
             raise CosimError(f"the efficiency of batteries is {efficiency}: it must be above 0 and at most 1")
         self.capacity, self.power = capacity, power
-        self._one_way = float(np.sqrt(efficiency))
+        self.one_way = float(np.sqrt(efficiency))
         self.energy = 0.5 * capacity
 
     def step(self, step_s: float, surplus: Vector) -> Vector:
         """Advance by one step of constant surplus (deficit if negative) and return the charging power. [W]"""
-        room = (self.capacity - self.energy) / (self._one_way * step_s)
-        held = self.energy * self._one_way / step_s
+        room = (self.capacity - self.energy) / (self.one_way * step_s)
+        held = self.energy * self.one_way / step_s
         power = np.clip(surplus, -np.minimum(self.power, held), np.minimum(self.power, room))
-        stored = stored_power(power, self._one_way)
+        stored = stored_power(power, self.one_way)
         self.energy = np.clip(self.energy + stored * step_s, 0.0, self.capacity)
         return np.asarray(power)

@@ -141,15 +141,22 @@ class ZoneParameters:
 
     @property
     def loss_coefficient(self) -> Array:
-        """Steady heat flow from the air to outdoors per kelvin, without solar and sky radiation. [W/K]"""
+        """Steady heating power that holds the air one kelvin above outdoors, without sun and sky, shape (n,). [W/K]
+
+        Heat that acts on surfaces warms walls and windows more than the air, and so more of it is lost.
+        """
         net = _network(self)
-        out = np.stack([self.outdoor_conductance + net.window[0], 1 / self.r_rest + net.window[1], net.window[2]])
+        by_heat = _emission(self, net.split)[:, 0]
         matrix = np.zeros((len(self), 2, 2))
-        matrix[:, 0, 0] = net.exterior + net.between + out[1]
-        matrix[:, 1, 1] = net.interior + net.between + out[2]
+        matrix[:, 0, 0] = net.exterior + net.between + 1 / self.r_rest + net.window[1]
+        matrix[:, 1, 1] = net.interior + net.between + net.window[2]
         matrix[:, 0, 1] = matrix[:, 1, 0] = -net.between
-        masses = np.linalg.solve(matrix, np.stack([net.exterior, net.interior], axis=1)[:, :, None])[:, :, 0]
-        result: Array = out[0] + out[1] * masses[:, 0] + out[2] * masses[:, 1]
+        to_masses = np.stack([net.exterior, net.interior], axis=1)
+        # Temperatures of the masses are those at no power plus those per watt of it.
+        masses = np.linalg.solve(matrix, np.stack([to_masses, by_heat[:, 1:3]], axis=2))
+        idle, per_watt = np.einsum("ni,nik->kn", to_masses, masses)
+        needs = self.outdoor_conductance + net.window[0] + net.exterior + net.interior - idle
+        result: Array = needs / (by_heat[:, 0] + per_watt)
         return result
 
     @property

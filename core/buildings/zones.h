@@ -11,6 +11,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "loops.h"
+
 /* Layout of a row of coefficients; zone_network.py, which writes the rows, uses the same numbers. */
 enum {
     H_OUT = 0,    /* air to outdoors */
@@ -38,14 +40,6 @@ enum {
     PER_FREE = 61  /* and power per kelvin by which it lifts the air at the end */
 };
 
-/* Rows of one array never overlap, which a compiler cannot see. */
-#if defined(__clang__)
-#define COSIM_INDEPENDENT _Pragma("clang loop vectorize(assume_safety)")
-#elif defined(__GNUC__)
-#define COSIM_INDEPENDENT _Pragma("GCC ivdep")
-#else
-#define COSIM_INDEPENDENT
-#endif
 
 /* Coefficients of a zone lie w apart: 1 in a row that zones share, LANES where each of them has its own. */
 #define K(column) k[(column) * w]

@@ -7,6 +7,7 @@ are bit-identical for any number of threads and on any processor.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from cosim.core.buildings import _zones
 from cosim.core.errors import CosimError
 from cosim.core.quantities import Array, Indices32
 
-from .rows import Control, Drive, HeatFlow, Node
+from .rows import Control, Drive, HeatFlow, Node, ToZones
 from .zone_network import ZoneParameters, coefficients
 
 __all__ = ["PROFILE", "TARGETS", "ZoneParameters", "ZoneRun", "ZoneStep", "Zones", "coefficients"]
@@ -37,7 +38,11 @@ def _pool(threads: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(threads, thread_name_prefix="zones")
 
 
-def _divide(threads: int, n: int, advance: Callable[[int, int], None]) -> None:
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_pool.cache_clear)  # threads do not survive a fork
+
+
+def divide(threads: int, n: int, advance: Callable[[int, int], None]) -> None:
     """Call ``advance(first, last)`` for shares of n zones, on several threads if worthwhile."""
     shares = max(1, min(threads, n // _LEAST_PER_THREAD))
     edges = [n * k // shares for k in range(shares + 1)]
@@ -155,8 +160,9 @@ class Zones:
         self.state = np.empty((3, n))
         """Air, exterior and interior mass temperature after the last step, shape (3, n_zones). [°C]"""
         self.state[:] = temperature
-        self._drive = np.zeros((6, n))
-        self._control = np.zeros((4, n))
+        self.given = np.zeros((len(ToZones), n))
+        """What `advance` gives the zones, rows `ToZones`."""
+        self._drive, self._control = self.given[: len(_DRIVES)], self.given[len(_DRIVES) :]
         self._coefficients: dict[float, Array] = {}
 
     @property
@@ -171,7 +177,7 @@ class Zones:
         fits = index.shape == (n,) and index.dtype.kind in "iu"
         if not (fits and (index >= 0).all() and (index <= last).all()):
             raise CosimError(f"archetype must be {n} whole numbers from 0 to {last}, got {index}")
-        self._archetype = np.ascontiguousarray(index, dtype=np.int32)
+        self._archetype = np.array(index, dtype=np.int32)
 
     @property
     def scale(self) -> Array:
@@ -249,31 +255,36 @@ class Zones:
                 f"{('heating', 'cooling')[row]}_capacity of zone {self._labels[zone]} is {capacity[row, zone]}: "
                 "it must not be negative; write 0 for none"
             )
-        rows = self._rows(step_s)
         mean, flow = np.empty_like(self.state), np.empty((len(HeatFlow), self.state.shape[1]))
-        _divide(
-            self._threads,
-            len(self._scale),
-            lambda first, last: _zones.step(
-                coefficients=rows,
-                archetype=self._archetype,
-                scale=self._scale,
-                drive=drive,
-                control=control,
-                state=self.state,
-                mean=mean,
-                flow=flow,
-                first=first,
-                last=last,
-                target=self._target,
-            ),
-        )
+        divide(self._threads, len(self._scale), lambda first, last: self.advance(step_s, first, last, mean, flow))
         return ZoneStep(
             air=mean[Node.AIR],
             exterior=mean[Node.EXTERIOR],
             interior=mean[Node.INTERIOR],
             power=flow[HeatFlow.POWER],
             loss=flow[HeatFlow.LOSS],
+        )
+
+    def advance(self, step_s: float, first: int, last: int, mean: Array, flow: Array) -> None:
+        """Advance zones ``first`` to ``last`` by what `given` holds, which is not checked, as `step` does.
+
+        Parameters
+        ----------
+        mean, flow : shape (3, n_zones), (2, n_zones)
+            Receive mean temperatures [°C] and heat flows [W], rows `Node` and `HeatFlow`.
+        """
+        _zones.step(
+            coefficients=self._rows(step_s),
+            archetype=self._archetype,
+            scale=self._scale,
+            drive=self._drive,
+            control=self._control,
+            state=self.state,
+            mean=mean,
+            flow=flow,
+            first=first,
+            last=last,
+            target=self._target,
         )
 
     def run(
@@ -335,7 +346,7 @@ class Zones:
             raise CosimError(f"a capacity of zone {zone} is negative or NaN: write 0 for none")
         capacity /= self._scale
         rows, totals = self._rows(step_s), np.zeros((7, n))
-        _divide(
+        divide(
             self._threads,
             n,
             lambda first, last: _zones.run(

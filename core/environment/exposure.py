@@ -55,8 +55,8 @@ SHORT_LIMITS: tuple[ShortLimit, ...] = (
         "NO2", 200.0, 1, 3, "Directive (EU) 2024/2881, annex I, from 2030; 18 by Directive 2008/50/EC until then"
     ),
     ShortLimit("NO2", 50.0, 24, 18, "Directive (EU) 2024/2881, annex I, from 2030"),
-    ShortLimit("PM10", 45.0, 24, 18, "Directive (EU) 2024/2881, annex I, from 2030; the number is quoted from memory"),
-    ShortLimit("PM2.5", 25.0, 24, 18, "Directive (EU) 2024/2881, annex I, from 2030; the number is quoted from memory"),
+    ShortLimit("PM10", 45.0, 24, 18, "Directive (EU) 2024/2881, annex I, table 1, from 2030"),
+    ShortLimit("PM2.5", 25.0, 24, 18, "Directive (EU) 2024/2881, annex I, table 1, from 2030"),
 )
 
 BANDS: dict[str, tuple[float, ...]] = {

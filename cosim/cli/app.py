@@ -14,13 +14,15 @@ from cosim.core.errors import CosimError
 from cosim.engine.interrupts import interruptible
 
 from .adapters import check_command, new
+from .export import export_command
+from .live import live_command
+from .outcome import relative, show_result
 from .plugins import Commands, across_scenarios, command_points, load_command
 from .shell import one_line, terminal, wide_terminal
 from .study import study_command
+from .worker import worker_command
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from cosim.results.comparison import Comparison
     from cosim.results.result import Result
 
@@ -155,8 +157,10 @@ def run_command(
 
             console.print(coupling_table(coupling_error(scenario, out, hours=window, others=others, progress=True)))
             return
+        if how := scenario.setup().thinned:
+            console.print(f"recording: {how}", soft_wrap=True, highlight=False)
         result = scenario.run(out, progress=True, timeout_s=timeout, checkpoint_every=checkpoints, overwrite=overwrite)
-        _show_result(console, result, report=report)
+        show_result(console, result, report=report)
 
 
 @app.command("resume")
@@ -167,7 +171,7 @@ def resume_command(
     debug: Debug = False,
 ) -> None:
     """Resume the run in FOLDER from its newest checkpoint; the result is the same to the last byte."""
-    from cosim.registry.builder import build_again
+    from cosim.live.build import build_again
     from cosim.results.result import Result
 
     console = terminal()
@@ -177,7 +181,7 @@ def resume_command(
             raise CosimError(f"{folder} was run by a script: build the scenario there and call scenario.resume(...)")
         with console.status(f"building {about['builder']['target']}"):
             scenario = build_again(about["builder"], seed=about["seed"])
-        _show_result(console, scenario.resume(folder.resolve(), progress=True, timeout_s=timeout), report=report)
+        show_result(console, scenario.resume(folder.resolve(), progress=True, timeout_s=timeout), report=report)
 
 
 @app.command("show")
@@ -205,7 +209,8 @@ def show_command(
     debug: Debug = False,
 ) -> None:
     """Print a scenario's adapters, ports, connections and critical path, or its elements, without running it."""
-    from cosim.registry.builder import build_again, load_builder
+    from cosim.live.build import build_again
+    from cosim.registry.builder import load_builder
     from cosim.results.result import Result
 
     from .describe import describe, describe_labels
@@ -230,7 +235,7 @@ def show_command(
             ports = [layer.port.partition(".") for layer in scenario.layers if layer.port in scenario.outputs()]
             meanings = {f"{name}.{port}": scenario.adapters[name].describe(port) for name, _, port in ports}
             page = write_map(scenario.name, scenario.layers, plan, facts=scenario.facts, meanings=meanings)
-            console.print(f"map in {_relative(page)}", soft_wrap=True)
+            console.print(f"map in {relative(page)}", soft_wrap=True)
         for part in describe_labels(scenario, labels) if labels else () if plan else describe(scenario, wall_s):
             console.print(part, soft_wrap=isinstance(part, str))
 
@@ -296,9 +301,9 @@ def report_command(
     with one_line(debug), interruptible():
         runs = _opened(folders)
         page = write_report(runs, out)
-        console.print(str(_relative(page)), soft_wrap=True)
+        console.print(str(relative(page)), soft_wrap=True)
         for path in write_figures(runs, page.parent / "figures") if figures else ():
-            console.print(str(_relative(path)), soft_wrap=True)
+            console.print(str(relative(path)), soft_wrap=True)
 
 
 @app.command("view")
@@ -348,36 +353,9 @@ def _compared(folders: list[Path], seeds: int, timeout: float | None) -> Compari
 app.command("check")(check_command)
 app.add_typer(new, name="new")
 app.command("study")(study_command)
-
-
-def _show_result(console: Console, result: Result, *, report: bool) -> None:
-    if result.indicators:
-        from cosim.results.tables import indicator_table
-
-        console.print(indicator_table(result.name, result.indicators))
-    console.print(_times(result.provenance["wall_s"]), soft_wrap=True)
-    page = None
-    if report:
-        from cosim.report import write_report
-
-        page = write_report(result)
-    shown = _relative(result.folder)
-    console.print(f"results in {shown}" + (f", report in {_relative(page)}" if page else ""), soft_wrap=True)
-
-
-def _times(wall_s: dict[str, float]) -> str:
-    """Return a line with the share of the wall time that the slowest simulators took."""
-    whole = sum(wall_s.values()) or 1.0
-    longest = sorted(wall_s, key=lambda name: -wall_s[name])
-    told = ", ".join(f"{name} {wall_s[name]:.1f} s ({wall_s[name] / whole:.0%})" for name in longest[:3])
-    return f"time in simulators: {told}" + (f", {len(longest) - 3} others" if len(longest) > 3 else "")
-
-
-def _relative(path: Path) -> Path:
-    try:
-        return path.resolve().relative_to(Path.cwd())
-    except ValueError:
-        return path
+app.command("export")(export_command)
+app.command("live")(live_command)
+app.command("worker")(worker_command)
 
 
 def main() -> None:

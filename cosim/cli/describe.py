@@ -36,12 +36,14 @@ def describe(scenario: Scenario, wall_s: Mapping[str, float] | None = None) -> I
     clock = scenario.clock
     length = "open-ended" if clock.n_steps is None else f"{clock.n_steps} exchange steps of {clock.step_s:g} s"
     yield f"{scenario.name}: from {clock.civil(0).isoformat()} ({clock.zone}), {length}"
-    for subject, text in scenario.facts.items():
+    for subject, text in scenario.setup().facts.items():
         yield f"{subject}: {text}"
     table = _table("Adapters", "adapter", "class", "step", "placement", "resumes by")
     for name, adapter in scenario.adapters.items():
         step = f"{scenario.steps[name] * clock.step_s:g} s"
-        table.add_row(name, type(adapter).__name__, step, scenario.placement(name), restored_by(adapter) or "nothing")
+        table.add_row(
+            name, type(adapter).__name__, step, str(scenario.placement(name)), restored_by(adapter) or "nothing"
+        )
     yield table
     table = _table("Ports", "port", "", "unit", "kind", "elements")
     for name, adapter in scenario.adapters.items():

@@ -109,6 +109,7 @@ class Bridge:
             await self.run.position.advance(self.name, time)
             return self.run.until
         await self.run.wait_for_checkpoint(time - self.step_ticks)
+        await self.run.wait_for_pace(self, time)
         received = inputs.get(_ENTITY, {})
         try:
             values: dict[str, Vector] = {}
@@ -278,6 +279,12 @@ class MosaikRun:
         """In an open-ended run, wait until the adapters that can end it have decided about all earlier ticks."""
         for bridge in self._enders:
             await self.position.wait(functools.partial(self._has_decided, bridge, time))
+
+    async def wait_for_pace(self, bridge: Bridge, time: int) -> None:
+        """Before a step that ends at ``time``, wait until the adapters that pace the run have finished theirs."""
+        for pacer in (b for b in self.bridges.values() if b.member.host.adapter.paces and b is not bridge):
+            reached = time // pacer.step_ticks * pacer.step_ticks
+            await self.position.wait(lambda: self.position.done[pacer.name] >= reached)  # noqa: B023
 
     def _has_decided(self, ender: Bridge, time: int) -> bool:
         return ender.member.finished_at is not None or self.position.done[ender.name] + ender.step_ticks >= time

@@ -42,10 +42,14 @@ class Checkpoints:
         Exchange steps between checkpoints. [ticks]
     begin
         First tick of the run. [ticks]
+    on_saved
+        Called with the folder of every checkpoint while the run waits.
     """
 
-    def __init__(self, folder: Path, every: int, begin: int = 0) -> None:
-        self._folder, self._every = folder / _FOLDER, every
+    def __init__(
+        self, folder: Path, every: int, begin: int = 0, on_saved: Callable[[Path], None] | None = None
+    ) -> None:
+        self._folder, self._every, self._on_saved = folder / _FOLDER, every, on_saved
         self.next = begin + every
         """Tick at which the next checkpoint is due. [ticks]"""
 
@@ -92,6 +96,8 @@ class Checkpoints:
             if old != final:
                 shutil.rmtree(old, ignore_errors=True)
         self.next = tick + self._every
+        if self._on_saved is not None:
+            self._on_saved(final)
 
     async def _save_adapter(self, member: Member, tick: int, temporary: Path, when: Callable[[int], str]) -> None:
         if restored_by(member.host.adapter) == "replay":
@@ -172,6 +178,22 @@ class Checkpoint:
                 "its outputs changed when its recorded inputs were replayed, so it cannot be resumed exactly: seed "
                 "every random draw, or implement save() and load()"
             )
+
+
+def copy_checkpoint(checkpoint: Path, folder: Path) -> None:
+    """Give another folder a run's checkpoint, for `cosim.engine.run.fork`; files are linked, not copied."""
+    inputs = checkpoint.parent / _INPUTS
+    target = folder / _FOLDER
+    shutil.copytree(checkpoint, target / checkpoint.name, copy_function=_link)
+    if inputs.is_dir():
+        shutil.copytree(inputs, target / _INPUTS, copy_function=_link)
+
+
+def _link(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # another file system
+        shutil.copy2(source, target)
 
 
 def _complete(folder: Path) -> list[Path]:

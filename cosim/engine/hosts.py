@@ -21,7 +21,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -231,6 +231,10 @@ class ThreadHost(Host):
     def _perform(self, verb: str, *arguments: Any) -> Any:
         return _VERBS[verb](self.adapter, *arguments)
 
+    def ask_to_end(self) -> None:
+        """Ask a step in progress to end."""
+        self.adapter.interrupt()
+
     def close(self, *, failed: bool) -> None:
         """Wait for the thread and close the adapter."""
         self._executor.shutdown(wait=True, cancel_futures=True)
@@ -265,27 +269,10 @@ class ProcessHost(ThreadHost):
         return self._ask((verb, *arguments), self._timeout_s if verb == "advance" else None)
 
     def _start(self) -> Any:
-        try:
-            package = pickle.dumps(self.adapter, protocol=5)
-        except Exception as error:
-            raise AdapterError(
-                f"cannot be sent to its worker ({error}): an adapter must be picklable until open(); start simulators, "
-                "open files and create locks in open()"
-            ) from error
-        ours, theirs = socket.socketpair()
+        package = packed(self.adapter)
         self._log.parent.mkdir(parents=True, exist_ok=True)
         with self._log.open("ab") as log:
-            # A session of its own: Ctrl-C reaches only this process, which then closes its workers in order.
-            self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "cosim._worker", str(theirs.fileno())],
-                env=_environment(),
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
-        theirs.close()
+            self._process, ours = spawn(log)
         self._wire = Wire(ours)
         return self._ask((sys.path, package))
 
@@ -298,7 +285,7 @@ class ProcessHost(ThreadHost):
             answer = self._wire.receive()
         except (EOFError, OSError) as error:
             raise AdapterError(self._exit_reason()) from error
-        if isinstance(answer, _Failed):
+        if isinstance(answer, Failed):
             raise AdapterError(answer.text, answer.details, answer.events)
         return answer
 
@@ -354,6 +341,40 @@ class ProcessHost(ThreadHost):
             os.killpg(self._process.pid, signal.SIGKILL)  # including the processes that it started
 
 
+def packed(adapter: Adapter) -> bytes:
+    """Return an adapter as it is sent to a worker.
+
+    Raises
+    ------
+    AdapterError
+        If it cannot be sent.
+    """
+    try:
+        return pickle.dumps(adapter, protocol=5)
+    except Exception as error:
+        raise AdapterError(
+            f"cannot be sent to its worker ({error}): an adapter must be picklable until open(); start simulators, "
+            "open files and create locks in open()"
+        ) from error
+
+
+def spawn(log: IO[bytes]) -> tuple[subprocess.Popen[bytes], socket.socket]:
+    """Start the process of an adapter, which writes to the log; return it and our end of the connection to it."""
+    ours, theirs = socket.socketpair()
+    # A session of its own: Ctrl-C reaches only this process, which then closes its workers in order.
+    process = subprocess.Popen(
+        [sys.executable, "-P", "-m", "cosim._worker", str(theirs.fileno())],
+        env=_environment(),
+        pass_fds=[theirs.fileno()],
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=log,
+        start_new_session=True,
+    )
+    theirs.close()
+    return process, ours
+
+
 def _environment() -> dict[str, str]:
     # -P keeps a json.py in the user's folder from shadowing Python's own; this package must then be on the path.
     here = str(Path(__file__).parents[2])
@@ -361,7 +382,9 @@ def _environment() -> dict[str, str]:
 
 
 @dataclass(frozen=True)
-class _Failed:
+class Failed:
+    """What a worker sends in place of an answer."""
+
     text: str
     details: str
     events: Sequence[Event] = ()
@@ -389,13 +412,14 @@ def serve(descriptor: int) -> None:
     signal.signal(signal.SIGTERM, _end)
     try:
         path, package = wire.receive()
-        sys.path[:] = path
+        if path is not None:  # a run on another machine has other paths
+            sys.path[:] = path
         try:
             adapter = pickle.loads(package)
             assert isinstance(adapter, Adapter)
         except Exception as error:
             failure = _failure(error)
-            wire.send(_Failed(f"cannot be built in its worker: {failure}", failure.details))
+            wire.send(Failed(f"cannot be built in its worker: {failure}", failure.details))
             return
         verb: str = "open"
         arguments: list[Any] = []
@@ -403,7 +427,7 @@ def serve(descriptor: int) -> None:
             try:
                 answer = _VERBS[verb](adapter, *arguments)
             except AdapterError as error:
-                answer = _Failed(str(error), error.details, error.events)
+                answer = Failed(str(error), error.details, error.events)
             if verb == "close":
                 adapter = None
             wire.send(answer)

@@ -44,6 +44,8 @@ def provenance(setup: Setup) -> dict[str, Any]:
         "seed": setup.seed,
         "parameters": setup.parameters,
         "facts": dict(setup.facts),
+        "crs": setup.crs,
+        "sources": [dict(source) for source in setup.sources],
         "clock": {
             "start": clock.civil(0).isoformat(),
             "zone": clock.zone,
@@ -59,7 +61,7 @@ def provenance(setup: Setup) -> dict[str, Any]:
             }
             for name, adapter in setup.adapters.items()
         },
-        "placements": dict(setup.placements),
+        "placements": {name: str(placement) for name, placement in setup.placements.items()},
         "outputs": ports,
         "connections": [_connection(c) for c in setup.connections],
         "versions": _versions(setup.adapters.values()),

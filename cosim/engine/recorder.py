@@ -7,11 +7,12 @@ exists under its final name is complete, even after ``kill -9``.
 from __future__ import annotations
 
 import json
+import math
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -22,12 +23,21 @@ import pyarrow.parquet as pq
 from cosim.core.adapter import Event
 from cosim.core.clock import Clock
 from cosim.core.errors import CosimError
+from cosim.core.ports import Output
 from cosim.core.quantities import Vector
 from cosim.core.units import energies, levels
 from cosim.results.files import PART_STEPS, write_json
+from cosim.results.parts import KeptParts, Part
 
 Reduction: TypeAlias = Literal["mean", "last", "min", "max"]
 _Event: TypeAlias = tuple[int, str, str, str, str]
+
+MOST_VALUES = 200_000_000
+"""Largest number of values that a run records unless its scenario says what to record."""
+
+_INTERVALS_S = (10, 30, 60, 300, 600, 1800, 3600, 10_800, 21_600, 43_200, 86_400)
+"""Intervals of thinned rows: each divides the next, so that means over an hour or a day consist of whole rows."""
+_OPEN_ENDED_S = 86_400.0
 
 _ROWS, _EVENTS = "rows.npz", "events.json"
 _TIME = pa.timestamp("ms", tz="UTC")
@@ -66,6 +76,50 @@ class Rule:
         return self.level and self.keep == "mean" and self.every > 1
 
 
+def thinned(rules: Mapping[str, Rule], outputs: Mapping[str, Output], clock: Clock) -> tuple[dict[str, Rule], str]:
+    """Return rules that record at most `MOST_VALUES` values, and how they differ, in words.
+
+    All outputs get the shortest common interval that suffices, each rounded up to a multiple of its step; a mean then
+    covers the interval and a state is its last. A run without an end is counted as a day.
+
+    Parameters
+    ----------
+    rules
+        A rule per output that records every step, by ``adapter.port``.
+    outputs
+        The outputs.
+    clock
+        Exchange step and end of the run.
+
+    Returns
+    -------
+    The rules and the words; if every step can be recorded, the same rules and no words.
+    """
+    n_steps = math.ceil(_OPEN_ENDED_S / clock.step_s) if clock.n_steps is None else clock.n_steps
+
+    def count(found: Mapping[str, Rule]) -> int:
+        return sum(len(outputs[name]) * math.ceil(n_steps / rule.every) for name, rule in found.items())
+
+    found, whole = dict(rules), count(rules)
+    if whole <= MOST_VALUES:
+        return found, ""
+    ratios = [seconds / clock.step_s for seconds in _INTERVALS_S]
+    choices = [round(ratio) for ratio in ratios if 1 < round(ratio) <= n_steps and abs(ratio - round(ratio)) < 1e-9]
+    every = 1
+    for every in choices or [n_steps]:
+        found = {
+            name: replace(rule, every=min(math.ceil(every / rule.every) * rule.every, max(n_steps, rule.every)))
+            for name, rule in rules.items()
+        }
+        if count(found) <= MOST_VALUES:
+            break
+    return found, (
+        f"one row every {every * clock.step_s:g} s instead of every step ({count(found):,} values instead of "
+        f"{whole:,}): means over the interval and last states, so that peaks are those of the rows; "
+        "scenario.record('*') records every step"
+    )
+
+
 class _Series:
     """The rows of one output that are not on disk yet."""
 
@@ -78,7 +132,8 @@ class _Series:
         self._count = 0
         self._last = 0
         self.order = np.argsort(np.array(labels, dtype=object), kind="stable")
-        self.labels = pa.array([labels[i] for i in self.order], pa.string())
+        self.names = np.array(labels, dtype=object)[self.order]
+        self.labels = pa.array(self.names, pa.string())
 
     def add(self, tick: int, value: Vector) -> None:
         """Add a value; it becomes part of a row once the row's steps are complete."""
@@ -116,19 +171,25 @@ class _Series:
             if part.suffix == ".tmp" or int(part.stem.removeprefix("part-")) >= self.parts:
                 part.unlink()
 
-    def write(self, part: int, rows: list[tuple[int, Vector]], times: list[int], dtype: type) -> None:
-        """Write rows as a Parquet part."""
+    def forget(self) -> None:
+        """Discard all rows, and count parts from 0 again."""
+        self.rows, self.parts, self._covered, self._count = [], 0, None, 0
+
+    def write(self, part: int, rows: list[tuple[int, Vector]], times: list[int], dtype: type) -> Part:
+        """Write rows as a Parquet part, and return what reading it will return."""
         values: np.ndarray = np.array([value for _, value in rows], dtype=dtype)[:, self.order]
         n_steps, n_labels = values.shape
+        written = Part(self.names, np.array(times, dtype=np.int64), np.ascontiguousarray(values.T))
         indices = np.repeat(np.arange(n_labels, dtype=np.int32), n_steps)
         table = pa.table(
             {
                 "label": pa.DictionaryArray.from_arrays(pa.array(indices), self.labels),
-                "time": pa.array(np.tile(np.array(times, dtype=np.int64), n_labels), pa.int64()).cast(_TIME),
-                "value": pa.array(values.T.ravel(), from_pandas=False),
+                "time": pa.array(np.tile(written.times, n_labels), pa.int64()).cast(_TIME),
+                "value": pa.array(written.values.ravel(), from_pandas=False),
             }
         )
         _write_table(self.folder / f"part-{part}.parquet", table)
+        return written
 
 
 class Recorder:
@@ -168,6 +229,8 @@ class Recorder:
         self._series = {
             name: _Series(folder / "series" / name, labels, rule) for name, (labels, rule) in outputs.items()
         }
+        self.kept = KeptParts()
+        """What was written since the run began, so that its indicators need not read it."""
         self.wall_s = 0.0
         """Time for which recording held up the run; writing happens in the background. [s]"""
         self.writer_s = 0.0
@@ -225,11 +288,18 @@ class Recorder:
 
     def load(self, folder: Path) -> None:
         """Continue from what `save` wrote; discard everything recorded later."""
+        self.kept.discard(self._series)
         with np.load(folder / _ROWS, allow_pickle=False) as arrays:
             for name, series in self._series.items():
                 prefix = f"{name}:"
                 series.load({n.removeprefix(prefix): arrays[n] for n in arrays.files if n.startswith(prefix)})
         self._events = [tuple(row) for row in json.loads((folder / _EVENTS).read_text(encoding="utf-8"))]
+
+    def forget(self) -> None:
+        """Discard everything recorded so far that is not on disk, to record from here on alone."""
+        self._events = []
+        for series in self._series.values():
+            series.forget()
 
     def _ms(self, tick: int) -> int:
         return self._start_ms + round(tick * self._clock.step_s * 1000)
@@ -237,7 +307,7 @@ class Recorder:
     def _submit(self, series: _Series) -> None:
         rows, series.rows = series.rows, []
         times = [self._ms(tick) for tick, _ in rows]
-        self._write(series.write, series.parts, rows, times, self._dtype)
+        self._write(self._write_part, series, series.parts, rows, times)
         series.parts += 1
 
     def _submit_events(self) -> None:
@@ -252,6 +322,9 @@ class Recorder:
             self.writer_s += time.thread_time() - began
 
         self._pending.append(self._writer.submit(work))
+
+    def _write_part(self, series: _Series, part: int, rows: list[tuple[int, Vector]], times: list[int]) -> None:
+        self.kept.add(series.folder.name, series.write(part, rows, times, self._dtype))
 
     def _write_events(self, events: list[_Event]) -> None:
         # Adapters report concurrently: only this order is independent of their placement.

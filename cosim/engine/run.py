@@ -23,6 +23,7 @@ from cosim.core.errors import CosimError, ScenarioError
 from cosim.results.files import write_json
 from cosim.results.indicator import Indicator
 from cosim.results.layers import write_layers
+from cosim.results.parts import KeptParts
 from cosim.results.result import Result
 
 from .bridge import MosaikRun
@@ -33,6 +34,7 @@ from .interrupts import Interrupted, terminable, uninterrupted
 from .progress_bar import bar
 from .provenance import changes, closing_record, provenance
 from .recorder import Recorder, RecordingError
+from .remote import Remote, RemoteHost
 from .setup import Indicators, Setup
 
 _QUIET_S = 60.0
@@ -53,11 +55,17 @@ class Options:
         Record float64 instead of float32.
     checkpoint_every
         Exchange steps between checkpoints; None for no checkpoints. [ticks]
+    on_checkpoint
+        Called with the folder of every checkpoint.
+    fork
+        Begin at the checkpoint in the folder, and record from there on alone.
     """
 
     timeout_s: float | Mapping[str, float] | None = None
     double: bool = False
     checkpoint_every: int | None = None
+    on_checkpoint: Callable[[Path], None] | None = None
+    fork: bool = False
 
 
 def checked_options(
@@ -66,6 +74,7 @@ def checked_options(
     *,
     double: bool = False,
     checkpoint_every: float | str | None = None,
+    on_checkpoint: Callable[[Path], None] | None = None,
 ) -> Options:
     """Return the options of a run, with times in exchange steps.
 
@@ -94,7 +103,7 @@ def checked_options(
         ]
     if problems:
         raise ScenarioError(problems)
-    return Options(timeout_s, double, ticks)
+    return Options(timeout_s, double, ticks, on_checkpoint)
 
 
 def _timeout_problems(setup: Setup, timeout_s: float | Mapping[str, float] | None) -> list[str]:
@@ -104,7 +113,7 @@ def _timeout_problems(setup: Setup, timeout_s: float | Mapping[str, float] | Non
         f"timeout_s of {name}: its placement is {setup.placements[name]!r}, and only a worker process can be ended; "
         f"call scenario.place({name}='process')"
         for name in limits
-        if name in setup.adapters and setup.placements[name] != "process"
+        if name in setup.adapters and setup.placements[name] in ("inline", "thread")
     ]
     values = limits.values() if isinstance(timeout_s, Mapping) else [timeout_s]
     problems += [
@@ -132,7 +141,8 @@ def options_of(setup: Setup, folder: str | Path, timeout_s: float | Mapping[str,
     if recording["checkpoint_every"] is None:
         raise CosimError(f"{folder} was run without checkpoints: run it again with checkpoint_every=")
     _check_unchanged(setup, folder, before)
-    return replace(checked_options(setup, timeout_s), **recording)
+    kept = {name: recording[name] for name in ("double", "checkpoint_every")}
+    return replace(checked_options(setup, timeout_s), **kept)
 
 
 def _check_unchanged(setup: Setup, folder: str | Path, before: dict[str, Any]) -> None:
@@ -246,6 +256,20 @@ def _how_to_continue(setup: Setup, folder: Path, options: Options) -> str:
     return recorded + f"and {resume} starts it again, since it had not reached its first checkpoint"
 
 
+def fork(setup: Setup, folder: Path) -> Result:
+    """Run a scenario on from a copied checkpoint, as a run of its own that begins there.
+
+    Parameters
+    ----------
+    setup
+        The scenario of the run that made the checkpoint; adapters may be told to behave otherwise from now on, and the
+        clock may end at another time.
+    folder
+        Holds the checkpoint, see `cosim.engine.checkpoint.copy_checkpoint`.
+    """
+    return execute(setup, folder, Options(fork=True), False, resume=True)
+
+
 def _execute(setup: Setup, folder: Path, options: Options, progress: OnProgress, *, resume: bool) -> Result:
     clock, ports = setup.clock, setup.outputs()
     recorder = Recorder(
@@ -255,19 +279,28 @@ def _execute(setup: Setup, folder: Path, options: Options, progress: OnProgress,
         list(setup.adapters),
         double=options.double,
     )
-    record = provenance(setup) | {"recording": {"double": options.double, "checkpoint_every": options.checkpoint_every}}
+    recording: dict[str, Any] = {"double": options.double, "checkpoint_every": options.checkpoint_every}
+    if setup.thinned:
+        recording |= {"thinned": setup.thinned}
+    record = provenance(setup) | {"recording": recording}
     channels = [Channel(c, setup.steps[c.source], setup.steps[c.target], clock.step_s) for c in setup.connections]
     restored = None
     if resume and Checkpoint.exists(folder):
         restored = Checkpoint(folder)
         restored.restore_engine(channels, recorder)
         record |= {"resumed_at_s": restored.tick * clock.step_s}
+        if options.fork:
+            recorder.forget()
+            begun_s = restored.tick * clock.step_s
+            about = {"start": clock.civil(begun_s).isoformat(), "n_steps": (clock.n_steps or 0) - restored.tick}
+            record |= {"forked_at_s": begun_s, "clock": record["clock"] | about}
     write_json(folder / "run.json", record)
     if setup.layers:
         write_layers(folder, setup.layers)
     checkpoints = None
     if options.checkpoint_every is not None:
-        checkpoints = Checkpoints(folder, options.checkpoint_every, restored.tick if restored is not None else 0)
+        begin = restored.tick if restored is not None else 0
+        checkpoints = Checkpoints(folder, options.checkpoint_every, begin, options.on_checkpoint)
     total = None if clock.n_steps is None else clock.n_steps * clock.step_s
     run = MosaikRun(
         clock=clock,
@@ -292,7 +325,7 @@ def _execute(setup: Setup, folder: Path, options: Options, progress: OnProgress,
     finally:
         with uninterrupted():
             _finish(folder, record, run, recorder, status, problem)
-    return _checked_result(setup, folder)
+    return _checked_result(setup, folder, recorder.kept)
 
 
 def _finish(
@@ -308,7 +341,7 @@ def _finish(
         closing = closing_record(
             status,
             problem,
-            simulated_s=run.simulated_s(status == "finished"),
+            simulated_s=run.simulated_s(status == "finished") - record.get("forked_at_s", 0.0),
             members=run.members,
             channels=run.channels,
             recorder=recorder,
@@ -316,8 +349,8 @@ def _finish(
         _try_write(folder / "run.json", record | closing)
 
 
-def _checked_result(setup: Setup, folder: Path) -> Result:
-    result = Result.open(folder)
+def _checked_result(setup: Setup, folder: Path, kept: KeptParts | None = None) -> Result:
+    result = Result(folder, Result.open(folder).provenance, kept)
     broken = [row for row in result.provenance["ledger"] if row["residual"] > 1e-9]
     if broken:
         raise CosimError(f"the ledger of {broken[0]['connection']} does not balance: {broken[0]}; please report this")
@@ -346,8 +379,10 @@ def _hosts(setup: Setup, folder: Path, timeout_s: float | Mapping[str, float] | 
         adapter.run_clock = setup.clock
         adapter.finished = False
         placement = setup.placements[name]
-        if placement == "process":
-            limit = timeout_s.get(name) if isinstance(timeout_s, Mapping) else timeout_s
+        limit = timeout_s.get(name) if isinstance(timeout_s, Mapping) else timeout_s
+        if isinstance(placement, Remote):
+            hosts[name] = RemoteHost(name, adapter, placement, limit)
+        elif placement == "process":
             hosts[name] = ProcessHost(name, adapter, folder / "logs" / f"{name}.log", limit)
         else:
             hosts[name] = (ThreadHost if placement == "thread" else Host)(name, adapter)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import fnmatch
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import NoneType
 from typing import TYPE_CHECKING, Any
@@ -22,18 +22,10 @@ from cosim.results.result import Result
 
 from .connections import make_connection
 from .exchange import Connection, Substitute
-from .recorder import Reduction, Rule
-from .run import (
-    OnProgress,
-    add_indicators,
-    checked_options,
-    execute,
-    lacks_indicators,
-    new_folder,
-    options_of,
-)
-from .setup import Indicators, Setup
-from .soundness import PLACE, PLACEMENTS, problems_of, ticks_of
+from .recorder import Reduction, Rule, thinned
+from .remote import Remote
+from .run import OnProgress, add_indicators, checked_options, execute, lacks_indicators, new_folder, options_of
+from .setup import PLACE, PLACEMENTS, Indicators, Setup, problems_of, ticks_of
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -71,6 +63,10 @@ class Scenario:
         What the scenario contains, in words, by subject; ``cosim show`` and the report show it.
     layers : list of Layer
         Map layers of the report.
+    crs : str
+        Coordinate reference system of the layers in metres, as WKT or PROJ text; empty if there is none.
+    sources : list of dict
+        Data that the scenario is made from, each with ``file``, ``licence`` and ``attribution``; exports repeat them.
     """
 
     def __init__(
@@ -91,11 +87,13 @@ class Scenario:
         self.builder: dict[str, Any] | None = None
         self.facts: dict[str, str] = {}
         self.layers: list[Layer] = []
+        self.crs = ""
+        self.sources: list[dict[str, str]] = []
         self.model: Any = None
         self.connections: list[Connection] = []
         self._problems: list[str] = []
         self._recorded: list[tuple[str, float | None, Reduction | None]] = _EVERYTHING
-        self._placements: dict[str, Placement] = {}
+        self._placements: dict[str, Placement | Remote] = {}
         self.adapters: dict[str, Adapter] = {}
         self.steps: dict[str, int] = {}
         self.add(steps=steps, **adapters)
@@ -245,8 +243,8 @@ class Scenario:
     def record(self, *patterns: str | Output, every: float | str | None = None, keep: Reduction | None = None) -> None:
         """Choose outputs to record, by port or by pattern as in ``"grid.*"``; without arguments, record nothing.
 
-        By default every output is recorded at every step. Calls accumulate; if several name the same output, the last
-        one applies.
+        By default every output is recorded at every step, or less often where that would be very many values; see
+        `cosim.engine.recorder.thinned`. Calls accumulate; if several name the same output, the last one applies.
 
         Parameters
         ----------
@@ -288,17 +286,17 @@ class Scenario:
             if isinstance(pattern, str):
                 self._recorded.append((pattern, every_s, keep))
 
-    def place(self, **placements: Placement) -> None:
-        """Set where adapters run: ``"inline"``, ``"thread"`` or ``"process"``."""
+    def place(self, **placements: Placement | Remote) -> None:
+        """Set where adapters run: ``"inline"``, ``"thread"``, ``"process"``, or a `Remote` worker."""
         for name, placement in placements.items():
             if name not in self.adapters:
                 self._problems.append(f"place names {name!r}: unknown adapter")
-            elif placement not in PLACEMENTS:
+            elif placement not in PLACEMENTS and not isinstance(placement, Remote):
                 self._problems.append(f"{name} is placed {placement!r}: {PLACE}")
             else:
                 self._placements[name] = placement
 
-    def placement(self, name: str) -> Placement:
+    def placement(self, name: str) -> Placement | Remote:
         """Return where an adapter runs."""
         return self._placements.get(name, self.adapters[name].placement)
 
@@ -316,6 +314,9 @@ class Scenario:
 
     def setup(self) -> Setup:
         """Return the frozen description that a run works from; the scenario is not checked."""
+        rules, how = {name: rule for name in self.outputs() if (rule := self.rule(name)) is not None}, ""
+        if self._recorded is _EVERYTHING:
+            rules, how = thinned(rules, self.outputs(), self.clock)
         return Setup(
             name=self.name,
             seed=self.seed,
@@ -326,9 +327,12 @@ class Scenario:
             placements={name: self.placement(name) for name in self.adapters},
             steps=dict(self.steps),
             connections=tuple(self.connections),
-            rules={name: rule for name in self.outputs() if (rule := self.rule(name)) is not None},
-            facts=dict(self.facts),
+            rules=rules,
+            thinned=how,
+            facts=self.facts | ({"recording": how} if how else {}),
             layers=tuple(self.layers),
+            crs=self.crs,
+            sources=tuple(self.sources),
             indicators=self.indicators,
         )
 
@@ -343,6 +347,7 @@ class Scenario:
         timeout_s: float | Mapping[str, float] | None = None,
         double: bool = False,
         checkpoint_every: float | str | None = None,
+        on_checkpoint: Callable[[Path], None] | None = None,
         overwrite: bool = False,
     ) -> Result:
         """Run the scenario and return its result.
@@ -357,9 +362,9 @@ class Scenario:
             Time limit of one step of an adapter in a worker process, for all or by adapter name. [s]
         double
             Record float64 instead of float32.
-        checkpoint_every
+        checkpoint_every, on_checkpoint
             Simulated time between checkpoints, as in ``"6h"`` or in seconds; without it, a failed run cannot be
-            resumed.
+            resumed. What to call with the folder of each.
         overwrite
             Replace a run in the folder that failed, was interrupted or killed; a finished one is never replaced.
 
@@ -372,7 +377,9 @@ class Scenario:
         """
         self.check()
         setup = self.setup()
-        options = checked_options(setup, timeout_s, double=double, checkpoint_every=checkpoint_every)
+        options = checked_options(
+            setup, timeout_s, double=double, checkpoint_every=checkpoint_every, on_checkpoint=on_checkpoint
+        )
         return execute(setup, new_folder(out, self.name, overwrite=overwrite), options, progress)
 
     def resume(
@@ -414,7 +421,7 @@ class Scenario:
         return {f"{name}.{p}": port for name, a in self.adapters.items() for p, port in outputs(a).items()}
 
     def rule(self, name: str) -> Rule | None:
-        """Return how an output is recorded; None if it is not recorded."""
+        """Return how an output is recorded, before thinning; None if it is not recorded."""
         port, ticks = self.outputs()[name], self.steps[name.partition(".")[0]]
         for pattern, every_s, keep in reversed(self._recorded):
             if fnmatch.fnmatchcase(name, pattern):

@@ -11,6 +11,7 @@ import selectors
 import socket
 import struct
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 _COUNT = struct.Struct("<I")
@@ -58,6 +59,11 @@ class Wire:
         sizes = struct.unpack(f"<{count}Q", self._read(8 * count))
         head, *arrays = [self._read(size) for size in sizes]
         return pickle.loads(head, buffers=[memoryview(array).toreadonly() for array in arrays])
+
+    def hang_up(self) -> None:
+        """End the connection, also while another thread waits for a message."""
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
         """Close this end."""

@@ -326,6 +326,8 @@ def build_again(record: Mapping[str, Any], *, seed: int) -> Scenario:
     CosimError
         If the builder, a file or the folder no longer exists.
     """
+    if "live" in record:
+        raise CosimError("a live run cannot be built or repeated here: its data came from outside; cosim live runs it")
     folder = Path(record["folder"])
     if not folder.is_dir():
         raise CosimError(f"{folder}, in which the run was started, does not exist: settings may contain relative paths")

@@ -30,6 +30,7 @@
     now = content.cases[k];
     ({layers, names} = now);
     length = now.n * now.every;
+    document.body.classList.toggle("still", now.n === 1);
     // A view is a run, or a plan minus the base; for two plans also the second minus the first.
     const pairs = [...names.slice(1).map((_, k) => [k + 1, 0]), ...(names.length === 3 ? [[2, 1]] : [])];
     views = [...names.map((name, run) => ({title: name, run})), ...pairs.map(([run, minus]) => ({title: `${names[run]} − ${names[minus]}`, run, minus}))];

@@ -86,7 +86,7 @@ def _slug(text: str) -> str:
 def _map(scene: Scene, view: View, figure_type: type[Figure]) -> Figure:
     window = window_s(scene)
     found = [scene.means(view, run, window) if there else None for run, there in enumerate(view.present)]
-    frames = [None if f is None else f[1] for f in found]
+    frames = [None if f is None else scene.drawn(view, f[1]) for f in found]
     known = [values for values in frames if values is not None]
     every = next(f[0] for f in found if f is not None)
     sums = np.nansum(known[-1], axis=1)
@@ -103,7 +103,7 @@ def _map(scene: Scene, view: View, figure_type: type[Figure]) -> Figure:
             panels.append((f"{name} − {scene.names[0]}", values[moment] - base[moment], (-end, end), "PuOr_r"))
     figure = figure_type(figsize=(3.6 * max(len(panels), 1), 3.9), layout="constrained")
     start = scene.start + np.timedelta64(round(moment * every), "s")
-    figure.suptitle(f"{view.layer.title}, {start:%d %b %H:%M}, mean of {every / 60:g} min")
+    figure.suptitle(f"{scene.title(view)}, {start:%d %b %H:%M}, mean of {every / 60:g} min")
     for axes, (title, values, ends, ramp) in zip(np.ravel(figure.subplots(1, max(len(panels), 1))), panels):
         drawn = _elements(axes, scene, view, values=values, ends=ends, ramp=ramp)
         axes.set_title(title)

@@ -70,7 +70,7 @@ async function glMap(host, box, on) {
       kinds.set(k, set.kind === "point" ? [pointRadius(set), 3.4] : widths[set.kind]);
     },
     show(k, context) {
-      for (const source of Object.keys(map.getStyle().sources).filter(id => /^s\\d/.test(id))) {
+      for (const source of Object.keys(map.getStyle().sources).filter(id => /^s\d/.test(id))) {
         const j = source.slice(1), shown = j === String(k);
         toggle("context" + j, !shown && context.map(String).includes(j)); toggle("casing" + j, shown); toggle("values" + j, shown);
       }

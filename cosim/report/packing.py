@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import zlib
+from itertools import pairwise
 
 import numpy as np
 import shapely
@@ -58,10 +59,26 @@ def pack_shapes(shapes: Shapes) -> str:
 
 def shapes_json(shapes: Shapes) -> bytes:
     """Return labels and points in whole decimetres, each point except the first relative to the previous one."""
-    paths = []
-    for path in shapes.points:
-        if shapes.kind != "point" and len(path) > 2:
-            path = shapely.get_coordinates(shapely.LineString(path).simplify(SIMPLIFIED_M))
-        paths.append(np.diff(np.round(path * 10).astype(int), axis=0, prepend=0).ravel().tolist())
+    of = np.repeat(np.arange(len(shapes.points)), [len(path) for path in shapes.points])
+    points = np.concatenate([np.empty((0, 2)), *shapes.points])
+    if shapes.kind != "point":
+        of, points = _simplified(of, points)
+    steps = np.round(points * 10).astype(int)
+    starts = np.searchsorted(of, np.arange(len(shapes.points) + 1))
+    inner = np.diff(of, prepend=-1) == 0
+    steps[inner] = np.diff(steps, axis=0, prepend=0)[inner]
+    flat = steps.ravel().tolist()
+    paths = [flat[2 * first : 2 * last] for first, last in pairwise(starts)]
     content = {"labels": shapes.labels, "paths": paths, **({"names": shapes.names} if any(shapes.names) else {})}
     return json.dumps(content, separators=(",", ":"), ensure_ascii=False).encode("utf-8")
+
+
+def _simplified(of: NDArray[np.intp], points: NDArray[np.float64]) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    """Simplify paths of more than two points, each point given with the number of its path."""
+    long = (np.bincount(of) > 2)[of]
+    numbers, path = np.unique(of[long], return_inverse=True)
+    lines = shapely.simplify(shapely.linestrings(points[long], indices=path), SIMPLIFIED_M)
+    kept, path = shapely.get_coordinates(lines, return_index=True)
+    of, points = np.concatenate([of[~long], numbers[path]]), np.concatenate([points[~long], kept])
+    order = np.argsort(of, kind="stable")
+    return of[order], points[order]

@@ -86,7 +86,7 @@ def write_report(
         layers = [_layer(scene, k, window, shapes, blocks) for k in range(len(scene.views))]
         cases.append(case_content(scene, name, window, layers, coupled_quantities(scene)))
         notes += _thinning(scene, window)
-    page = render_page(runs, {"cases": cases}, list(blocks), notes, links)
+    page = render_page(runs, {"cases": cases}, list(blocks), notes, links, scenes)
     _write(path, page)
     return path
 
@@ -140,6 +140,8 @@ def write_map(
     for layer, shapes in drawn:
         about = (meanings or {}).get(layer.port, {})
         entry = _entry(layer, shapes.kind, blocks.setdefault(pack_shapes(shapes), len(blocks)))
+        if shapes.cells is not None:
+            entry["title"] += f", cells of {shapes.cells.side_m:g} m"
         entries.append(entry | {"runs": [None], "meanings": [about.get(label, "") for label in shapes.labels]})
     case = {"name": "", "names": [name], "zone": "UTC", "start": 0, "every": 1, "n": 1, "layers": entries, "charts": []}
     content = {"cases": [case | _place(outlines, frame)]}
@@ -166,11 +168,11 @@ def scenes_of(runs: Shown) -> dict[str, Scene]:
     return {name: scene_of(case) for name, case in cases.items()}
 
 
-def scene_of(runs: Result | Comparison) -> Scene:
-    """Return the scene of a run, or of a comparison with its common seeds."""
+def scene_of(runs: Result | Comparison, *, cells: bool = True) -> Scene:
+    """Return the scene of a run, or of a comparison with its common seeds, large layers as cells if wanted."""
     if isinstance(runs, Comparison):
-        return make_scene(runs.runs, runs.names)
-    return make_scene([[runs]], [runs.name])
+        return make_scene(runs.runs, runs.names, cells=cells)
+    return make_scene([[runs]], [runs.name], cells=cells)
 
 
 def render_page(
@@ -179,6 +181,7 @@ def render_page(
     blocks: Sequence[str],
     notes: Sequence[str],
     links: Mapping[str, str] | None = None,
+    scenes: Mapping[str, Scene] | None = None,
 ) -> str:
     """Return the page.
 
@@ -194,8 +197,10 @@ def render_page(
         Descriptions of how the data were reduced.
     links
         Further pages by title.
+    scenes
+        The scenes of the runs by case, unless those of `scenes_of`.
     """
-    scenes = scenes_of(runs)
+    scenes = scenes or scenes_of(runs)
     compared: Mapping[str, Comparison] = (
         {} if isinstance(runs, Result) else runs if isinstance(runs, Mapping) else {"": runs}
     )
@@ -262,18 +267,17 @@ def _layer(scene: Scene, k: int, window: float, shapes: Sequence[int], blocks: d
     """Return the data of a layer; add its packed values to the blocks, equal values only once."""
     view = scene.views[k]
     frames = [scene.means(view, run, window) if there else None for run, there in enumerate(view.present)]
-    tables = [found[1] for found in frames if found is not None]
-    scale = scale_of(view, tables)
-    values_by_run = [found and found[1] for found in frames]
+    values_by_run = [None if found is None else scene.drawn(view, found[1]) for found in frames]
+    scale = scale_of(view, [values for values in values_by_run if values is not None])
     entry = layer_entry(
         scene, k, shapes[view.shapes], scale, _change_scale(values_by_run), still=is_still(values_by_run)
     )
-    for found in frames:
-        if found is None:
+    for found, drawn in zip(frames, values_by_run):
+        if found is None or drawn is None:
             entry["runs"].append(None)
             continue
         frame_s, values = found
-        block = blocks.setdefault(pack_values(values), len(blocks))
+        block = blocks.setdefault(pack_values(drawn), len(blocks))
         entry["runs"].append({"every": frame_s, "n": len(values), "block": block} | course(view, values))
     return entry
 
@@ -287,6 +291,7 @@ def layer_entry(
     """
     view = scene.views[k]
     entry = _entry(view.layer, scene.shapes[view.shapes].kind, shapes)
+    entry["title"] = scene.title(view)
     return entry | {"sum": view.adds_up, "level": view.level, "scale": scale, "change": change, "still": still}
 
 
@@ -367,8 +372,11 @@ def _subtitle(scene: Scene) -> str:
     seeds = sorted({int(run.provenance["seed"]) for run in scene.groups[0]})
     start = scene.start
     day = f"{start:%A}, {start.day} {start:%B %Y}, from {start:%H:%M}"
-    zone = scene.runs[0].provenance["clock"]["zone"]
+    clock = scene.runs[0].provenance["clock"]
+    zone = clock["zone"]
     name = f"{scene.runs[0].name}: " if len(scene.runs) > 1 else ""
+    if scene.length_s <= clock["step_s"]:  # a map of what does not change, and no course of time
+        return f"{name}{zone}"
     listed = f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}"
     return f"{name}{day} ({zone}) for {scene.length_s / 3600:.4g} h, {listed}"
 

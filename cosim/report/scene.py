@@ -16,11 +16,13 @@ from cosim.results.days import weighted_day
 from cosim.results.layers import Layer, read_layers
 from cosim.results.result import Result
 
+from .cells import Cells, make_cells
+
 FRAMES = 96
 """Number of moments on the slider: a day in quarters of an hour."""
 
 MOST_ELEMENTS = 20_000
-"""Largest number of elements of a layer that a report draws."""
+"""Largest number of elements of a layer that a report draws one by one; a larger layer is drawn as square cells."""
 
 _ROUND_S = (60, 120, 300, 600, 900, 1200, 1800, 3600, 7200, 10_800, 21_600, 43_200, 86_400, 604_800)
 _SHARES = (0.01, 0.99)
@@ -44,12 +46,20 @@ class Shapes:
         An array of shape (n_points, 2) for each. [m] east and north of the centre of the map.
     names
         Displayed names of the elements, empty where the label is displayed; empty if no element has one.
+    cells
+        The cells that are drawn in place of the layer's elements, if it has too many of them.
     """
 
     kind: str
     labels: tuple[str, ...]
     points: tuple[NDArray[np.float64], ...]
     names: tuple[str, ...] = ()
+    cells: Cells | None = None
+
+    @property
+    def elements(self) -> tuple[str, ...]:
+        """Labels of the layer's elements, whether they are drawn one by one or as cells."""
+        return self.labels if self.cells is None else self.cells.members
 
 
 @dataclass(frozen=True)
@@ -143,7 +153,8 @@ class Scene:
         """Return the length of a layer's frames and their values, shape (n_frames, n_elements), in the displayed unit.
 
         Frames have the requested length, or a longer one if the run was recorded less often; a layer of weighted hours
-        has one. Values are means over the runs of a group; elements that are in none of them are NaN.
+        has one. Values are means over the runs of a group; elements that are in none of them are NaN. Elements that are
+        drawn as cells have a value each: see `drawn`.
         """
         port, hours = view.layer.port, view.layer.hours
         frame_s = self.every(view, run)
@@ -157,6 +168,16 @@ class Scene:
             return frame_s, units.levels(_mean([units.energies(table) for table in tables]))
         return frame_s, _mean(tables)
 
+    def drawn(self, view: View, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the values of what is drawn of a layer, its elements or their cells, from those of its elements."""
+        cells = self.shapes[view.shapes].cells
+        return values if cells is None else cells.summarized(values, adds_up=view.adds_up, level=view.level)
+
+    def title(self, view: View) -> str:
+        """Return the title of a layer on the map, which tells cells from elements."""
+        cells = self.shapes[view.shapes].cells
+        return view.layer.title if cells is None else f"{view.layer.title}, {_cells(view)} of {cells.side_m:g} m cells"
+
     def every(self, view: View, run: int) -> float:
         """Return the interval between the values of a layer that a run can show. [s]"""
         if view.layer.hours:
@@ -165,13 +186,16 @@ class Scene:
 
     def aligned(self, view: View, table: pd.DataFrame) -> NDArray[np.float64]:
         """Return a table's values in the order of a layer's elements and in the displayed unit."""
-        labels = self.shapes[view.shapes].labels
+        labels = self.shapes[view.shapes].elements
         values: NDArray[np.float64] = table.reindex(columns=list(labels)).to_numpy(dtype=float) * view.layer.factor
         return values
 
 
-def make_scene(groups: Sequence[Sequence[Result]], names: Sequence[str]) -> Scene:
-    """Combine the layers of runs over the same period, by title, port and unit."""
+def make_scene(groups: Sequence[Sequence[Result]], names: Sequence[str], *, cells: bool = True) -> Scene:
+    """Combine the layers of runs over the same period, by title, port and unit.
+
+    Layers of more than `MOST_ELEMENTS` are drawn as cells, unless every element is wanted.
+    """
     notes: list[str] = []
     runs = [group[0] for group in groups]
     drawn_by = [read_layers(run.folder) for run in runs]
@@ -184,7 +208,7 @@ def make_scene(groups: Sequence[Sequence[Result]], names: Sequence[str]) -> Scen
     views: list[View] = []
     for key in keys:
         versions = [found.get(key) for found in by_run]
-        drawn = _shapes(versions, latitude, notes)
+        drawn = _shapes(versions, latitude, notes, MOST_ELEMENTS if cells else math.inf)
         if drawn is None:
             continue
         digests = {
@@ -205,16 +229,23 @@ def make_scene(groups: Sequence[Sequence[Result]], names: Sequence[str]) -> Scen
         k = next(k for k, version in enumerate(versions) if version is not None)
         layer, about = versions[k], runs[k].provenance["outputs"][key[1]]
         assert layer is not None
-        views.append(
-            View(
-                layer,
-                known,
-                units.is_extensive(about["unit"]),
-                units.is_level(about["unit"]),
-                about["kind"] == "end",
-                tuple(version is not None for version in versions),
-            )
+        adds_up = units.is_extensive(about["unit"])
+        view = View(
+            # the scenario's scale is that of one element, not of the sum of many
+            replace(layer, scale=None) if drawn.cells is not None and adds_up else layer,
+            known,
+            adds_up,
+            units.is_level(about["unit"]),
+            about["kind"] == "end",
+            tuple(version is not None for version in versions),
         )
+        views.append(view)
+        if drawn.cells is not None:
+            notes.append(
+                f"The {len(drawn.elements):,} elements of “{layer.title}” are drawn as {len(drawn.labels):,} square "
+                f"cells of {drawn.cells.side_m:g} m, with the {_cells(view)} of the elements in each; cosim view shows "
+                "every element."
+            )
     length_s = max((_length_s(run) for run in runs), default=0.0)
     found, outlines, frame = _centred(shapes, [layer for layers in drawn_by for layer in layers], latitude)
     return Scene(
@@ -274,7 +305,7 @@ def is_still(frames: Sequence[NDArray[np.float64] | None]) -> bool:
 def plan_scene(layers: Sequence[Layer]) -> tuple[list[tuple[Layer, Shapes]], Mapping[str, Any], Frame]:
     """Return the layers of a scenario that has not run with their shapes, its outlines and the frame."""
     latitude = _middle_latitude(layers)
-    found = [(layer, _shapes([layer], latitude, [])) for layer in layers if layer.port]
+    found = [(layer, _shapes([layer], latitude, [], MOST_ELEMENTS)) for layer in layers if layer.port]
     drawn = [(layer, shapes) for layer, shapes in found if shapes is not None]
     centred, outlines, frame = _centred([shapes for _, shapes in drawn], layers, latitude)
     return [(layer, shapes) for (layer, _), shapes in zip(drawn, centred)], outlines, frame
@@ -304,8 +335,12 @@ def _length_s(run: Result) -> float:
     return max(((moment - start).total_seconds() for moment in last), default=0.0)
 
 
-def _shapes(versions: Sequence[Layer | None], latitude: float, notes: list[str]) -> Shapes | None:
-    """Return the elements of a layer in all runs, with the geometry from the first run that has them."""
+def _cells(view: View) -> str:
+    return "sums" if view.adds_up else "means by energy" if view.level else "means"
+
+
+def _shapes(versions: Sequence[Layer | None], latitude: float, notes: list[str], most: float) -> Shapes | None:
+    """Return the elements of a layer in all runs or their cells, with the geometry of the first run that has them."""
     points: dict[str, NDArray[np.float64]] = {}
     for layer in versions:
         for label, path in (layer.geometry if layer is not None else {}).items():
@@ -315,14 +350,6 @@ def _shapes(versions: Sequence[Layer | None], latitude: float, notes: list[str])
     usable = {label: path for label, path in points.items() if np.isfinite(path).all()}
     if len(usable) < len(points):
         notes.append(f"{len(points) - len(usable)} elements of “{layer.title}” have no finite coordinates.")
-    if len(usable) > MOST_ELEMENTS:
-        notes.append(
-            f"{MOST_ELEMENTS:,} of the {len(usable):,} elements of “{layer.title}” are drawn, selected at even "
-            "intervals from their list."
-        )
-        chosen = np.linspace(0, len(usable) - 1, MOST_ELEMENTS).round().astype(int)
-        labels = list(usable)
-        usable = {labels[i]: usable[labels[i]] for i in chosen}
     if not usable:
         return None
     for position, other in enumerate(versions):
@@ -332,6 +359,10 @@ def _shapes(versions: Sequence[Layer | None], latitude: float, notes: list[str])
             notes.append(f"{missing} elements of “{layer.title}” are missing in {which}.")
     if layer.coordinates == "degrees":
         usable = {label: _metres(path, latitude) for label, path in usable.items()}
+    if len(usable) > most:
+        cells = make_cells(usable, lines=layer.shape == "line")
+        counts = tuple(f"{n} element{'s' * (n > 1)}" for n in cells.counts.tolist())
+        return Shapes("polygon", cells.labels, cells.squares, counts, cells)
     if layer.shape == "point":
         usable = _apart(usable)
     names = {label: name for version in versions if version is not None for label, name in version.names.items()}
@@ -371,6 +402,7 @@ def _same(one: Shapes, two: Shapes) -> bool:
     return (
         one.kind == two.kind
         and one.labels == two.labels
+        and one.elements == two.elements
         and one.names == two.names
         and all(np.array_equal(a, b) for a, b in zip(one.points, two.points))
     )

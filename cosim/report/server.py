@@ -41,11 +41,14 @@ class Viewer:
 
     def __init__(self, runs: Result | Comparison) -> None:
         self._runs = runs
-        whole = scene_of(runs)
+        whole = scene_of(runs, cells=False)
+        self._whole = whole
         self._charts = coupled_quantities(whole)
         n = len(whole.groups[0])
         seeds = [[group[k] for group in whole.groups] for k in range(n)]
-        self._scenes = [make_scene([[run] for run in one], whole.names) for one in seeds] if n > 1 else [whole]
+        self._scenes = (
+            [make_scene([[run] for run in one], whole.names, cells=False) for one in seeds] if n > 1 else [whole]
+        )
         self._names = [f"seed {one[0].provenance['seed']}" for one in seeds] if n > 1 else [""]
         self.row = lru_cache(maxsize=256)(self._row)
         self.mean = lru_cache(maxsize=64)(self._mean)
@@ -68,7 +71,8 @@ class Viewer:
             "over several rows per point.",
             *(["The map shows one seed at a time; curves and indicators cover all seeds."] if len(cases) > 1 else []),
         ]
-        return render_page(self._runs, {"served": True, "cases": cases}, [], notes).encode("utf-8")
+        content = {"served": True, "cases": cases}
+        return render_page(self._runs, content, [], notes, scenes={"": self._whole}).encode("utf-8")
 
     def answer(self, path: str) -> tuple[str, bytes]:
         """Return the content type and the content at a path.

@@ -47,6 +47,8 @@ class Layer:
     hours
         Weights of the 24 hours of the local day, for a layer that shows the weighted sum of their means instead of
         values over time, levels by energy; see `cosim.results.days.weighted_day`. Empty for a layer over time.
+    properties
+        What does not change over the run, by name and label, such as the number of points of charging stations.
     """
 
     title: str
@@ -60,6 +62,7 @@ class Layer:
     names: Mapping[str, str] = field(default_factory=dict)
     worst: Literal["highest", "lowest"] = "highest"
     hours: tuple[float, ...] = ()
+    properties: Mapping[str, Mapping[str, float | str]] = field(default_factory=dict)
 
     @classmethod
     def outline(cls, title: str, geometry: Geometry) -> Layer:
@@ -104,6 +107,7 @@ def write_layers(folder: Path, layers: Sequence[Layer]) -> None:
                 "names": dict(layer.names),
                 "worst": layer.worst,
                 "hours": layer.hours,
+                "properties": {name: dict(values) for name, values in layer.properties.items()},
                 "geometry": geometries.index(layer.geometry),
             }
         )

@@ -1,59 +1,46 @@
-"""Results: the recorded series, indicators and provenance of one run, read from its folder.
-
-This is the only module that uses DuckDB and xarray.
-"""
+"""Results: the recorded series, indicators and provenance of one run, read from its folder."""
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import json
+import math
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-import duckdb
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from cosim.core.arguments import require, shown
 from cosim.core.errors import CosimError
-from cosim.core.units import is_level
+from cosim.core.quantities import Array
+from cosim.core.units import energies, is_level, levels
 
 from .files import PART_STEPS
 from .indicator import Indicator
 from .notebook import run_html
+from .parts import KeptParts, Part, PartReader, read_part, read_table
 from .tables import indicator_table, render
 
 if TYPE_CHECKING:
     import xarray as xr
 
 
-@contextlib.contextmanager
-def _damage_named(parts: Iterable[Path]) -> Iterator[None]:
-    """Turn read errors into one line that names the damaged file."""
-    try:
-        yield
-    except (duckdb.Error, pa.ArrowException, OSError) as error:
-        for part in sorted(parts):
-            try:
-                pq.read_table(part)
-            except (pa.ArrowException, OSError):
-                raise CosimError(
-                    f"{part} is damaged or truncated: copy the run's folder again, or run the scenario again"
-                ) from error
-        raise
+Times: TypeAlias = npt.NDArray[np.int64]
 
 
 class Result:
     """Recorded series, indicators and provenance of one run on disk, which may have failed or still be running."""
 
-    def __init__(self, folder: Path, provenance: dict[str, Any]) -> None:
+    def __init__(self, folder: Path, provenance: dict[str, Any], kept: KeptParts | None = None) -> None:
         self.folder = folder
         self.provenance = provenance
+        if kept is None and self.status == "finished":
+            kept = KeptParts()
+        self._parts = PartReader(folder / "series", kept)
 
     @classmethod
     def open(cls, folder: str | Path) -> Result:
@@ -120,8 +107,7 @@ class Result:
         path = self.folder / "events.parquet"
         if not path.is_file():
             return pd.DataFrame(columns=["time", "adapter", "kind", "element", "text"])
-        with duckdb.connect() as connection, _damage_named([path]):
-            return connection.execute("select * from read_parquet($path) order by time", {"path": str(path)}).df()
+        return read_table(path).to_pandas()
 
     def series(
         self,
@@ -149,32 +135,22 @@ class Result:
         if labels is not None and (isinstance(labels, str) or not isinstance(labels, Iterable)):
             raise CosimError(f"labels of {port} is {shown(labels)}: pass a sequence of labels")
         wanted = None if labels is None else [str(label) for label in labels]
-        where, bound = ["true"], {}
-        if wanted is not None:
-            where.append("list_contains($labels, label)")
-            bound["labels"] = wanted
-        for name, moment, sign in (("start", start, ">="), ("end", end, "<=")):
-            if moment is not None:
-                try:
-                    stamp = pd.Timestamp(moment)
-                except (ValueError, TypeError) as error:
-                    raise CosimError(
-                        f"{name} of {port} is {shown(moment)}: write a time, as in '2025-01-15T08:00'"
-                    ) from error
-                where.append(f"time {sign} ${name}")
-                bound[name] = (stamp.tz_localize("UTC") if stamp.tzinfo is None else stamp).to_pydatetime()
-        if not self._has_parts(port):
-            return pd.DataFrame(index=pd.DatetimeIndex([], tz="UTC", name="time"))
-        rows = self._columns(
-            f"select label::varchar as label, epoch_ms(time) as time, value from read_parquet($parts) "
-            f"where {' and '.join(where)} order by label, time",
-            port,
-            **bound,
-        )
-        names, times = np.unique(rows["label"].astype(object)), np.unique(rows["time"])
+        first = None if start is None else self._moment_ms(port, "start", start)
+        last = None if end is None else self._moment_ms(port, "end", end)
+        times, columns = [], []
+        names: npt.NDArray[np.object_] = np.empty(0, object)
+        for part in self._read(port):
+            chosen = slice(
+                0 if first is None else int(np.searchsorted(part.times, first)),
+                None if last is None else int(np.searchsorted(part.times, last, side="right")),
+            )
+            if len(part.times[chosen]):
+                names = part.labels
+                times.append(part.times[chosen])
+                columns.append(part.values[:, chosen])
         table = pd.DataFrame(
-            rows["value"].reshape(len(names), -1).T if len(names) else np.empty((0, 0)),
-            index=pd.to_datetime(times, unit="ms", utc=True).rename("time"),
+            np.concatenate(columns, axis=1).T if columns else np.empty((0, 0)),
+            index=_index(np.concatenate(times) if times else []),
             columns=pd.Index(names, name="label"),
         )
         if wanted is not None:
@@ -184,6 +160,16 @@ class Result:
                 raise CosimError(f"{port} has no label {unknown[0]!r}{period}")
             table = table[wanted]
         return table
+
+    @staticmethod
+    def _moment_ms(port: str, name: str, moment: str | pd.Timestamp) -> int:
+        try:
+            stamp = pd.Timestamp(moment)
+        except (ValueError, TypeError) as error:
+            raise CosimError(f"{name} of {port} is {shown(moment)}: write a time, as in '2025-01-15T08:00'") from error
+        stamp = stamp.tz_localize("UTC") if stamp.tzinfo is None else stamp
+        ms: float = stamp.timestamp() * 1000
+        return math.ceil(ms) if name == "start" else math.floor(ms)
 
     def array(self, port: str) -> xr.DataArray:
         """Return a port's values as xarray, dimensions (time, label), with unit and kind as attributes."""
@@ -203,7 +189,8 @@ class Result:
 
     def total(self, port: str) -> pd.Series[float]:
         """Return the sum over all labels at each time, in double precision; of levels that of their energies, in dB."""
-        return self._aggregate(port, "time", self._sum(port))
+        found = [(part.times, self._level(port, self._energy(port, part).sum(axis=0))) for part in self._read(port)]
+        return _series(found, port)
 
     def spread(self, port: str, columns: Iterable[str] = ("sum", "mean", "low", "high")) -> pd.DataFrame:
         """Return the sum, mean, lowest and highest of the values that are not missing, at each time.
@@ -219,14 +206,20 @@ class Result:
         -------
         The columns, in double precision; shape (n_times, n_columns).
         """
-        known = "filter (not isnan(value))"
-        what = {
-            "sum": self._sum(port, known),
-            "mean": self._avg(port, known),
-            "low": f"min(value) {known}",
-            "high": f"max(value) {known}",
-        }
-        return pd.DataFrame({name: self._aggregate(port, "time", what[name]) for name in columns})
+        found: dict[str, list[tuple[Times, Array]]] = {name: [] for name in columns}
+        for part in self._read(port):
+            known = ~np.isnan(part.values)
+            n = np.where(known.any(axis=0), known.sum(axis=0), np.nan)
+            for name, rows in found.items():
+                if name in ("sum", "mean"):
+                    summed = np.where(known, self._energy(port, part), 0.0).sum(axis=0)
+                    value = self._level(port, summed / (n if name == "mean" else np.sign(n)))
+                elif name == "low":
+                    value = np.where(known, part.values, np.inf).min(axis=0, initial=np.inf) * np.sign(n)
+                else:
+                    value = np.where(known, part.values, -np.inf).max(axis=0, initial=-np.inf) * np.sign(n)
+                rows.append((part.times, value))
+        return pd.DataFrame({name: _series(rows, name) for name, rows in found.items()})
 
     def row(self, port: str, k: int) -> pd.Series[float]:
         """Return the values recorded for one step by label, reading only the part that holds it.
@@ -248,12 +241,11 @@ class Result:
         part = self.folder / "series" / port / f"part-{(k + (about['kind'] == 'end')) // PART_STEPS}.parquet"
         if not part.is_file():
             return pd.Series(dtype=float)
-        with _damage_named([part]):
-            # one small file: pyarrow reads it in a tenth of DuckDB's start-up time
-            table = pq.read_table(part)
-        times = table["time"].to_numpy().astype("datetime64[ms]").astype(np.int64)
-        chosen = table.filter((times > start) & (times <= start + every))
-        return pd.Series(chosen["value"].to_numpy(), index=pd.Index(chosen["label"].to_pylist(), name="label"))
+        rows = read_part(part)
+        chosen = (rows.times > start) & (rows.times <= start + every)
+        values = rows.values[:, chosen]
+        names = np.repeat(rows.labels, values.shape[1])
+        return pd.Series(values.ravel(), index=pd.Index(names, name="label"))
 
     def means(self, port: str, every_s: float) -> pd.DataFrame:
         """Return means over windows of the run, shape (n_windows, n_labels); time is a window's end, in UTC.
@@ -280,20 +272,25 @@ class Result:
                 f"{port} has a row every {row_s:g} s, but the window is {every_s:g} s: pass a whole multiple of "
                 f"{row_s:g} s"
             )
-        if not self._has_parts(port):
-            return pd.DataFrame(index=pd.DatetimeIndex([], tz="UTC", name="time"))
         start, every = self._start_ms, round(every_s * 1000)
-        rows = self._columns(
-            f"select label::varchar as label, (epoch_ms(time) - {start} - 1) // {every} as k, "
-            f"coalesce({self._avg(port, 'filter (not isnan(value))')}, 'nan'::double) as value "
-            f"from read_parquet($parts) where epoch_ms(time) > {start} group by 1, 2 order by 1, 2",
-            port,
-        )
-        names, windows = np.unique(rows["label"].astype(object)), np.unique(rows["k"])
+        names: npt.NDArray[np.object_] = np.empty(0, object)
+        sums: dict[int, tuple[Array, Array]] = {}
+        for part in self._read(port):
+            names = part.labels
+            known = ~np.isnan(part.values)
+            summand = np.where(known, self._energy(port, part), 0.0)
+            windows = np.where(part.times > start, (part.times - start - 1) // every, -1)
+            for k in np.unique(windows[windows >= 0]):
+                total, n = sums.get(int(k), (0.0, 0))
+                sums[int(k)] = (
+                    total + summand[:, windows == k].sum(axis=1),
+                    n + known[:, windows == k].sum(axis=1),
+                )
+        means = [self._level(port, total / np.where(n > 0, n, np.nan)) for total, n in sums.values()]
         return pd.DataFrame(
-            rows["value"].reshape(len(names), -1).T if len(names) else np.empty((0, 0)),
-            index=pd.to_datetime(start + (windows + 1) * every, unit="ms", utc=True).rename("time"),
-            columns=pd.Index(names, name="label"),
+            np.array(means) if means else np.empty((0, 0)),
+            index=_index(start + (np.array(list(sums), np.int64) + 1) * every),
+            columns=pd.Index(names if means else names[:0], name="label"),
         )
 
     def integral(self, port: str) -> pd.Series[float]:
@@ -302,34 +299,28 @@ class Result:
         if is_level(about["unit"]):
             raise CosimError(f"{port} is a level in {about['unit']}, which has no integral: use means(), by energy")
         every_ms = round(about["every_s"] * 1000)
-        # A row covers the time since the previous one: the last row of a run may cover less than the others.
-        since = f"((epoch_ms(time) - {self._start_ms} - 1) % {every_ms} + 1) / 1000.0"
-        return self._aggregate(port, "label", f"sum(value::double * {since})")
+        names: npt.NDArray[np.object_] = np.empty(0, object)
+        sums: Array | float = 0.0
+        for part in self._read(port):
+            # A row covers the time since the previous one: the last row of a run may cover less than the others, and
+            # the state before the first step covers none.
+            since_s = (np.fmod(part.times - self._start_ms - 1, every_ms) + 1) / 1000.0
+            names, sums = part.labels, sums + (part.values * since_s).sum(axis=1)
+        return pd.Series(sums if len(names) else [], index=pd.Index(names, name="label"), name=port, dtype=float)
 
-    def _sum(self, port: str, known: str = "") -> str:
-        """Return the expression of a sum over values; levels are summed by energy."""
-        if not is_level(self._about(port)["unit"]):
-            return f"sum(value::double) {known}"
-        return f"10 * log10(sum(pow(10, value::double / 10)) {known})"
+    def _energy(self, port: str, part: Part) -> Array:
+        """Return a part's values in double precision, levels as energies: those are summed and averaged."""
+        values = part.values.astype(np.float64)
+        return energies(values) if is_level(self._about(port)["unit"]) else values
 
-    def _avg(self, port: str, known: str = "") -> str:
-        """Return the expression of a mean over values; levels are averaged by energy."""
-        if not is_level(self._about(port)["unit"]):
-            return f"avg(value::double) {known}"
-        return f"10 * log10(avg(pow(10, value::double / 10)) {known})"
+    def _level(self, port: str, sums: Array) -> Array:
+        """Return sums or means of `_energy` in the port's unit."""
+        return levels(sums) if is_level(self._about(port)["unit"]) else sums
 
     @property
     def _start_ms(self) -> int:
         start_s: float = pd.Timestamp(self.provenance["clock"]["start"]).timestamp()
         return round(start_s * 1000)
-
-    def _aggregate(self, port: str, key: str, what: str) -> pd.Series[float]:
-        if not self._has_parts(port):
-            return pd.Series(dtype=float)
-        column = "epoch_ms(time)" if key == "time" else "label::varchar"
-        rows = self._columns(f"select {column} as k, {what} as v from read_parquet($parts) group by 1 order by 1", port)
-        index = pd.to_datetime(rows["k"], unit="ms", utc=True) if key == "time" else pd.Index(rows["k"])
-        return pd.Series(rows["v"], index=index.rename(key), name=port)
 
     def _about(self, port: str) -> dict[str, Any]:
         about = self.provenance["outputs"].get(port)
@@ -337,14 +328,9 @@ class Result:
             raise CosimError(f"{port!r} was not recorded; available: {', '.join(self.ports) or 'none'}")
         return about  # type: ignore[no-any-return]
 
-    def _has_parts(self, port: str) -> bool:
+    def _read(self, port: str) -> Iterator[Part]:
         self._about(port)
-        return any((self.folder / "series" / port).glob("part-*.parquet"))
-
-    def _columns(self, query: str, port: str, **bound: Any) -> dict[str, np.ndarray]:
-        folder = self.folder / "series" / port
-        with duckdb.connect() as connection, _damage_named(folder.glob("part-*.parquet")):
-            return connection.execute(query, {"parts": str(folder / "part-*.parquet"), **bound}).fetchnumpy()
+        return self._parts(port)
 
     def __repr__(self) -> str:
         return f"<Result {self.name!r} {self.status} in {self.folder}, {len(self.ports)} series>"
@@ -354,3 +340,15 @@ class Result:
 
     def _repr_html_(self) -> str:
         return run_html(self.name, self.status, self.indicators)
+
+
+def _index(times: Times | Sequence[int]) -> pd.DatetimeIndex:
+    return pd.to_datetime(np.asarray(times, np.int64), unit="ms", utc=True).rename("time")
+
+
+def _series(parts: list[tuple[Times, Array]], name: str) -> pd.Series[float]:
+    """Return the values of consecutive parts by time."""
+    if not parts:
+        return pd.Series(dtype=float)
+    times, values = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return pd.Series(values, index=_index(times), name=name)

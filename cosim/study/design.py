@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 import numpy as np
-from scipy.stats import qmc
 
 from .extra import needs
 from .factors import Factor, Level, StudyError, factor
@@ -173,6 +172,8 @@ def problem(n: int) -> dict[str, Any]:
 
 def _cube(design: Design, n: int, samples: int, seed: int) -> NDArray[np.float64]:
     if design == "lhs":
+        from scipy.stats import qmc  # takes 0.7 s to import, which every command would pay
+
         return qmc.LatinHypercube(n, rng=np.random.default_rng(seed)).random(samples)
     with needs("SALib", f"design {design!r}"), warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)

@@ -20,11 +20,11 @@ import pydantic
 from pydantic import BaseModel, ConfigDict, Field
 
 from cosim.core.errors import CosimError
+from cosim.registry.yaml_files import read_yaml, validation_problems
 
 from .extra import needs
 from .factors import StudyError
 from .jobs.engines import LOOPBACK, quiet
-from .specification import read_yaml, validation_problems
 
 if TYPE_CHECKING:
     import distributed
@@ -111,7 +111,7 @@ def read_slurm(path: Path) -> Slurm:
         If its content is invalid.
     """
     try:
-        return Slurm.model_validate(read_yaml(path))
+        return Slurm.model_validate(read_yaml(path, "study"))
     except pydantic.ValidationError as error:
         raise StudyError(validation_problems(path, error)) from None
 

@@ -12,8 +12,8 @@ import pydantic
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 
 from cosim.core.errors import InputFileError
+from cosim.registry.yaml_files import read_yaml, validation_problems
 
-from .extra import needs
 from .factors import StudyError
 from .study import Study
 
@@ -161,41 +161,8 @@ def _factor(value: Any) -> Any:
     return value
 
 
-def read_yaml(path: Path) -> Any:
-    """Return the content of a YAML file.
-
-    Raises
-    ------
-    InputFileError
-        If it is missing, not YAML, or has a duplicate key.
-    """
-    with needs("pyyaml", str(path)):
-        import yaml
-
-    class Loader(yaml.SafeLoader):
-        """Refuses duplicate keys, of which PyYAML would silently use the last."""
-
-        def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
-            node = super().compose_mapping_node(anchor)
-            names: set[str] = set()
-            for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
-                if key.value in names:
-                    raise InputFileError(
-                        f"{path}, line {key.start_mark.line + 1}: duplicate key {key.value!r}: write it once"
-                    )
-                names.add(key.value)
-            return node
-
-    try:
-        return yaml.load(path.read_text(encoding="utf-8"), Loader)
-    except OSError as error:
-        raise InputFileError(f"cannot read {path}: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputFileError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
-
-
 def _parsed(path: Path, model: type[StudyFile]) -> StudyFile:
-    content = read_yaml(path)
+    content = read_yaml(path, "study")
     if not isinstance(content, Mapping):
         held = "nothing" if content is None else f"a {type(content).__name__}"
         raise InputFileError(f"{path} holds {held}: a study must be a mapping, 'builder: …' and so on")
@@ -203,19 +170,6 @@ def _parsed(path: Path, model: type[StudyFile]) -> StudyFile:
         return model.model_validate(content)
     except pydantic.ValidationError as error:
         raise StudyError(validation_problems(path, error)) from None
-
-
-def validation_problems(path: Path, error: pydantic.ValidationError) -> list[str]:
-    """Return the problems that pydantic found in a file, one per key."""
-    found: dict[str, str] = {}
-    for one in error.errors():
-        # the form of a factor and the branches of a union are not keys of the file
-        place = ".".join(str(part) for part in one["loc"] if str(part).islower() and not str(part).endswith("]"))
-        text = one["msg"][0].lower() + one["msg"][1:]
-        if one["type"] == "extra_forbidden":
-            text = "unknown key"
-        found.setdefault(place, text)
-    return [f"{path}: {place}: {text}" for place, text in found.items()]
 
 
 def schema() -> str:

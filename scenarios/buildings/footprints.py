@@ -107,6 +107,21 @@ def free_facades(shapes: Sequence[Any]) -> Array:
     return found
 
 
+def party_walls(shapes: Sequence[Any]) -> Array:
+    """Return the walls that buildings share, shape (n_walls, 3): numbers of both, and the length. [m]
+
+    Outlines that stand within `TOUCH` of each other share a wall if it is longer than that of a corner.
+    """
+    outlines = np.array([*shapes, None], object)[:-1]
+    if not len(outlines):
+        return np.zeros((0, 3))
+    first, second = shapely.STRtree(outlines).query(outlines, predicate="dwithin", distance=TOUCH)
+    first, second = first[first < second], second[first < second]
+    near = shapely.buffer(outlines[second], TOUCH, cap_style="square", join_style="mitre")
+    length = shapely.length(shapely.intersection(shapely.boundary(outlines[first]), near)) - 2 * TOUCH
+    return np.asarray(np.stack([first, second, length], axis=1)[length > 4 * TOUCH])
+
+
 def _around(polygons: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Return what stands against each polygon, None where nothing does."""
     near, other = shapely.STRtree(polygons).query(polygons, predicate="dwithin", distance=TOUCH)

@@ -9,23 +9,26 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from cosim.adapters.buildings import SURFACES
 from cosim.core import CosimError
+from cosim.core.buildings.households import SIZES
 from cosim.core.buildings.zones import ZoneParameters
 from cosim.core.quantities import Array, Indices32
 from cosim.core.random import quota
-from cosim.scenarios.buildings.footprints import by_orientation, facade_shares
-from cosim.scenarios.buildings.tabula import tabula_types
+from cosim.scenarios.buildings.footprints import by_orientation, facade_shares, party_walls
+from cosim.scenarios.buildings.tabula import AIR_HEAT, RADIANT, SLAB, tabula_types
 
 OUTER_FILM = 0.04  # m² K/W, ISO 6946
 ABSORPTANCE = 0.6  # assumption: façades and roofs of medium colour
 SKY_LOSS = 5 * 0.9 * 11.0  # W/m²: 5 ε times 11 K between air and sky, ISO 13790:2008, 11.4.6
 TANK = 0.15  # m³ per dwelling with a heat pump, assumption
 SHADING = 0.6 * (1 - 0.3)  # vertical windows: shading, frame; TABULA standard values
+PARTY_WALL_U = 1 / (2 * 0.13 + 0.3 / 0.8)  # W/(m² K): 0.3 m of brick between two rooms, an assumption
 FREE_SIDES = {0: (0, 90, 180, 270), 1: (0, 90, 180), 2: (0, 180), 3: (0,)}  # degrees from the street façade
 
 
@@ -47,8 +50,23 @@ class Stock:
         Solar gain behind the window per irradiance of windows (`Weather.window_irradiance`).
     sun_on_exterior : shape (n_buildings, 9)
         Rise in the equivalent outdoor temperature per irradiance on each surface. [K m²/W]
+    sun_to_exterior : shape (n_buildings, 9)
+        Share of the sun through the windows of each surface that falls on the exterior surface: it does not reach the
+        façade that it comes through, and spreads over all others by area, as in VDI 6007-1.
     sky_depression
         Drop in the equivalent outdoor temperature due to long-wave radiation to the sky. [K]
+    ground_share
+        Weight of the ground in the equivalent outdoor temperature, the rest being outdoor air.
+    party_walls : shape (n_walls, 3)
+        Numbers of two buildings, and the conductance of the wall between their rooms [W/K]; none by default.
+    infiltration
+        Conductance of infiltration per floor area, as it is in ``zones``. [W/(m² K)]
+    shelter
+        Shelter class, see `cosim.core.buildings.infiltration`.
+    blinds
+        Share of the sun that passes closed blinds, 1 without any.
+    emission
+        How heat is given to the rooms: ``"radiators"``, ``"underfloor"`` or ``"air"``.
     hot_water_need
         Mean heat drawn as hot water. [W]
     design_load
@@ -62,6 +80,10 @@ class Stock:
         ``"air"`` or ``"ground"``.
     tank_volume, pv_capacity, battery_capacity
         Volume of hot-water tanks beside heat pumps [m³], peak power of solar panels [W], energy of batteries [J].
+    household_sizes, gas_hobs
+        Shares of households of 1, 2, 3 … persons, and of dwellings that cook on gas.
+    heated_hours
+        Spans of the civil day in which rooms are heated to the setpoint; outside them to a setback. [h]
     """
 
     ids: tuple[str, ...]
@@ -74,7 +96,14 @@ class Stock:
     window_area: Array
     solar_transmittance: Array
     sun_on_exterior: Array
+    sun_to_exterior: Array
     sky_depression: Array
+    ground_share: Array
+    party_walls: Array
+    infiltration: Array
+    shelter: Array
+    blinds: Array
+    emission: tuple[str, ...]
     hot_water_need: Array
     design_load: Array
     heating: tuple[str, ...]
@@ -85,6 +114,9 @@ class Stock:
     tank_volume: Array
     pv_capacity: Array
     battery_capacity: Array
+    household_sizes: tuple[float, ...] = SIZES
+    gas_hobs: float = 0.0
+    heated_hours: tuple[tuple[float, float], ...] = ((7.0, 23.0),)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -134,6 +166,43 @@ class Stock:
             heat_pump_capacity=np.where(cold, 0.0, self.heat_pump_capacity),
         )
 
+    def with_neighbours(self, shapes: Sequence[Any]) -> Stock:
+        """Return the stock with heat between buildings whose footprints touch, as far as both are in the stock.
+
+        Behind other party walls it is as warm as before them. A wall is as high as the lower building.
+
+        Parameters
+        ----------
+        shapes
+            Footprint of each building, in metres.
+        """
+        if len(shapes) != len(self):
+            raise CosimError(f"{len(shapes)} footprints are given for {len(self)} buildings: give one each")
+        walls = party_walls(shapes)
+        first, second = walls[:, :2].T.astype(int)
+        walls[:, 2] *= PARTY_WALL_U * (2.5 + SLAB) * np.minimum(self.storeys[first], self.storeys[second])
+        return dataclasses.replace(self, party_walls=walls)
+
+    def with_underfloor(self, share: float, seed: int = 0) -> Stock:
+        """Return the stock with floor heating instead of radiators in this share of its heated buildings.
+
+        The share is exact to one building, drawn by key; a larger one keeps the buildings of a smaller one. The heat
+        acts on the surfaces of floors, and heat pumps give it at a lower temperature.
+        """
+        if not 0 <= share <= 1:
+            raise CosimError(f"the share of floor heating is {share}: it must be from 0 to 1")
+        chosen = quota(seed, "has floor heating", self.ids, share) & (self.heating_capacity > 0)
+        _, first = np.unique(self.archetype, return_index=True)
+        ground = np.ones(len(self.zones))  # an archetype without a building keeps the floor of a single storey
+        ground[self.archetype[first]] = 1 / self.storeys[first]
+        heated = dataclasses.replace(self.zones, heating_exterior=ground, heating_interior=1 - ground)
+        return dataclasses.replace(
+            self,
+            zones=self.zones + heated,
+            archetype=self.archetype + np.where(chosen, len(self.zones), 0).astype(np.int32),
+            emission=tuple(np.where(chosen, "underfloor", self.emission).tolist()),
+        )
+
     def with_photovoltaics(self, share: float, seed: int = 0, *, battery_hours: float = 0.0) -> Stock:
         """Return the stock with solar panels on half the roof of this share of its buildings (200 W of peak per m²).
 
@@ -151,10 +220,23 @@ class Stock:
         return dataclasses.replace(self, pv_capacity=peak, battery_capacity=battery_hours * 3600.0 * peak)
 
 
-def _facades(azimuth: float, attached: int) -> Array:
+def _free_facades(azimuth: Array, attached: Array) -> Array:
     """Return the share of the free façades by surface, each split between the two nearest of the eight azimuths."""
-    turns = FREE_SIDES[attached]
-    return np.asarray(sum(by_orientation(azimuth + turn, 1 / len(turns)) for turn in turns))
+    known: dict[tuple[float, float], Array] = {}
+    found = np.zeros((len(azimuth), len(SURFACES)))
+    for i, (degrees, sides) in enumerate(zip(azimuth.tolist(), attached.tolist(), strict=True)):
+        if (degrees, sides) not in known:
+            turns = FREE_SIDES[int(sides)]
+            known[degrees, sides] = np.asarray(sum(by_orientation(degrees + turn, 1 / len(turns)) for turn in turns))
+        found[i] = known[degrees, sides]
+    return found
+
+
+def _emission(systems: Sequence[str], zone: ZoneParameters, floor: Array) -> dict[str, Any]:
+    """Return the shares of heat that act on both surfaces, given the floor on the ground per floor area."""
+    exterior = np.where(np.array(systems) == "underfloor", floor, zone.exterior_share)
+    radiant = np.array([RADIANT[system] for system in systems])
+    return {"heating_exterior": radiant * exterior, "heating_interior": radiant * (1 - exterior)}
 
 
 def make_stock(
@@ -170,7 +252,7 @@ def make_stock(
     heat_pump_share: float = 0.0,
     cooling_share: float = 0.5,
     design_outdoor: float = 0.0,
-    radiant_share: float = 0.0,
+    emission: str | Sequence[str] = "radiators",
     seed: int = 0,
 ) -> Stock:
     """Return a stock with the envelopes and systems of the given types.
@@ -182,7 +264,8 @@ def make_stock(
     floor_area, storeys : shape (n_buildings,) or scalar
         Floor area of all storeys [m²], number of storeys.
     attached : shape (n_buildings,) or scalar
-        Sides with party walls, 0 to 3. With 2, the street and the rear façade are free.
+        Sides with party walls, 0 to 3. With 2, the street and the rear façade are free. What lies behind them:
+        `with_neighbours`.
     azimuths : shape (n_buildings,) or scalar
         Orientation of the street façade, clockwise from north. [°]
     level : shape (n_buildings,) or scalar
@@ -193,10 +276,8 @@ def make_stock(
         Shares of buildings with heat pumps and with coolers (60 W/m², an assumption).
     design_outdoor
         Outdoor temperature that heating is sized for. [°C]
-    radiant_share
-        Share of the heating power that acts on the rooms' surfaces, by area, instead of their air, e.g. 0.3 for
-        radiators (an assumption), more for heated floors. Setpoints are of the air, so the share raises the need
-        (`docs/model.md`). [1]
+    emission
+        How heat is given to the rooms, of all buildings or one each: ``"radiators"``, ``"underfloor"`` or ``"air"``.
     seed
         Seed of the draws of heating and cooling systems.
 
@@ -228,8 +309,12 @@ def make_stock(
         if not good.all():
             first = int(np.argmin(good))
             raise CosimError(f"building {ids[first]!r} has {name} = {column[first]:g}, which is out of range")
-    if not 0 <= radiant_share <= 1:
-        raise CosimError(f"the radiant share of heating is {radiant_share}: it must be from 0 to 1")
+    given = (emission,) * n if isinstance(emission, str) else tuple(emission)
+    if len(given) != n or not set(given) <= set(RADIANT):
+        raise CosimError(
+            f"emission of heat is {sorted(set(given))} for {len(given)} of {n} buildings: give each one of "
+            f"{', '.join(RADIANT)}"
+        )
     free = None if facade_length is None else np.asarray(facade_length, float)
     if free is not None and not (free.shape == (n, len(SURFACES)) and np.isfinite(free).all() and (free >= 0).all()):
         raise CosimError(
@@ -237,31 +322,39 @@ def make_stock(
             "negative"
         )
     known = tabula_types()
-    for building, code, number in zip(ids, type_codes, levels, strict=True):
+    kinds: dict[tuple[str, float], list[int]] = {}
+    for i, pair in enumerate(zip(type_codes, levels.tolist(), strict=True)):
+        kinds.setdefault(pair, []).append(i)
+    for (code, number), members in kinds.items():
         if (code, number) not in known:
             raise CosimError(
-                f"building {building!r} has type {code!r} at level {number:g}, which TABULA does not have; "
+                f"building {ids[members[0]]!r} has type {code!r} at level {number:g}, which TABULA does not have; "
                 f"types are {', '.join(sorted({c for c, _ in known})[:4])}, …"
             )
     types = [known[code, int(number)] for code, number in zip(type_codes, levels, strict=True)]
-    rows: list[tuple[float, ...]] = []
-    window, sun, sky = np.zeros((n, len(SURFACES))), np.zeros((n, len(SURFACES))), np.zeros(n)
     names = [field.name for field in dataclasses.fields(ZoneParameters)]
-    for i, kind in enumerate(types):
-        areas = kind.areas(area[i], floors[i], sides[i], None if free is None else free[i].sum())
+    rows = np.zeros((n, len(names)))
+    window, sun, spread = (np.zeros((n, len(SURFACES))) for _ in range(3))
+    sky, ground = np.zeros(n), np.zeros(n)
+    free_m = None if free is None else np.array([row.sum() for row in free])
+    facades = _free_facades(azimuth, sides) if free is None else facade_shares(free)
+    for (code, number), among in kinds.items():
+        kind, k = known[code, int(number)], np.array(among)
+        areas = kind.areas(area[k], floors[k], sides[k], None if free_m is None else free_m[k])
         zone = kind.zone_of(areas)
-        rows.append(tuple(float(np.asarray(getattr(zone, name))[0]) for name in names))
-        facades = _facades(azimuth[i], int(sides[i])) if free is None else facade_shares(free[i : i + 1])[0]
-        window[i] = float(areas.window) * area[i] * facades
-        wall, roof = kind.wall_u * float(areas.wall), kind.roof_u * float(areas.roof)
-        opaque = float(kind.opaque(areas))
-        sun[i] = ABSORPTANCE * OUTER_FILM * wall / opaque * facades
-        sun[i, 0] += ABSORPTANCE * OUTER_FILM * roof / opaque
-        sky[i] = OUTER_FILM * SKY_LOSS * (0.5 * wall + roof) / opaque  # form factors of ISO 13790:2008, 11.4.6
-    shared, archetype = np.unique(np.array(rows), axis=0, return_inverse=True)
+        zone = dataclasses.replace(zone, **_emission([given[i] for i in among], zone, areas.floor))
+        rows[k] = np.stack([np.asarray(getattr(zone, name)) for name in names], axis=1)
+        window[k] = (areas.window * area[k])[:, None] * facades[k]
+        outer = zone.exterior_area[:, None] - areas.wall[:, None] * facades[k]
+        spread[k] = outer / (outer + zone.interior_area[:, None])
+        exposed = 1 - kind.wall_unheated  # walls to unheated stairs lie in the shade
+        wall, roof = exposed * kind.wall_u * areas.wall, kind.roof_u * areas.roof
+        opaque, ground[k] = kind.opaque(areas), kind.on_ground(areas)
+        sun[k] = (ABSORPTANCE * OUTER_FILM * wall / opaque)[:, None] * facades[k]
+        sun[k, 0] += ABSORPTANCE * OUTER_FILM * roof / opaque
+        sky[k] = OUTER_FILM * SKY_LOSS * (0.5 * wall + roof) / opaque  # form factors of ISO 13790:2008, 11.4.6
+    shared, archetype = np.unique(rows, axis=0, return_inverse=True)
     zones = ZoneParameters(**dict(zip(names, shared.T, strict=True)))
-    on_exterior = radiant_share * zones.exterior_share
-    zones = dataclasses.replace(zones, heating_exterior=on_exterior, heating_interior=radiant_share - on_exterior)
     index: Indices32 = archetype.reshape(-1).astype(np.int32)
     loss = zones.loss_coefficient[index] * area
     cools = quota(seed, "has cooling", ids, cooling_share)
@@ -277,7 +370,14 @@ def make_stock(
         window_area=window,
         solar_transmittance=np.array([t.window_g for t in types]) * SHADING,
         sun_on_exterior=sun,
+        sun_to_exterior=spread,
         sky_depression=sky,
+        ground_share=ground,
+        party_walls=np.zeros((0, 3)),
+        infiltration=np.array([AIR_HEAT * t.infiltration * t.room_height for t in types]),
+        shelter=np.where(sides > 0, 5, 4),
+        blinds=np.ones(n),
+        emission=given,
         hot_water_need=area * [t.q_w_nd for t in types] * (1000 / 8760),  # kWh/(m² a) -> W
         design_load=loss * (20.0 - design_outdoor),
         heating=("gas_boiler",) * n,

@@ -29,6 +29,15 @@ AIR_HEAT = 0.34  # Wh/(m³ K), TABULA calculation method
 SURFACE_RATIO = 4.5  # all inner surfaces per floor area, ISO 13790:2008, 7.2.2.2
 MASS_COEFFICIENT = 9.1  # W/(m² K) from inner surface to mass, ISO 13790:2008, 12.2.2
 FURNISHED_AIR = 1e4  # J/(m² K) of air and furniture, default of ISO 52016-1:2017
+RADIANT = {"radiators": 0.3, "underfloor": 1.0, "air": 0.0}
+"""Share of the heat that acts on surfaces, by system: of radiators what they radiate (an assumption), of floor heating
+all, in the floor itself, of fan coils and split units nothing. [1]"""
+CELLAR_ON_GROUND = 0.5
+"""Share of the ground in what lies behind a floor above an unheated cellar, the rest being outdoor air. [1]
+
+ISO 13370 (its formula for unheated basements, from memory) adds U A of the cellar's floor and walls in the ground to
+that of its walls above ground and its air change: for 10 by 10 m, 2 m deep and 0.5 m high, U of 0.3, 0.5 and
+1.5 W/(m² K) and 0.3 air changes an hour some 70 and 55 W/K; rounded."""
 SLAB = 0.3  # m between a storey's height and its room height, assumption
 
 
@@ -81,6 +90,8 @@ class TabulaType:
     q_int: float
     q_h_nd: float
     q_w_nd: float
+    wall_unheated: float
+    cellar: float
 
     @property
     def published_areas(self) -> Areas:
@@ -129,9 +140,9 @@ class TabulaType:
     def zone_of(self, areas: Areas) -> ZoneParameters:
         """Map areas and U-values to zone parameters per m² of floor.
 
-        In steady state the zone loses exactly U·A, thermal bridges and air change. The heat capacity ``c_m``
-        is shared between exterior and interior mass by inner surface, and a mass lies 1/9.1 m² K/W behind its
-        surface, at most halfway through the wall; both are assumptions, as TABULA publishes no layers.
+        In steady state the zone, heated by radiators, loses exactly U·A, thermal bridges and air change. The heat
+        capacity ``c_m`` is shared between exterior and interior mass by inner surface, and a mass lies 1/9.1 m² K/W
+        behind its surface, at most halfway through the wall; both are assumptions, as TABULA publishes no layers.
 
         Raises
         ------
@@ -141,9 +152,19 @@ class TabulaType:
         exterior = areas.roof + areas.wall + areas.floor
         interior = np.maximum(SURFACE_RATIO - exterior - areas.window - areas.door, 1.0)
         h_ext, h_int, h_rad = ZoneParameters.h_exterior, ZoneParameters.h_interior, ZoneParameters.h_radiation
-        radiation = h_rad * np.minimum(exterior, interior)
-        film = 1 / (h_ext * exterior + radiation * h_int * interior / (radiation + h_int * interior))
-        wall = 1 / self.opaque(areas) - film
+        share, radiation = exterior / (exterior + interior), h_rad * np.minimum(exterior, interior)
+        by_air = (
+            self.window_u * areas.window
+            + self.door_u * areas.door
+            + AIR_HEAT * (self.air_use + self.infiltration) * self.room_height
+        )
+        # Balance of both surfaces per kelvin between room and outdoors: the exterior one stands below the air by what
+        # it loses, and is warmed by its share of the radiators' heat and by radiation from the interior surface.
+        radiant = RADIANT["radiators"] * (self.opaque(areas) + by_air)
+        passed = radiation / (radiation + h_int * interior)
+        gain = radiant * share + passed * radiant * (1 - share) - self.opaque(areas)
+        above_air = gain / (h_ext * exterior + passed * h_int * interior)
+        wall = (1 + above_air) / self.opaque(areas)
         if (wall <= 0).any():
             raise CosimError(
                 f"type {self.type} level {self.level} has U-values of {1 / (1 / self.opaque(areas) / exterior)} "
@@ -151,7 +172,6 @@ class TabulaType:
             )
         r_exterior = np.minimum(1 / (MASS_COEFFICIENT * exterior), wall / 2)
         capacity = 3600 * self.c_m
-        share = exterior / (exterior + interior)
         return ZoneParameters(
             air_capacity=np.full_like(share, FURNISHED_AIR),
             exterior_capacity=capacity * share,
@@ -161,10 +181,14 @@ class TabulaType:
             r_rest=wall - r_exterior,
             exterior_area=exterior,
             interior_area=interior,
-            outdoor_conductance=self.window_u * areas.window
-            + self.door_u * areas.door
-            + AIR_HEAT * (self.air_use + self.infiltration) * self.room_height,
+            outdoor_conductance=by_air,
+            heating_exterior=RADIANT["radiators"] * share,
+            heating_interior=RADIANT["radiators"] * (1 - share),
         )
+
+    def on_ground(self, areas: Areas) -> Array:
+        """Share of the opaque heat loss that goes to the ground; unheated cellars lie between ground and air. [1]"""
+        return np.asarray(self.floor_u * areas.floor * (1 - CELLAR_ON_GROUND * self.cellar) / self.opaque(areas))
 
     def opaque(self, areas: Areas) -> Array:
         """Heat loss through roof, wall, floor and thermal bridges per m² of floor. [W/K]"""
@@ -225,6 +249,9 @@ def _implausible(row: TabulaType) -> str | None:
             return f"{name}_area = {area}: it must be positive"
         if not 0 < u <= 7:
             return f"{name}_u = {u}: it must be above 0 and at most 7 W/(m2 K)"
+    for name in ("wall_unheated", "cellar"):
+        if getattr(row, name) > 1:
+            return f"{name} = {getattr(row, name)}: it must be from 0 to 1"
     if not 0 < row.window_g <= 1:
         return f"window_g = {row.window_g}: it must be above 0 and at most 1"
     if row.level not in (1, 2, 3) or row.attached_sides > 3 or min(row.storeys, row.dwellings) < 1:

@@ -3,10 +3,9 @@
 Spain has a table of measured means by month and civil hour (``carbon_hourly.csv``): the mean of 2023 and 2024, in which
 sun, wind, water, demand and trade all show. Its weather of single days is left out.
 
-Italy has no hourly table that may be shipped, so its published annual mean is shaped by the sun alone: solar power
-displaces all other generation alike, in proportion to the sine of the sun's elevation at the capital. The intensity
-falls at noon, most in summer; demand, wind, water and trade are left out: an assumption. P. Valdiserri, V. Ballerini,
-E. Rossi di Schio, Data in Brief 45 (2022) 108682, publish hourly factors of 2016 to 2019, which `read_intensity` takes.
+Italy's table has its season and its mean hours, from published means by month and by hour: its days differ by month
+with the sun alone (``docs/carbon_italy.py``). P. Valdiserri, V. Ballerini, E. Rossi di Schio, Data in Brief 45 (2022)
+108682, publish hourly factors of 2016 to 2019, which `read_intensity` takes.
 """
 
 from __future__ import annotations
@@ -22,7 +21,6 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import pvlib
 
 from cosim.core import CosimError, InputFileError
 from cosim.core.quantities import Vector
@@ -72,7 +70,12 @@ class Carbon:
 
 
 def typical_intensity(country: str, times: pd.DatetimeIndex) -> Vector:
-    """Return a country's intensity by month and hour, from its table or from the sun, shape (n_times,). [kg CO2e/kWh]
+    """Return a country's intensity by month and civil hour, from its table, shape (n_times,). [kg CO2e/kWh]
+
+    Raises
+    ------
+    CosimError
+        If the table does not have the country.
 
     Examples
     --------
@@ -80,28 +83,9 @@ def typical_intensity(country: str, times: pd.DatetimeIndex) -> Vector:
     >>> [round(float(typical_intensity("ES", t)[0]), 3) for t in (noon, evening)]
     [0.1, 0.145]
     """
-    if (hourly := _hourly(country)) is not None:
-        zone, grams = hourly
-        civil = times.tz_convert(zone)
-        return np.asarray(grams[civil.month.to_numpy() - 1, civil.hour.to_numpy()] / 1000)
-    row = _country(country)
-    share, solar = float(row["solar_share"]), technology_intensity("solar")
-    others = (float(row["kg_per_kwh"]) - share * solar) / (1 - share)
-    part = share * _height(country, times) / _mean_height(country)
-    return np.asarray(others + part * (solar - others))
-
-
-def annual_intensity(country: str) -> float:
-    """Return the published mean carbon intensity of a country's generation in 2023. [kg CO2e/kWh]
-
-    For Spain its method differs from that of the hourly table, which counts electricity used and has a lower mean.
-
-    Raises
-    ------
-    CosimError
-        If the table does not have the country.
-    """
-    return float(_country(country)["kg_per_kwh"])
+    zone, grams = _hourly(country)
+    civil = times.tz_convert(zone)
+    return np.asarray(grams[civil.month.to_numpy() - 1, civil.hour.to_numpy()] / 1000)
 
 
 def technology_intensity(technology: str) -> float:
@@ -183,32 +167,14 @@ def read_intensity(path: Path) -> Carbon:
     return Carbon(series=pd.Series(values, moments))
 
 
-def _height(country: str, times: pd.DatetimeIndex) -> Vector:
-    """Return the sine of the sun's elevation, 0 below the horizon, shape (n_times,)."""
-    row = _country(country)
-    sun = pvlib.solarposition.get_solarposition(times, float(row["latitude"]), float(row["longitude"]))
-    return np.asarray(np.maximum(np.sin(np.radians(sun["elevation"].to_numpy(float))), 0.0))
-
-
 @cache
-def _mean_height(country: str) -> float:
-    year = pd.date_range("2023-01-01", "2024-01-01", freq="30min", tz="UTC", inclusive="left")
-    return float(_height(country, year).mean())
-
-
-def _country(country: str) -> dict[str, str]:
-    known = {row["country"]: row for row in _table("carbon_intensity.csv")}
-    if country not in known:
-        raise CosimError(f"the table of carbon intensities has no country {country!r}: it has {', '.join(known)}")
-    return known[country]
-
-
-@cache
-def _hourly(country: str) -> tuple[ZoneInfo, Vector] | None:
+def _hourly(country: str) -> tuple[ZoneInfo, Vector]:
     """Return a country's zone and means by month and civil hour over all years, shape (12, 24). [g CO2e/kWh]"""
-    rows = [row for row in _table("carbon_hourly.csv") if row["country"] == country]
+    known = _table("carbon_hourly.csv")
+    rows = [row for row in known if row["country"] == country]
     if not rows:
-        return None
+        countries = dict.fromkeys(row["country"] for row in known)
+        raise CosimError(f"the table of carbon intensities has no country {country!r}: it has {', '.join(countries)}")
     means = np.array([[float(row[str(hour)]) for hour in range(24)] for row in rows]).reshape(-1, 12, 24).mean(axis=0)
     return ZoneInfo(rows[0]["zone"]), means
 

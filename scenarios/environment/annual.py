@@ -58,16 +58,15 @@ def annual_means(streets: Streets, traffic: Mapping[str, Array], year: WeatherYe
     """
     days = typical_days(len(streets))
     total, weight = np.zeros((len(POLLUTANTS), len(streets), 2)), 0.0
+    covered, east, north = year.covered, year.wind_east, year.wind_north
     for day in days:
         share = float((MONTH[day] == MONTH).sum())
         for hour in range(24):
             record = int(day) * 24 + hour
-            if not year.covered[record]:
+            if not covered[record]:
                 continue
             wind = float(year.wind_speed[record])
-            direction, spread = direction_and_spread(
-                wind, float(year.wind_east[record]), float(year.wind_north[record])
-            )
+            direction, spread = direction_and_spread(wind, float(east[record]), float(north[record]))
             total += share * facade_air(
                 streets,
                 nox=traffic["nox"][hour] / streets.length,

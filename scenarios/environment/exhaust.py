@@ -13,6 +13,7 @@ import csv
 import functools
 import re
 import tempfile
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
@@ -20,8 +21,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cosim.adapters.traffic.demand import DEFAULT_TYPE, VEHICLES, VehicleType, is_electric
-from cosim.adapters.traffic.files import elements
+from cosim.adapters.traffic.census import census
+from cosim.adapters.traffic.demand import DEFAULT_TYPE, VehicleType, is_electric
 from cosim.adapters.traffic.installation import run_sumo_tool
 from cosim.core.environment.vehicles import KINDS
 
@@ -157,11 +158,12 @@ def vehicle_counts(files: Iterable[Path]) -> dict[str, float]:
     """Return the number of vehicles of every type in SUMO's files; a flow counts by its number."""
     found: dict[str, float] = {}
     for path in files:
-        for _, element in elements(path, ("end",)):
-            if element.tag in VEHICLES or element.tag == "flow":
-                kind = element.get("type", DEFAULT_TYPE)
-                found[kind] = found.get(kind, 0.0) + float(element.get("number", 1.0))
-                element.clear()
+        of = census(path)
+        one = Counter(of.vehicles)
+        one.subtract(kind for kind, _ in of.flows)
+        for kind, number in [*one.items(), *((kind, float(number)) for kind, number in of.flows)]:
+            name = DEFAULT_TYPE if kind is None else kind
+            found[name] = found.get(name, 0.0) + number
     return found
 
 

@@ -11,6 +11,7 @@ from cosim.core.environment.noise_paths import Built, NoisePaths, noise_paths
 from cosim.core.environment.rls19 import multiple_reflection
 from cosim.core.environment.streets import Streets
 
+_AT_ONCE = 4096  # buildings whose cells are looked at together, to bound the memory
 CELL_M = 2.0
 """Side of a cell of the raster of buildings. [m]"""
 MOST_CELLS = 100_000_000
@@ -24,13 +25,17 @@ def built_over(outlines: Sequence[shapely.Polygon], side_m: float = CELL_M) -> B
     side_m = max(side_m, float(np.sqrt((high_x - low_x) * (high_y - low_y) / MOST_CELLS)))
     size = np.ceil(np.array([high_x - low_x, high_y - low_y]) / side_m).astype(int) + 1
     cells = np.zeros(tuple(size), bool)
-    for outline in outlines:
-        box = np.array(outline.bounds).reshape(2, 2) - (low_x, low_y)
-        first, last = np.floor(box / side_m).astype(int)
-        last = last + 1
-        columns, rows = (np.arange(a, b) for a, b in zip(first, last, strict=True))
-        x, y = np.meshgrid(low_x + (columns + 0.5) * side_m, low_y + (rows + 0.5) * side_m, indexing="ij")
-        cells[first[0] : last[0], first[1] : last[1]] |= shapely.contains_xy(outline, x, y)
+    for begin in range(0, len(outlines), _AT_ONCE):
+        some = np.array(outlines[begin : begin + _AT_ONCE])
+        shapely.prepare(some)
+        box = np.floor((shapely.bounds(some) - (low_x, low_y, low_x, low_y)) / side_m).astype(int)
+        high = box[:, 3] - box[:, 1] + 1
+        number = (box[:, 2] - box[:, 0] + 1) * high
+        of = np.repeat(np.arange(len(some)), number)
+        column, row = np.divmod(np.arange(len(of)) - np.repeat(np.cumsum(number) - number, number), high[of])
+        column, row = column + box[of, 0], row + box[of, 1]
+        inside = shapely.contains_xy(some[of], low_x + (column + 0.5) * side_m, low_y + (row + 0.5) * side_m)
+        cells[column[inside], row[inside]] = True
     return Built(cells, (float(low_x), float(low_y)), side_m)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.spatial import cKDTree
 
 from cosim import CosimError
 from cosim.core.fleet.detours import CIRCUITY
@@ -17,6 +18,7 @@ from cosim.core.fleet.state import FleetSignals
 from cosim.core.fleet.strategies import DayProfile, Delayed, GridLimited, Plain, PvFollowing, Strategy, ValleyFilling
 from cosim.core.quantities import DAY_S, Array
 from cosim.core.random import uniform
+from cosim.scenarios.built import built_once
 from cosim.scenarios.mobility.cars import ELECTRIC, ONBOARD_W, vehicle_types
 from cosim.scenarios.mobility.chargers import EFFICIENCY, WALK_M
 from cosim.scenarios.mobility.drives import Demand
@@ -101,7 +103,7 @@ def fleet_plan(
     tables = [table[table["electric"] & (table["origin"] != "")] for table in tables]
     rows = pd.concat([table for table in tables if len(table)] or tables[-1:])
     length = {edge.getID(): edge.getLength() for edge in net.getEdges(withInternal=False)}
-    inside_m = np.array([sum(length[edge] for edge in edges.split()) for edges in rows["edges"]])
+    inside_m = np.array([sum(map(length.__getitem__, edges.split())) for edges in rows["edges"]])
     outside_m = rows["outside_km"].to_numpy(float) * 1000
     comes_in = rows["origin"] == OUTSIDE
     trips = pd.DataFrame(
@@ -138,10 +140,17 @@ def fleet_plan(
     whole = FleetPlan.from_tables(
         vehicles, trips.assign(depart_s=trips["depart_s"] + early_s), places, stations, ratings
     )
-    settled = settle(whole, early_s + begin_s, strategy=strategy, base_load=base_load)
+
+    def settled() -> pd.DataFrame:
+        return pd.DataFrame(settle(whole, early_s + begin_s, strategy=strategy, base_load=base_load))
+
+    if strategy is None or (type(strategy) is Plain and not vars(strategy)):  # plain whatever the load
+        state = built_once("state of charge", {"plan": whole, "until_s": early_s + begin_s}, settled)
+    else:
+        state = settled()
     later = trips[trips["depart_s"] > begin_s] if begin_s else trips[trips["depart_s"] >= 0]
     return FleetPlan.from_tables(
-        vehicles.assign(**settled),
+        vehicles.assign(**{name: column.to_numpy() for name, column in state.items()}),
         later.assign(depart_s=later["depart_s"] - begin_s),
         places,
         stations,
@@ -232,11 +241,14 @@ def parking_places(sites: pd.DataFrame, chargers: pd.DataFrame) -> pd.DataFrame:
     own: dict[str, list[str]] = {}
     for charger, row in chargers[chargers["kind"] == "building"].iterrows():
         own.setdefault(str(row["site"]), []).append(str(charger))
-    away = np.hypot(*(sites[[c]].to_numpy(float) - public[c].to_numpy(float)[None, :] for c in ("x", "y")))
-    nearest = np.argsort(away, axis=1, kind="stable")
+    doors, posts = sites[["x", "y"]].to_numpy(float), public[["x", "y"]].to_numpy(float)
+    within = cKDTree(posts).query_ball_point(doors, WALK_M + 1e-6) if len(posts) else [[]] * len(doors)
+    names = [str(label) for label in public.index]
     offers = []
-    for i, site in enumerate(sites.index):
-        near = [str(public.index[k]) for k in nearest[i] if away[i, k] <= WALK_M]
+    for site, door, reach in zip(sites.index, doors, within, strict=True):
+        around = np.array(sorted(reach), np.int64)
+        away = np.hypot(*(door - posts[around]).T)
+        near = [names[k] for k in around[np.argsort(away, kind="stable")][: (away <= WALK_M).sum()]]
         offers.append(tuple([*own.get(str(site), []), *near][:OFFERS]))
     places = pd.DataFrame(
         {"x": sites["x"].to_numpy(float), "y": sites["y"].to_numpy(float), "stations": offers},

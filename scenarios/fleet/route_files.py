@@ -14,17 +14,53 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from cosim.adapters.traffic.demand import BUILT_IN_CARS, DEFAULT_TYPE, VEHICLES, is_car
-from cosim.adapters.traffic.files import included_elements, seconds
+from cosim.adapters.traffic.demand import BUILT_IN_CARS, DEFAULT_TYPE, VEHICLES, electric_variant, is_car
+from cosim.adapters.traffic.files import included_elements, read_configuration, seconds
+from cosim.adapters.traffic.flows import flows_as_trips
 from cosim.core import CosimError, InputFileError
 from cosim.core.fleet.detours import way_m
 from cosim.core.fleet.plan import FleetPlan
 from cosim.core.random import quota, uniform
 from cosim.scenarios.fleet.plan import J_PER_M, MPS, charging_stations, parking_places, plugs_in_below
+from cosim.scenarios.fleet.wiring import transformers
+from cosim.scenarios.grid.synthesis import SynthesizedGrid
 from cosim.scenarios.mobility.cars import ELECTRIC, vehicle_types
 from cosim.scenarios.mobility.resident_cars import OUTSIDE
 from cosim.scenarios.mobility.routing import gates
 from cosim.scenarios.streets.network import Net
+
+
+def with_electric_cars(
+    sumocfg: Path,
+    net: Net,
+    sites: pd.DataFrame,
+    chargers: pd.DataFrame,
+    grid: SynthesizedGrid,
+    folder: Path,
+    seed: int,
+    ev_share: float,
+) -> tuple[Path, FleetPlan | None, Mapping[str, float]]:
+    """Write a scenario in which a share of the cars is electric, see `routes_fleet`.
+
+    Returns
+    -------
+    The new configuration, the plan of its electric cars, and the ratings of the transformers behind chargers. [W]
+    """
+    sumocfg = flows_as_trips(sumocfg, folder / "flows", seed=seed)
+    sumo = read_configuration(sumocfg)
+    behind, ratings = transformers(grid.net, grid.bus_of, chargers.index)
+    plan = routes_fleet(
+        (*sumo.additionals, *sumo.routes),
+        net,
+        sites,
+        chargers,
+        seed,
+        ev_share=ev_share,
+        begin_s=sumo.begin_s,
+        transformer_of=behind,
+        ratings=ratings or None,
+    )
+    return electric_variant(sumocfg, plan.trip_ids, folder / "electric") if plan else sumocfg, plan, ratings
 
 
 def routes_fleet(
@@ -83,8 +119,8 @@ def routes_fleet(
             "depart_s": [row.depart_s - begin_s for row in rows],
             "duration_s": np.maximum(metres / MPS, 60.0),
             "energy_j": metres * J_PER_M,
-            "origin": _nearest([row.edges[0] for row in rows], edges, entries, sites),
-            "destination": _nearest([row.edges[-1] for row in rows], edges, exits, sites),
+            "origin": nearest_sites([row.edges[0] for row in rows], edges, entries, sites),
+            "destination": nearest_sites([row.edges[-1] for row in rows], edges, exits, sites),
         },
         index=labels,
     )
@@ -163,7 +199,9 @@ def _length_m(way: _Way, edges: Mapping[str, Any]) -> float:
     return float(way_m(middles[:-1], middles[1:]).sum()) if len(middles) > 1 else 0.0
 
 
-def _nearest(ends: list[str], edges: Mapping[str, Any], border: Mapping[str, Any], sites: pd.DataFrame) -> list[str]:
+def nearest_sites(
+    ends: list[str], edges: Mapping[str, Any], border: Mapping[str, Any], sites: pd.DataFrame
+) -> list[str]:
     """Return the building nearest to the middle of each edge, or the outside for those at the border."""
     xy = sites[["x", "y"]].to_numpy(float)
     names = [str(label) for label in sites.index]

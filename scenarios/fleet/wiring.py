@@ -115,7 +115,8 @@ def connect_fleet(
     )
     if buildings in scenario.adapters:
         sites = scenario.adapters[buildings].occupancy.labels  # type: ignore[attr-defined]
-        inside = {zone: zone for zone in plan.zone_ids if zone in set(sites)}
+        known = set(sites)
+        inside = {zone: zone for zone in plan.zone_ids if zone in known}
         scenario.connect(f"{fleet}.visitors", f"{buildings}.occupancy", via=link(plan.zone_ids, sites, inside))
     if scenario.adapters[fleet].strategy.follows_pv:  # type: ignore[attr-defined]
         if buildings not in scenario.adapters or transformer_of is None:

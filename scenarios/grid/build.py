@@ -220,12 +220,10 @@ class NetBuilder:
         return {g.path[-1]: int(bus) for (*_, g), bus in zip(rows, buses) if g.path[-1] in g.members}
 
     def _rings(self, mv_bus: Any) -> int:
-        tours = self.design.rings(self.root, self.plans)
-        distance, before = self.streets.paths([self.root, *(plan.root for plan in self.plans)])
         lengths: list[float] = []
         starts, ends, types, names, paths, opened = [], [], [], [], [], []
         amperes_per_w = 1 / (math.sqrt(3) * LOWEST_PU * mv_kv(self.design.country) * 1e3 * POWER_FACTOR)
-        for r, tour in enumerate(tours):
+        for r, (tour, distance, before) in enumerate(self.design.rings(self.root, self.plans)):
             stops = [0, *(i + 1 for i in tour), 0]
             self.ring_of.update(dict.fromkeys(tour, r))
             load = [self.plans[i].load_w for i in tour]
@@ -234,9 +232,9 @@ class NetBuilder:
             for k, (a, b) in enumerate(pairwise(stops)):
                 target = self.root if b == 0 else self.plans[b - 1].root
                 path = [target]
-                while before[a, path[-1]] >= 0:
-                    path.append(int(before[a, path[-1]]))
-                legs.append(max(float(distance[a, target]), 25.0))  # two stations at one corner (assumption)
+                while before[k, path[-1]] >= 0:
+                    path.append(int(before[k, path[-1]]))
+                legs.append(max(float(distance[k, target]), 25.0))  # two stations at one corner (assumption)
                 starts.append(int(mv_bus[a]))
                 ends.append(int(mv_bus[b]))
                 types.append((MV_TYPE, MV_CABLE, parallel))
@@ -253,7 +251,7 @@ class NetBuilder:
             closed=False,
             name=[f"normally open {names[k]}" for k in opened],
         )
-        return len(tours)
+        return len(opened)
 
     def _cables(
         self,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -62,6 +62,7 @@ class GridDesign:
         for i, members in enumerate(streets.services):
             self.dwellings[streets.n_street + i] = dwellings[members].sum()
             self.fixed_w[streets.n_street + i] = fixed_w[members].sum()
+        self.node_w = coincident_load(self.dwellings, country, self.fixed_w, dwelling_w)
         self.bound = Counter(
             dict.fromkeys(
                 ("stations by transformer", "stations by voltage", "cables by current", "cables by voltage drop"), 0
@@ -126,34 +127,35 @@ class GridDesign:
         axis = int(np.argmax(np.ptp(xy, axis=0)))
         order = np.lexsort((xy[:, 1 - axis], xy[:, axis]))
         ordered = [group[i] for i in order]
-        weight = np.cumsum([self.load_w([node]) for node in ordered])
+        weight = np.cumsum(self.node_w[ordered])
         cut = int(np.argmin(np.abs(weight - weight[-1] * (n // 2) / n))) + 1
         cut = min(max(cut, 1), len(group) - 1)
         return ordered[:cut], ordered[cut:]
 
     def _station(self, group: list[int], root: int | None = None) -> StationPlan | None:
         streets = self.streets
-        weight = np.array([self.load_w([node]) for node in group])
+        weight = self.node_w[group]
         centre = np.average(streets.xy[group], axis=0, weights=weight)
         gap = np.round(np.hypot(*(streets.xy[: streets.n_street] - centre).T), 3)
         candidates = np.argsort(gap, kind="stable")[:8] if root is None else np.array([root])
-        distance, before = streets.paths(candidates.tolist())
-        best = int(np.argmin(np.round(distance[:, group] @ weight, 3)))
+        near, distance, before = streets.paths_to(candidates.tolist(), group)
+        best = int(np.argmin(np.round(distance[:, np.searchsorted(near, group)] @ weight, 3)))
+        metres, parent = (dict(zip(near.tolist(), row[best].tolist())) for row in (distance, before))
         plan = StationPlan(int(candidates[best]), sorted(group), self.load_w(group))
-        for members in self._feeders(plan.root, group, before[best]):
-            segments = self._segments(plan.root, members, distance[best], before[best])
+        for members in self._feeders(plan.root, group, parent):
+            segments = self._segments(plan.root, members, metres, parent)
             if not self._size(segments) and len(group) > 1:
                 return None
             plan.feeders.append(segments)
         return plan
 
-    def _feeders(self, root: int, group: list[int], before: Indices) -> list[list[int]]:
+    def _feeders(self, root: int, group: list[int], before: Mapping[int, int]) -> list[list[int]]:
         """Split the cabinets into feeders, in depth-first order of the tree, at the largest cable's current."""
         children: dict[int, set[int]] = defaultdict(set)
         for node in group:
             while node != root:
-                children[int(before[node])].add(node)
-                node = int(before[node])
+                children[before[node]].add(node)
+                node = before[node]
         wanted, feeders = set(group), []
         most_w = lv_power(LV_CABLES["NAYY 4x240"].max_a)
         for branch in sorted(children[root]):
@@ -170,7 +172,9 @@ class GridDesign:
             feeders.append(current)
         return feeders
 
-    def _segments(self, root: int, members: list[int], distance: Vector, before: Indices) -> list[Segment]:
+    def _segments(
+        self, root: int, members: list[int], distance: Mapping[int, float], before: Mapping[int, int]
+    ) -> list[Segment]:
         """Return a feeder's segments between cabinets and branching points, each after its parent."""
         beyond: dict[int, list[int]] = defaultdict(list)
         children: dict[int, set[int]] = defaultdict(set)
@@ -178,21 +182,21 @@ class GridDesign:
             node = member
             while node != root:
                 beyond[node].append(member)
-                children[int(before[node])].add(node)
-                node = int(before[node])
+                children[before[node]].add(node)
+                node = before[node]
         kept = set(members) | {node for node in beyond if len(children[node]) > 1}
         index: dict[int, int] = {root: -1}
         segments: list[Segment] = []
         for node in sorted(kept, key=lambda k: (distance[k], k)):
             path = [node]
             while path[-1] not in index:
-                path.append(int(before[path[-1]]))
+                path.append(before[path[-1]])
             start = path[-1]
             segments.append(
                 Segment(
                     index[start],
                     path[::-1],
-                    float(distance[node] - distance[start]),
+                    distance[node] - distance[start],
                     self.load_w(beyond[node]),
                     beyond[node],
                 )
@@ -218,15 +222,25 @@ class GridDesign:
         self.bound["cables by voltage drop"] += raised
         return True
 
-    def rings(self, source: int, plans: list[StationPlan]) -> list[list[int]]:
-        """Group stations by angle around the source, and order each group as a short tour."""
+    def rings(self, source: int, plans: list[StationPlan]) -> Iterator[tuple[list[int], Vector, Indices]]:
+        """Group stations by angle around the source, and order each group as a short tour.
+
+        Yields
+        ------
+        The stations of a ring, with distance [m] and predecessor of every node from the source and from each of them,
+        shape (1 + n_ring, n_nodes) each; those of all stations at once would grow with the square of the city.
+        """
         gap = self.streets.xy[[plan.root for plan in plans]] - self.streets.xy[source]
         angle = np.round(np.arctan2(gap[:, 1], gap[:, 0]), 9)
         order = np.lexsort((np.arange(len(plans)), np.round(np.hypot(*gap.T), 3), angle))
-        distance, _ = self.streets.paths([source, *(plan.root for plan in plans)])
-        legs = distance[:, [source, *(plan.root for plan in plans)]]
-        groups = np.array_split(order, math.ceil(len(plans) / RING))
-        return [_tour(legs, group.tolist()) for group in groups]
+        for group in np.array_split(order, math.ceil(len(plans) / RING)):
+            stations = sorted(group.tolist())
+            roots = [source, *(plans[i].root for i in stations)]
+            distance, before = self.streets.paths_between(roots)
+            rank = {i: k for k, i in enumerate(stations)}
+            tour = _tour(distance[:, roots], [rank[i] for i in group.tolist()])
+            rows = [0, *(k + 1 for k in tour)]
+            yield [stations[k] for k in tour], distance[rows], before[rows]
 
 
 def _tour(legs: Vector, stations: list[int]) -> list[int]:

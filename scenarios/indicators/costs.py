@@ -118,6 +118,7 @@ def retrofitted_area(city: City) -> dict[int, float]:
             sites["attached"].to_numpy(float),
             sites["azimuth_deg"].to_numpy(float),
             levels,
+            emission=stock.emission,
         )
         alike = np.isclose(now, new.zones.loss_coefficient[new.archetype]) & (np.array(levels) == wanted)
         level[alike] = wanted

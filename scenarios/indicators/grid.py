@@ -116,10 +116,16 @@ def _moment(time: pd.Timestamp, times: pd.Index, city: City) -> str:
 def ten_minute_means(voltage: pd.DataFrame) -> pd.DataFrame:
     """Return means over whole 10-minute intervals; a value covers the step that ends at its time.
 
+    Intervals without a value, between rows that are further apart, are left out.
+
     Examples
     --------
     >>> index = pd.date_range("2025-01-15 00:05", periods=4, freq="5min")
     >>> ten_minute_means(pd.DataFrame({"bus": [1.0, 0.9, 1.0, 1.1]}, index=index))["bus"].tolist()
     [0.95, 1.05]
+    >>> index = pd.date_range("2025-01-15 00:30", periods=2, freq="30min")
+    >>> ten_minute_means(pd.DataFrame({"bus": [0.8, 1.0]}, index=index))["bus"].tolist()
+    [0.8, 1.0]
     """
-    return voltage.resample("10min", closed="right", label="right").mean()
+    intervals = voltage.resample("10min", closed="right", label="right")
+    return intervals.mean().loc[intervals.size() > 0]

@@ -29,10 +29,11 @@ def travel_indicators(answer: Answer | None) -> dict[str, Indicator]:
     trips, before = answer.trips(), answer.trips("before")
     found: dict[str, Indicator] = {}
     minutes = _minutes(answer)
+    changed = bool((tours["mode"] != tours["before"]).any())
     for k, name in enumerate(MODES):
         mine = (tours["mode"] == k).to_numpy()
         weight = tours["trips"].to_numpy(float) * mine
-        change = f"; {trips[name] - before[name]:+.0f} against the base case" if answer.gaps else ""
+        change = f"; {trips[name] - before[name]:+.0f} against the base case" if answer.gaps or changed else ""
         found[f"trips, {name}"] = Indicator(trips[name], "trips", None, f"of residents and others{change}")
         km = float((weight * tours["distance_km"].to_numpy(float)).sum())
         found[f"passenger-kilometres, {name}"] = Indicator(km, "km", None, "within the network and beyond")
@@ -40,6 +41,9 @@ def travel_indicators(answer: Answer | None) -> dict[str, Indicator]:
         found[f"travel time, {name}"] = Indicator(time, "min", "lower", "mean per trip, waiting included")
     given_up = float(tours["trips"][tours["mode"] == STAYS].sum())
     found["trips not made"] = Indicator(given_up, "trips", None, "or made elsewhere, against the base case")
+    moved = answer.moved
+    late = f"; {np.mean(np.abs(list(moved.values()))) / 60:.0f} min in the mean" if moved else ""
+    found["car trips at another time"] = Indicator(float(len(moved)), "trips", None, f"against the base case{late}")
     crowding = FULL * _busiest(tours, "mode") / max(_busiest(tours, "before"), 1.0) * answer.headway
     found["crowding"] = Indicator(
         crowding,

@@ -2,18 +2,20 @@
 
 Each round simulates the cars on the road by SUMO's mesoscopic model, lets everybody answer to the costs, and averages
 the answers with those of the rounds before (method of successive averages) [1]_. Draws are keyed: a traveller changes
-only if the own mode has lost.
+only if the own mode has lost. Before the rounds, drivers choose when to leave, see `timing`.
 
 .. [1] Y. Sheffi: Urban Transportation Networks. Prentice-Hall, 1985, chapter 5.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from cosim.core.quantities import Vector
 from cosim.core.random import uniform
@@ -21,6 +23,7 @@ from cosim.scenarios.mobility.choice import CAR, Answer, Frequency, Shares, redr
 from cosim.scenarios.mobility.costs import TravelChanges, utility_changes
 from cosim.scenarios.mobility.drives import Leg
 from cosim.scenarios.mobility.skims import Skims, StreetTimes
+from cosim.scenarios.mobility.timing import departure_shifts, schedule_min
 from cosim.scenarios.mobility.travellers import FIRM, Travellers
 
 GAP = 0.002
@@ -79,6 +82,7 @@ def answer(
     after = StreetTimes(net, folder / "after", changes, seed)
     skims = skims if simulate else after.free()
     barred = [leg for leg, edges in ways.edges.items() if after.barred(edges)]
+    ways.leave(after, distance, seed)
     pays = [leg for leg, edges in ways.edges.items() if after.tolls_eur(edges, ways.depart[leg]) > 0]
     firm = tours["purpose"].map(FIRM).to_numpy(float)
     shares, draws = travellers.shares, uniform(seed, "answers", tours.index)
@@ -95,20 +99,54 @@ def answer(
         car_min = ways.minutes(skims, detours)
         lost = ways.blocked([leg for leg in barred if leg not in detours])
         toll = ways.tolls(after, detours)
-        wanted = _wanted(travellers, changes, distance, car_min - base_min, toll, lost, firm)
+        wanted = _wanted(travellers, changes, distance, car_min - base_min + ways.late_min, toll, lost, firm)
         gaps.append(_gap(wanted, averaged, car_min, tours["trips"].to_numpy(float)))
         if number > 1 and gaps[-1] <= gap:
             break
         averaged = averaged + (wanted - averaged) / number
         now = redraw(modes, full, averaged, draws)
     found = tours.assign(before=modes, mode=now, car_min_before=base_min, car_min=car_min)
-    return Answer(found, tuple(gaps), changes.headway)
+    return _answer(travellers, found, tuple(gaps), changes.headway, ways.shifts)
 
 
 def unchanged(travellers: Travellers) -> Answer:
     """Return what travellers do in the base case; times are not simulated."""
     modes = travellers.tours["mode"].to_numpy()
-    return Answer(travellers.tours.assign(before=modes, car_min_before=np.nan, car_min=np.nan), ())
+    return _answer(travellers, travellers.tours.assign(before=modes, car_min_before=np.nan, car_min=np.nan))
+
+
+def _answer(
+    travellers: Travellers,
+    tours: pd.DataFrame,
+    gaps: tuple[float, ...] = (),
+    headway: float = 1.0,
+    shifts: Mapping[str, float] | None = None,
+) -> Answer:
+    tour_of = {leg.vehicle: str(tour) for tour, legs in travellers.legs.items() for leg in legs}
+    by_car = set(tours.index[tours["mode"] == CAR])
+    driven = frozenset(leg for leg, tour in tour_of.items() if tour in by_car)
+    return Answer(tours, gaps, headway, shifts or {}, driven, tour_of, travellers.shares)
+
+
+def without_cars(found: Answer, drives: Collection[str], seed: int) -> Answer:
+    """Return what travellers do if the cars of some drives may not be used: another mode, or nothing.
+
+    All drives of their tours are given up; the times on the streets stay as they were.
+    """
+    tours = found.tours
+    barred = {found.tour_of[leg] for leg in drives if leg in found.driven}
+    cut = tours.index.isin(list(barred))
+    if not cut.any():
+        return found
+    shares, mine = found.shares[cut], tours[cut]
+    change = np.zeros_like(shares)
+    change[:, CAR] = -np.inf
+    after = respond(shares, change, Frequency(mine["purpose"].map(FIRM).to_numpy(float)))
+    before = np.column_stack([shares, np.zeros(len(shares))])
+    modes = tours["mode"].to_numpy().copy()
+    modes[cut] = redraw(modes[cut], before, after, uniform(seed, "barred cars", mine.index))
+    driven = frozenset(leg for leg in found.driven if found.tour_of[leg] not in barred)
+    return replace(found, tours=tours.assign(mode=modes), driven=driven)
 
 
 def _around(
@@ -136,9 +174,29 @@ class _Ways:
             if routes.get(leg.vehicle)
         ]
         self._tour = {leg.vehicle: k for k, leg in legs}
+        self._legs = [leg for _, leg in legs]
+        self.shifts: dict[str, float] = {}
         self.edges = {leg.vehicle: routes[leg.vehicle] for _, leg in legs}
         self.depart = {leg.vehicle: float(leg.depart_s) for _, leg in legs}
         self._trips = travellers.tours["trips"].to_numpy(float)
+
+    def leave(self, streets: StreetTimes, distance_km: Vector, seed: int) -> None:
+        """Move departures away from tolls that change with time, on the routes of the base case."""
+        if not streets.tolled:
+            return
+        self.shifts = departure_shifts(
+            self._legs,
+            lambda leg, depart_s: streets.tolls_eur(self.edges[leg.vehicle], depart_s),
+            distance_km[[self._tour[leg.vehicle] for leg in self._legs]],
+            seed,
+        )
+        for leg, shift in self.shifts.items():
+            self.depart[leg] += shift
+
+    @property
+    def late_min(self) -> Vector:
+        """Return what leaving at another time costs, as minutes in the car per trip, shape (n_tours,)."""
+        return self._per_trip({leg: float(schedule_min(shift)) for leg, shift in self.shifts.items()})
 
     def driven(
         self, modes: npt.NDArray[np.intp], detours: Mapping[str, Sequence[str]] | None = None

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
+import itertools
 from collections.abc import Container, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from xml.etree.ElementTree import ParseError
 from xml.sax.saxutils import quoteattr
 
@@ -12,12 +11,12 @@ import defusedxml.ElementTree
 import numpy as np
 import pandas as pd
 from defusedxml import DefusedXmlException
-from scipy.stats import norm
+from scipy.special import ndtri
 
 from cosim.adapters.traffic.installation import sumo_home
 from cosim.core import InputFileError
 from cosim.core.quantities import Vector
-from cosim.core.random import generator, uniform
+from cosim.core.random import normal, uniform
 from cosim.scenarios.mobility.chargers import EFFICIENCY
 from cosim.scenarios.mobility.kinds import CAR, SUMO_TYPES
 
@@ -50,17 +49,6 @@ _LEAST_ACCEL = 0.05
 # On-board charger of 11 kW from the grid (three-phase 16 A; assumption for all models), in SUMO's terms: the power into
 # the battery, after the station's losses.
 ONBOARD_W = 11_000.0 * EFFICIENCY
-
-
-@dataclass(frozen=True, slots=True)
-class Car:
-    """A car as SUMO simulates it."""
-
-    electric: bool
-    type: str
-    capacity_wh: float
-    charge_wh: float
-    speed_factor: float
 
 
 def vehicle_types(kinds: Iterable[str] = ()) -> pd.DataFrame:
@@ -143,7 +131,7 @@ def make_cars(
     electric: Container[str],
     types: pd.DataFrame,
     kinds: Mapping[str, str] | None = None,
-) -> dict[str, Car]:
+) -> pd.DataFrame:
     """Return every car's type, battery, charge and driving behaviour, keyed by its label.
 
     Parameters
@@ -156,27 +144,33 @@ def make_cars(
         As returned by `vehicle_types`.
     kinds
         Kind of those that are not cars.
+
+    Returns
+    -------
+    Index car; columns ``type``, ``electric``, ``charge_wh`` (NaN with a combustion engine) and ``speed_factor``.
     """
     labels = list(labels)
+    given = [kinds.get(label) for label in labels] if kinds else [None] * len(labels)
+    own = np.array([kind is None for kind in given], bool)
+    kind = np.where(own, CAR, np.array(given, object))
+    is_electric = np.fromiter((label in electric for label in labels), bool, len(labels)) & (kind == CAR)
     bounds = np.cumsum(list(FLEET.values()))
-    burners = [name.split("/")[1] for name in FLEET]
+    burners = np.array([name.split("/")[1] for name in FLEET], object)
     engine = np.searchsorted(bounds, uniform(seed, "combustion engine", labels) * bounds[-1], side="right")
     model = (uniform(seed, "electric model", labels) * len(ELECTRIC)).astype(int)
     level = 0.3 + 0.65 * uniform(seed, "charge", labels)
-    capacity_wh = types["capacity_wh"].to_dict()
-    factor = np.clip(norm.ppf(uniform(seed, "speed factor of kinds", labels), 1.0, 0.1), 0.2, 2.0)
-    cars = {}
-    for k, label in enumerate(labels):
-        is_electric = label in electric
-        if kinds is not None and kinds.get(label, CAR) != CAR:
-            cars[label] = Car(False, kinds[label], 0.0, math.nan, float(factor[k]))
-            continue
-        kind = ELECTRIC[model[k]] if is_electric else burners[engine[k]]
-        # SUMO's default for cars is normc(1, 0.1, 0.2, 2), but drawn in the order of loading.
-        if kinds is not None and label in kinds:
-            speed = float(factor[k])
-        else:
-            speed = float(np.clip(generator(seed, "speed factor", label).normal(1.0, 0.1), 0.2, 2.0))
-        charge_wh = capacity_wh[kind] * level[k] if is_electric else math.nan
-        cars[label] = Car(is_electric, kind, capacity_wh[kind], charge_wh, speed)
-    return cars
+    capacity_wh = types["capacity_wh"].reindex(ELECTRIC).to_numpy()[model]
+    # SUMO's default for cars is normc(1, 0.1, 0.2, 2), but drawn in the order of loading.
+    factor = ndtri(uniform(seed, "speed factor of kinds", labels)) * 0.1 + 1.0
+    factor[own] = 1.0 + 0.1 * normal(seed, "speed factor", itertools.compress(labels, own.tolist()))
+    return pd.DataFrame(
+        {
+            "type": np.where(
+                kind == CAR, np.where(is_electric, np.array(ELECTRIC, object)[model], burners[engine]), kind
+            ),
+            "electric": is_electric,
+            "charge_wh": np.where(is_electric, capacity_wh * level, np.nan),
+            "speed_factor": np.clip(factor, 0.2, 2.0),
+        },
+        index=pd.Index(labels, name="car", dtype=object),
+    )

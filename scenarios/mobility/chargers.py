@@ -15,6 +15,7 @@ from xml.sax.saxutils import quoteattr
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from scipy.spatial import cKDTree
 
 from cosim.core import CosimError
 from cosim.core.quantities import Flags, Vector
@@ -106,25 +107,16 @@ def place_chargers(
     rows: list[dict[str, Any]] = []
     order = np.argsort(uniform(seed, "street charger", public.index), kind="stable")
     # Fast ones come from the other end of the same order: the number of one kind does not move the other kind.
+    at_kerb = public.to_dict("records")
     for kind, chosen in (("street", order[:n_street]), ("fast", order[::-1][:n_fast])):
-        for label in public.index[chosen]:
-            rows.append({"charger": f"{kind}.{label}", "kind": kind, "site": "", **public.loc[label].to_dict()})
+        for k in chosen.tolist():
+            rows.append({"charger": f"{kind}.{public.index[k]}", "kind": kind, "site": "", **at_kerb[k]})
     rows += _sited(public.drop(public.index[[*order[:n_street], *order[::-1][:n_fast]]]), rows, sites, points, n_sited)
-    free = np.ones(len(private), dtype=bool)
-    middle = private[["x", "y"]].to_numpy(float)
+    beside = private.to_dict("records")
     order = np.argsort(uniform(seed, "building charger", sites.index), kind="stable")[:n_building]
-    for site in sites.index[order]:
-        distance = np.hypot(*(middle - sites.loc[site, ["x", "y"]].to_numpy(float)).T)
-        nearest = int(np.argmin(np.where(free, distance, np.inf)))
-        free[nearest] = False
-        rows.append(
-            {
-                "charger": f"building.{site}",
-                "kind": "building",
-                "site": site,
-                **private.iloc[nearest].to_dict(),
-            }
-        )
+    doors = sites[["x", "y"]].to_numpy(float)[order]
+    for site, k in zip(sites.index[order], _nearest_free(doors, private[["x", "y"]].to_numpy(float))):
+        rows.append({"charger": f"building.{site}", "kind": "building", "site": site, **beside[k]})
     columns = ["charger", "kind", "site", "edge", "lane", "start_m", "end_m", "x", "y"]
     table = pd.DataFrame(rows, columns=columns).set_index("charger")
     high = uniform(seed, "charger power", table.index) < 0.5
@@ -179,6 +171,31 @@ def _sited(
         rows.append({"charger": f"street.{label}", "kind": "street", "site": "", **free.loc[label].to_dict()})
         free = free.drop(label)
     return rows
+
+
+def _nearest_free(doors: Vector, middle: Vector) -> list[int]:
+    """Return the nearest stretch of each door, shape (n_doors, 2), in turn, among those that none before has taken.
+
+    Of several at the same distance it is the first.
+    """
+    taken: set[int] = set()
+    found = []
+    tree = cKDTree(middle) if len(doors) else None
+    for door in doors:
+        number, best, most = 8, -1, len(middle)
+        while tree is not None and best < 0:
+            number = min(4 * number, most)
+            gap, near = tree.query(door, number)
+            near, complete_m = np.atleast_1d(near), np.atleast_1d(gap)[-1]
+            free = np.array(sorted(set(near.tolist()) - taken), np.int64)
+            if len(free):
+                away = np.hypot(*(middle[free] - door).T)
+                nearest = int(np.argmin(away))
+                if number == most or away[nearest] < complete_m - 1e-6:
+                    best = int(free[nearest])
+        taken.add(best)
+        found.append(best)
+    return found
 
 
 def _stretches(net: Net, length_m: float) -> pd.DataFrame:

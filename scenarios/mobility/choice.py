@@ -9,7 +9,8 @@ does, exactly.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -193,11 +194,26 @@ class Answer:
         Relative gap after each round; empty where nothing changes.
     headway
         Headway of public transport over that of the base case.
+    shifts
+        Drive → change of its departure, of all drives that would leave at another time than in the base case. [s]
+    driven
+        Drives of the tours that are made by car.
+    tour_of, shares
+        Tour of every drive that is or may be made, and shares of the base case by tour, as in `travellers.Travellers`.
     """
 
     tours: pd.DataFrame
     gaps: tuple[float, ...]
     headway: float = 1.0
+    shifts: Mapping[str, float] = field(default_factory=dict)
+    driven: frozenset[str] = frozenset()
+    tour_of: Mapping[str, str] = field(default_factory=dict, repr=False)
+    shares: Shares = field(default_factory=lambda: np.zeros((0, len(MODES))), repr=False)
+
+    @property
+    def moved(self) -> dict[str, float]:
+        """The changes of departure of the drives that are made. [s]"""
+        return {leg: shift for leg, shift in self.shifts.items() if leg in self.driven}
 
     @property
     def gap(self) -> float:

@@ -8,22 +8,24 @@ electric cars leave the trips, times and routes of all cars exactly as they were
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
-from xml.sax.saxutils import quoteattr
 
 import numpy as np
 import pandas as pd
 
 from cosim.core import CosimError
-from cosim.core.quantities import Vector
-from cosim.core.random import uniform
-from cosim.scenarios.mobility.cars import Car
+from cosim.core.quantities import Indices, Vector
+from cosim.core.random import quota, uniform
+from cosim.scenarios.mobility.cars import make_cars, vehicle_types
 from cosim.scenarios.mobility.choice import Answer
+from cosim.scenarios.mobility.kinds import CAR
 from cosim.scenarios.mobility.population import SUNDAY_BY_HOUR, WEEKEND_TRIPS, is_weekend
-from cosim.scenarios.mobility.routing import door_position, gates
+from cosim.scenarios.mobility.routing import attribute, door_position, gates, write_xml
 from cosim.scenarios.streets.network import drivable, read_net
 
 HOURLY_SHARE = (
@@ -49,6 +51,8 @@ none by the hour is published, its open counts being daily means: that its day i
 """
 
 _LEAST_STAY_S = 1_800.0
+OF_RESIDENT = ".car"
+"""Ending of the names of residents' cars, after that of the person."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +92,6 @@ class Leg:
     start_m: float
     end: str
     end_m: float
-    charge_wh: float = math.nan
 
 
 class CarDay:
@@ -241,41 +244,153 @@ def leg_trips(legs: list[Leg]) -> pd.DataFrame:
     )
 
 
-def compose_vehicles(
-    legs: list[Leg], cars: dict[str, Car], routes: dict[str, list[str]], named: Mapping[str, str] | None = None
-) -> pd.DataFrame:
-    """Compose what SUMO inserts: a vehicle for each leg, its element in the column ``xml``.
+def by_departure(legs: pd.DataFrame) -> pd.DataFrame:
+    """Return drives by departure and name; they have an index of names and ``depart_s``."""
+    depart_s, labels = legs["depart_s"].to_numpy(float), legs.index.tolist()
+    order = np.argsort(depart_s, kind="stable")
+    first = np.flatnonzero(np.diff(depart_s[order], prepend=np.nan) != 0)
+    rows = order.tolist()
+    for a, b in pairwise([*first.tolist(), len(rows)]):
+        if b - a > 1:
+            rows[a:b] = sorted(rows[a:b], key=labels.__getitem__)
+    return legs.iloc[rows]
 
-    Through traffic takes the named route of its edges, if ``named`` has one; other vehicles have a route of their own.
+
+def compose_vehicles(legs: pd.DataFrame, cars: pd.DataFrame) -> pd.DataFrame:
+    """Return what SUMO inserts, a vehicle for each drive.
+
+    Parameters
+    ----------
+    legs
+        Index vehicle; columns ``car``, ``purpose``, ``depart_s`` and ``edges``, its route.
+    cars
+        The car of each drive, with the columns of `make_cars`.
+
+    Returns
+    -------
+    As `Demand.vehicles`, in the order of the drives.
     """
-    rows = []
-    for leg in legs:
-        car, edges = cars[leg.car], routes[leg.vehicle]
-        way = " ".join(edges)
-        name = named.get(way) if named and leg.purpose == "through" else None
-        place = 'departLane="best" departSpeed="max"'
-        if not math.isnan(leg.start_m):
-            place = f'departLane="best" departPos="{leg.start_m:.2f}" departSpeed="0"'
-        charge = f'<param key="device.battery.chargeLevel" value="{leg.charge_wh:.2f}"/>' if car.electric else ""
-        # On a route of a single edge the goal might lie behind: there a car runs to the end of the edge.
-        arrive = "" if math.isnan(leg.end_m) or len(edges) == 1 else f' arrivalPos="{leg.end_m:.2f}"'
-        follows = f'><route edges="{way}"/>' if name is None else f' route="{name}">'
-        xml = (
-            f'<vehicle id={quoteattr(leg.vehicle)} type="{car.type}" depart="{leg.depart_s:.0f}" {place}{arrive} '
-            f'speedFactor="{car.speed_factor:.4f}"{follows}{charge}</vehicle>'
+    columns = {name: legs[name].to_numpy() for name in ("car", "purpose")}
+    columns |= {name: cars[name].to_numpy() for name in ("type", "electric")}
+    columns |= {"depart_s": legs["depart_s"].to_numpy(float), "charge_wh": cars["charge_wh"].to_numpy()}
+    return pd.DataFrame(columns | {"edges": legs["edges"].to_numpy()}, index=legs.index.rename("vehicle"))
+
+
+def vehicle_elements(
+    vehicles: pd.DataFrame, legs: pd.DataFrame, cars: pd.DataFrame, named: Mapping[str, str]
+) -> tuple[Iterator[str], Iterator[str]]:
+    """Return SUMO's elements of vehicles with a route of their own, and of those that take a named one.
+
+    Parameters
+    ----------
+    vehicles
+        As returned by `compose_vehicles`.
+    legs, cars
+        The drive and the car of each, with the columns of `Leg` and `make_cars`.
+    named
+        Names of routes by their edges: through traffic takes the one of its edges, others have a route of their own.
+    """
+    through = (vehicles["purpose"] == "through").tolist()
+    ways = vehicles["edges"].tolist()
+    names = np.array([named.get(way) if is_through else None for way, is_through in zip(ways, through)], object)
+    labels = vehicles.index.tolist()
+    quoted = list(map(attribute, labels))
+
+    def elements(rows: Indices) -> Iterator[str]:
+        columns = (
+            *(legs[name].to_numpy(float)[rows].tolist() for name in ("start_m", "end_m")),
+            cars["speed_factor"].to_numpy()[rows].tolist(),
+            *(vehicles[name].to_numpy()[rows].tolist() for name in ("type", "electric", "depart_s", "charge_wh")),
         )
-        rows.append(
-            {
-                "vehicle": leg.vehicle,
-                "car": leg.car,
-                "purpose": leg.purpose,
-                "type": car.type,
-                "electric": car.electric,
-                "depart_s": float(leg.depart_s),
-                "charge_wh": leg.charge_wh,
-                "edges": way,
-                "named": name is not None,
-                "xml": xml,
-            }
-        )
-    return pd.DataFrame(rows).sort_values(["depart_s", "vehicle"]).set_index("vehicle")
+        for k, name, start_m, end_m, speed, kind, electric, depart_s, charge_wh in zip(
+            rows.tolist(), names[rows].tolist(), *columns
+        ):
+            place = 'departSpeed="max"' if start_m != start_m else f'departPos="{start_m:.2f}" departSpeed="0"'
+            charge = f'<param key="device.battery.chargeLevel" value="{charge_wh:.2f}"/>' if electric else ""
+            # On a route of a single edge the goal might lie behind: there a car runs to the end of the edge.
+            arrive = "" if end_m != end_m or " " not in ways[k] else f' arrivalPos="{end_m:.2f}"'
+            follows = f'><route edges="{ways[k]}"/>' if name is None else f' route="{name}">'
+            yield (
+                f'<vehicle id={quoted[k]} type="{kind}" depart="{depart_s:.0f}" departLane="best" {place}{arrive} '
+                f'speedFactor="{speed:.4f}"{follows}{charge}</vehicle>'
+            )
+
+    alone = np.array([name is None for name in names.tolist()], bool)
+    return elements(np.flatnonzero(alone)), elements(np.flatnonzero(~alone))
+
+
+@dataclass(frozen=True)
+class DayPlan:
+    """All drives of a day or several with their routes, before it is drawn which cars are electric.
+
+    Attributes
+    ----------
+    legs
+        Index ``vehicle``; the columns of `Leg`, ``edges`` of the route (empty without one), ``origin`` and
+        ``destination`` (a site, "outside", or empty for visitors and through traffic), ``outside_km``.
+    owners
+        Cars of residents, also those that do not drive on these days; empty: those that do.
+    cars
+        All cars among which the electric ones are drawn, also those that do not drive; empty: those that do.
+    answer
+        What travellers of all modes do, if demand answers by mode.
+    kinds
+        Kind of others' vehicles, by car; empty: all are cars.
+    ways
+        Edges of routes that many vehicles of the through traffic share: these get a file of their own.
+    """
+
+    legs: pd.DataFrame
+    owners: Sequence[str] = ()
+    cars: Sequence[str] = field(default=(), kw_only=True)
+    answer: Answer | None = None
+    kinds: Mapping[str, str] = field(default_factory=dict)
+    ways: tuple[str, ...] = ()
+    _electric: dict[tuple[int, float], set[str]] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    @property
+    def lost(self) -> list[str]:
+        """Drives without a route."""
+        return [str(label) for label in self.legs.index[self.legs["edges"] == ""]]
+
+    def electric(self, seed: int, ev_share: float) -> set[str]:
+        """Return the electric cars: a share of the residents', and of those of others."""
+        if (seed, ev_share) in self._electric:
+            return self._electric[seed, ev_share]
+        driving = dict.fromkeys(self.cars or self.legs["car"])
+        residents = dict.fromkeys(self.owners or [car for car in driving if car.endswith(OF_RESIDENT)])
+        others = [car for car in driving if car not in residents]
+        if self.kinds:
+            others = [car for car in others if self.kinds.get(car, CAR) == CAR]
+        found: set[str] = set()
+        for cars in (list(residents), others):
+            found.update(itertools.compress(cars, quota(seed, "electric car", cars, ev_share).tolist()))
+        self._electric[seed, ev_share] = found
+        return found
+
+    def demand(self, folder: Path, seed: int, ev_share: float) -> Demand:
+        """Write vehicles with a route and their types into a folder.
+
+        Parameters
+        ----------
+        folder
+            Where the files go.
+        seed
+            Seed of the cars.
+        ev_share
+            Share of the cars that are electric, see `electric`.
+        """
+        rows = by_departure(self.legs if not self.lost else self.legs[self.legs["edges"] != ""])
+        types = vehicle_types(sorted(set(self.kinds.values())))
+        number, labels = pd.factorize(rows["car"])
+        cars = make_cars(labels, seed, self.electric(seed, ev_share), types, self.kinds or None).iloc[number]
+        vehicles = compose_vehicles(rows, cars)
+        names = {way: f"way{k}" for k, way in enumerate(self.ways)}
+        alone, through = vehicle_elements(vehicles, rows, cars, names)
+        written = [write_xml(folder / "cars.rou.xml", "routes", alone)]
+        if names:
+            ways = [f'<route id="{name}" edges="{way}"/>' for way, name in names.items()]
+            written.append(write_xml(folder / "through.rou.xml", "routes", itertools.chain(ways, through)))
+        added = write_xml(folder / "types.add.xml", "additional", types["xml"])
+        about = {name: rows[name].to_numpy() for name in ("origin", "destination", "outside_km")}
+        return Demand(written, [added], vehicles.assign(**about))

@@ -9,15 +9,15 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats import norm, poisson
+from scipy.special import pdtr, pdtrik
 
 from cosim.core import CosimError
-from cosim.core.quantities import Flags, Vector
+from cosim.core.quantities import Flags, Indices, Vector
 from cosim.core.random import uniform
+from cosim.scenarios.mobility.tours import Tours, normal
 
 LEAVES_FOR_WORK = (7.657, 1.375)
 """Mean and standard deviation of the hour at which workers leave home. [h] The normal distribution with 20 % before
@@ -78,13 +78,6 @@ drivers with a car of their own."""
 CARS_PER_PERSON = 0.361
 """Barcelona, 2016: Observatori de Districtes of the city, as quoted by the newspaper Ara in August 2017."""
 
-_GAP_H = 0.25  # least time at home between two tours
-_MIDNIGHT_H = 23.9  # hour by which everybody is back
-# Duration of a way within the city, and speed beyond its border. Assumptions.
-_WAY_H, _WAY_KMH = 0.25, 40.0
-_ATTEMPTS = 60
-# A person who finds no time for a tour after some attempts shortens the stay by a tenth at each further one: assumed.
-_FULL_STAY_ATTEMPTS, _SHORTER = 15, 0.9
 # Workers have less time for other tours: their mean number over that of other persons. Assumption.
 _WORKERS_OTHER = 0.3
 
@@ -98,7 +91,8 @@ class Habits:
     trips_per_person
         Trips of a person on a working day, all modes.
     mobile_share
-        Share of the persons who leave home on the day. 85 % in Germany, MiD 2017; quoted from memory.
+        Share of the persons who leave home on the day. 85 % in Germany (Nobis and Kuhnimhof 2018, MiD
+        2017, Ergebnisbericht).
     worker_share
         Share of the mobile persons who go to work or school. Assumption.
     stop_share
@@ -246,161 +240,36 @@ def activity_chains(
     mobile = uniform(seed, "mobile", today) < habits.mobile_share
     works = uniform(seed, "works", labels) < habits.worker_share
     stops = uniform(seed, "stops on the way", today) < habits.stop_share
-    others = habits.other_tours / (habits.worker_share * _WORKERS_OTHER + 1 - habits.worker_share)
-    mean = others * np.where(works, _WORKERS_OTHER, 1.0)
-    extra = np.asarray(poisson.ppf(uniform(seed, "other tours", today), mean)).astype(int)
-    leaves = _normal(seed, "leaves for work", today, *LEAVES_FOR_WORK).clip(3.0, 10.5)
-    stays = _normal(seed, "stays at work", today, *WORKS).clip(4.0, 9.5)
-    tours: list[_Tour] = []
-    for i in np.flatnonzero(mobile):
-        person, now = labels[i], today[i]
-        if works[i]:
-            tours.append(_Tour(person, "work", f"{person}|work", f"{now}|work", leaves[i], stays[i], bool(stops[i])))
-        tours += [_Tour(person, "other", f"{now}|{k}", f"{now}|{k}") for k in range(extra[i] + (not works[i]))]
-    _choose_places(tours, sites, seed, habits)
-    _choose_modes(tours, labels, seed, habits)
-    _choose_times(tours, seed, SUNDAY_BY_HOUR if is_weekend(day) else OTHER_BY_HOUR)
-    trips = _trips([tour for tour in tours if np.isfinite(tour.leaves_h)], people["site"].to_dict())
-    return trips if day == 0 else trips.rename(lambda trip: f"{trip}.{day}")
+    rate = habits.other_tours / (habits.worker_share * _WORKERS_OTHER + 1 - habits.worker_share)
+    mean = rate * np.where(works, _WORKERS_OTHER, 1.0)
+    extra = _poisson(uniform(seed, "other tours", today), mean)
+    leaves = normal(seed, "leaves for work", today, *LEAVES_FOR_WORK).clip(3.0, 10.5)
+    stays = normal(seed, "stays at work", today, *WORKS).clip(4.0, 9.5)
+    who = np.flatnonzero(mobile)
+    others = extra[who] + ~works[who]
+    tours = Tours(labels, today, who, works[who], others, leaves[who], stays[who], stops[who])
+    tours.choose_places(sites, seed, habits.inside_share, habits.outside_km)
+    tours.mode = _modes(tours, has_car(labels, seed, habits), seed, habits)
+    tours.choose_times(seed, SUNDAY_BY_HOUR if is_weekend(day) else OTHER_BY_HOUR, STAYS)
+    return tours.trips(people["site"].tolist(), list(habits.modes), "" if day == 0 else f".{day}")
 
 
-def _normal(seed: int, purpose: str, labels: list[str], mean: float, sd: float) -> Vector:
-    drawn: Vector = norm.ppf(np.clip(uniform(seed, purpose, labels), 1e-9, 1 - 1e-9), mean, sd)
-    return drawn
-
-
-@dataclass
-class _Tour:
-    """A tour from home to one place, or to two if a worker stops on the way home, and back.
-
-    A place is a site and 0, or an empty string and the distance from the border [km].
-    """
-
-    person: str
-    purpose: str
-    place_key: str
-    key: str
-    leaves_h: float = np.nan
-    stay_h: float = 0.0
-    stops: bool = False
-    place: tuple[str, float] = ("", 0.0)
-    stop: tuple[str, float] = ("", 0.0)
-    stop_h: float = 0.0
-    mode: str = ""
-
-    @property
-    def ways_h(self) -> tuple[float, ...]:
-        """Time allowed for each way. [h]"""
-        km = [self.place[1], max(self.place[1], self.stop[1]), self.stop[1]] if self.stops else [self.place[1]] * 2
-        return tuple(_WAY_H + x / _WAY_KMH for x in km)
-
-    @property
-    def ends_h(self) -> float:
-        """Hour at which the person is back. [h]"""
-        return self.leaves_h + self.stay_h + self.stop_h * self.stops + sum(self.ways_h)
-
-
-def _choose_places(tours: list[_Tour], sites: pd.DataFrame, seed: int, habits: Habits) -> None:
-    labels = [str(label) for label in sites.index]
-    bounds = {purpose: _bounds(sites, purpose) for purpose in ("work", "other")}
-    mean, sigma = habits.outside_km
-    for name, keys in (("place", [t.place_key for t in tours]), ("stop", [t.key for t in tours])):
-        inside = uniform(seed, f"{name} inside", keys) < habits.inside_share
-        drawn = uniform(seed, f"{name} site", keys)
-        purposes = [tour.purpose if name == "place" else "other" for tour in tours]
-        by_work = np.array([purpose == "work" for purpose in purposes], dtype=bool)
-        site = np.where(
-            by_work, np.searchsorted(bounds["work"], drawn, "right"), np.searchsorted(bounds["other"], drawn, "right")
-        )
-        far = mean * np.exp(_normal(seed, f"{name} distance", keys, -(sigma**2) / 2, sigma)).clip(max=3.0)
-        for tour, i, k, km in zip(tours, inside, site, far):
-            setattr(tour, name, (labels[min(int(k), len(labels) - 1)], 0.0) if i else ("", float(km)))
-
-
-def _bounds(sites: pd.DataFrame, purpose: str) -> Vector:
-    """Return the cumulative shares of the sites as destinations of a purpose."""
-    column = next((name for name in (f"{purpose}_weight", "area_m2") if name in sites), None)
-    weight = np.ones(len(sites)) if column is None else sites[column].to_numpy(float)
-    if not len(sites):
-        return weight
-    if not (np.isfinite(weight).all() and (weight >= 0).all() and weight.sum() > 0):
-        raise CosimError(f"sites[{column!r}] must be finite, not negative and above 0 somewhere")
-    shares: Vector = np.cumsum(weight) / weight.sum()
-    return shares
-
-
-def _choose_modes(tours: list[_Tour], people: list[str], seed: int, habits: Habits) -> None:
+def _modes(tours: Tours, owns: Flags, seed: int, habits: Habits) -> Indices:
     """Draw the mode of each tour; car owners drive often enough that all tours together meet the modal shares."""
-    owns = dict(zip(people, has_car(people, seed, habits)))
     by_car = habits.modes.get("car", 0.0)
     often = by_car / habits.cars_per_person if by_car else 0.0
-    rest = [name for name in habits.modes if name != "car"]
-    bounds = np.cumsum([habits.modes[name] for name in rest])
-    keys = [tour.place_key for tour in tours]
-    for tour, drives, other in zip(tours, uniform(seed, "drives", keys), uniform(seed, "mode", keys)):
-        if owns[tour.person] and drives < often:
-            tour.mode = "car"
-        else:
-            tour.mode = rest[min(int(np.searchsorted(bounds, other * bounds[-1], "right")), len(rest) - 1)]
+    names = list(habits.modes)
+    rest = np.array([k for k, name in enumerate(names) if name != "car"])
+    bounds = np.cumsum([habits.modes[names[k]] for k in rest])
+    drawn = uniform(seed, "mode", tours.place_key) * bounds[-1]
+    other = rest[np.searchsorted(bounds, drawn, "right").clip(max=len(rest) - 1)]
+    drives = owns[tours.person] & (uniform(seed, "drives", tours.place_key) < often)
+    return np.where(drives, names.index("car") if "car" in names else -1, other)
 
 
-def _choose_times(tours: list[_Tour], seed: int, by_hour: Sequence[float]) -> None:
-    """Schedule tours for other purposes when their person is at home; the few that find no time stay unscheduled."""
-    busy: dict[str, list[tuple[float, float]]] = {}
-    keys = [tour.key for tour in tours]
-    stay_h = STAYS[0] * np.exp(_normal(seed, "stays", keys, 0.0, STAYS[1]).clip(-1.5, 1.5))
-    share = np.concatenate([[0.0], np.cumsum(by_hour)]) / sum(by_hour)
-    for tour, hours in zip(tours, stay_h):
-        if tour.purpose == "work":
-            tour.stop_h = float(hours)
-            tour.stops = tour.stops and tour.ends_h <= _MIDNIGHT_H
-            tour.stay_h -= max(tour.ends_h - _MIDNIGHT_H, 0.0)
-            busy.setdefault(tour.person, []).append((tour.leaves_h, tour.ends_h))
-        else:
-            tour.stay_h = float(hours)
-    waiting = [tour for tour in tours if tour.purpose == "other"]
-    for attempt in range(_ATTEMPTS):
-        drawn = np.interp(uniform(seed, f"leaves {attempt}", [tour.key for tour in waiting]), share, np.arange(25.0))
-        left = []
-        for tour, hour in zip(waiting, drawn):
-            tour.leaves_h = float(hour)
-            mine = busy.setdefault(tour.person, [])
-            free = all(tour.ends_h + _GAP_H <= a or tour.leaves_h >= b + _GAP_H for a, b in mine)
-            if free and tour.ends_h <= _MIDNIGHT_H:
-                mine.append((tour.leaves_h, tour.ends_h))
-            else:
-                tour.leaves_h = np.nan
-                tour.stay_h *= _SHORTER if attempt >= _FULL_STAY_ATTEMPTS else 1.0
-                left.append(tour)
-        waiting = left
-
-
-def _trips(tours: list[_Tour], home: Mapping[str, str]) -> pd.DataFrame:
-    """Return the trips of all tours."""
-    rows: list[dict[str, Any]] = []
-    for tour in tours:
-        here = (home[tour.person], 0.0)
-        legs = [(tour.place, tour.purpose, tour.stay_h), (here, "home", 0.0)]
-        if tour.stops:
-            legs.insert(1, (tour.stop, "other", tour.stop_h))
-        at, hour = here, tour.leaves_h
-        for (place, purpose, stay_h), way_h in zip(legs, tour.ways_h, strict=True):
-            rows.append(
-                {
-                    "person": tour.person,
-                    "tour": tour.key,
-                    "purpose": purpose,
-                    "mode": tour.mode,
-                    "depart_s": round(hour * 3600),
-                    "origin": at[0],
-                    "destination": place[0],
-                    # Between two places outside, the way is assumed to be the longer of their distances to the border.
-                    "outside_km": max(at[1], place[1]),
-                }
-            )
-            at, hour = place, hour + way_h + stay_h
-    columns = ["person", "tour", "purpose", "mode", "depart_s", "origin", "destination", "outside_km"]
-    table = pd.DataFrame(rows, columns=columns).sort_values(["person", "depart_s"], kind="stable")
-    number = table.groupby("person").cumcount()
-    table.index = pd.Index([f"{p}.{n}" for p, n in zip(table["person"], number)], name="trip")
-    return table
+def _poisson(share: Vector, mean: Vector) -> Indices:
+    """Return the quantiles of Poisson distributions; `scipy.stats` has them too, but takes 0.3 s to import."""
+    above = np.ceil(pdtrik(share, mean))
+    below = np.maximum(above - 1, 0)
+    quantile: Indices = np.where(pdtr(below, mean) >= share, below, above).astype(np.int64)
+    return quantile

@@ -11,9 +11,8 @@ import datetime as dt
 import functools
 import itertools
 import math
-import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -22,15 +21,23 @@ import pandas as pd
 
 from cosim.core import CosimError
 from cosim.core.quantities import DAY_S
-from cosim.core.random import quota
+from cosim.scenarios.built import built_once, files_built_once
 from cosim.scenarios.mobility.answers import answer, unchanged
 from cosim.scenarios.mobility.cars import make_cars, vehicle_types
-from cosim.scenarios.mobility.choice import Answer
 from cosim.scenarios.mobility.costs import TravelChanges
-from cosim.scenarios.mobility.drives import CarDay, Demand, Leg, compose_vehicles, leg_trips
+from cosim.scenarios.mobility.drives import (
+    OF_RESIDENT,
+    CarDay,
+    DayPlan,
+    Demand,
+    Leg,
+    by_departure,
+    compose_vehicles,
+    leg_trips,
+)
 from cosim.scenarios.mobility.kinds import CAR
 from cosim.scenarios.mobility.population import Habits, activity_chains, has_car, persons
-from cosim.scenarios.mobility.routing import assigned_routes, equilibrium_routes, shortest_routes, write_xml
+from cosim.scenarios.mobility.routing import assigned_routes, equilibrium_routes, shortest_ways
 from cosim.scenarios.mobility.through import Others
 from cosim.scenarios.mobility.travellers import Travellers, join_travellers, outsiders, residents
 
@@ -108,103 +115,71 @@ def city_demand(
     for name, value in (("visitor", visitor_trips_per_person), ("through", through_trips_per_person)):
         if not 0 <= value <= 20:
             raise CosimError(f"{name}_trips_per_person is {value}: it must lie between 0 and 20")
-    day = plan_day(
-        net,
-        sites,
-        folder,
-        seed,
-        habits=habits,
-        visitor_trips_per_person=visitor_trips_per_person,
-        through_trips_per_person=through_trips_per_person,
-        iterations=iterations,
-        border=border,
-        days=days,
-        zone=zone,
-        others=others,
-        changes=changes,
-    )
-    if lost := day.lost:
-        raise CosimError(f"{lost[0]!r} (and {len(lost) - 1} more) found no way through {net}")
-    demand = day.demand(folder, seed, ev_share)
-    electric = day.electric(seed, ev_share)
-    before = _drives_before(net, sites, folder, seed, habits or Habits(), electric, days[0], zone, settle_days)
-    return replace(demand, before=before, answer=day.answer)
+    given: dict[str, Any] = {
+        "habits": habits,
+        "visitor_trips_per_person": visitor_trips_per_person,
+        "through_trips_per_person": through_trips_per_person,
+        "iterations": iterations,
+        "border": border,
+        "days": days,
+        "zone": zone,
+        "others": others,
+    }
+    place = {"net": net, "sites": sites.drop(columns="footprint", errors="ignore"), "seed": seed}
+
+    def drives() -> pd.DataFrame:
+        planned = plan_day(net, sites, folder, seed, **given)
+        return planned.legs.assign(kind=[planned.kinds.get(car, "") for car in planned.legs["car"]])
+
+    def planned() -> DayPlan:
+        if changes is not None:
+            return plan_day(net, sites, folder, seed, **given, changes=changes)
+        legs = built_once("drives of days", place | given, drives)
+        kinds = {car: kind for car, kind in zip(legs["car"], legs.pop("kind")) if kind}
+        return DayPlan(legs, _owned_cars(sites, seed, habits), kinds=kinds, ways=(others or Others()).ways)
+
+    history: dict[str, Any] = {
+        "habits": habits or Habits(),
+        "ev_share": ev_share,
+        "first": days[0],
+        "zone": zone,
+        "settle_days": settle_days,
+    }
+
+    def earlier() -> pd.DataFrame:
+        return _drives_before(net, sites, folder, seed, **history)
+
+    demand = _demand_of(planned, place | given if changes is None else None, net, folder, seed, ev_share)
+    before = built_once("drives before", place | history, earlier)
+    return replace(demand, before=before if len(before) else pd.DataFrame())
 
 
-@dataclass(frozen=True)
-class DayPlan:
-    """All drives of a day or several with their routes, before it is drawn which cars are electric.
+def _demand_of(
+    planned: Callable[[], DayPlan], given: Mapping[str, Any] | None, net: Path, folder: Path, seed: int, ev_share: float
+) -> Demand:
+    """Return the demand of drives, which are planned if they have not been for what is given (None: in any case)."""
+    folder.mkdir(parents=True, exist_ok=True)
+    made: list[Demand] = []
 
-    Attributes
-    ----------
-    legs
-        Index ``vehicle``; the columns of `drives.Leg`, ``edges`` of the route (empty without one), ``origin`` and
-        ``destination`` (a site, "outside", or empty for visitors and through traffic), ``outside_km``.
-    owners
-        Cars of residents, also those that do not drive on these days; empty: those that do.
-    answer
-        What travellers of all modes do, if demand answers by mode.
-    kinds
-        Kind of others' vehicles, by car; empty: all are cars.
-    ways
-        Edges of routes that many vehicles of the through traffic share: these get a file of their own.
-    """
+    def make() -> Demand:
+        if not made:
+            day = planned()
+            if lost := day.lost:
+                raise CosimError(f"{lost[0]!r} (and {len(lost) - 1} more) found no way through {net}")
+            made.append(replace(day.demand(folder, seed, ev_share), answer=day.answer))
+        return made[0]
 
-    legs: pd.DataFrame
-    owners: Sequence[str] = ()
-    answer: Answer | None = None
-    kinds: Mapping[str, str] = field(default_factory=dict)
-    ways: tuple[str, ...] = ()
-
-    @property
-    def lost(self) -> list[str]:
-        """Drives without a route."""
-        return [str(label) for label in self.legs.index[self.legs["edges"] == ""]]
-
-    def electric(self, seed: int, ev_share: float) -> set[str]:
-        """Return the electric cars: a share of the residents', and of those of others."""
-        driving = {car for car in set(self.legs["car"]) if self.kinds.get(car, CAR) == CAR}
-        residents = set(self.owners) or {car for car in driving if car.endswith(_CAR)}
-        found: set[str] = set()
-        for cars in (sorted(residents), sorted(driving - residents)):
-            found.update(itertools.compress(cars, quota(seed, "electric car", cars, ev_share)))
-        return found
-
-    def demand(self, folder: Path, seed: int, ev_share: float) -> Demand:
-        """Write vehicles with a route and their types into a folder.
-
-        Parameters
-        ----------
-        folder
-            Where the files go.
-        seed
-            Seed of the cars.
-        ev_share
-            Share of the cars that are electric, see `electric`.
-        """
-        rows = self.legs[self.legs["edges"] != ""]
-        legs = [Leg(str(row.Index), *(getattr(row, name) for name in _LEG_COLUMNS)) for row in rows.itertuples()]
-        types = vehicle_types(sorted(set(self.kinds.values())))
-        cars = make_cars(
-            dict.fromkeys(leg.car for leg in legs), seed, self.electric(seed, ev_share), types, self.kinds or None
-        )
-        for leg in legs:
-            leg.charge_wh = cars[leg.car].charge_wh
-        routes = {str(label): list(map(sys.intern, edges.split())) for label, edges in rows["edges"].items()}
-        names = {way: f"way{k}" for k, way in enumerate(self.ways)}
-        vehicles = compose_vehicles(legs, cars, routes, names)
-        xml, named = vehicles.pop("xml"), vehicles.pop("named")
-        written = [write_xml(folder / "cars.rou.xml", "routes", xml[~named])]
-        if names:
-            ways = [f'<route id="{name}" edges="{way}"/>' for way, name in names.items()]
-            written.append(write_xml(folder / "through.rou.xml", "routes", [*ways, *xml[named]]))
-        added = write_xml(folder / "types.add.xml", "additional", types["xml"])
-        about = rows[["origin", "destination", "outside_km"]].reindex(vehicles.index)
-        return Demand(written, [added], vehicles.join(about))
+    if given is None:
+        return make()
+    given = {**given, "ev_share": ev_share}
+    vehicles = built_once("vehicles of days", given, lambda: make().vehicles)
+    through = ["through.rou.xml"] if given["others"] is not None and given["others"].ways else []
+    names = ["cars.rou.xml", *through, "types.add.xml"]
+    *routes, types = files_built_once("files of days", given, folder, names, make)
+    return Demand(routes, [types], vehicles)
 
 
-_CAR = ".car"
-_LEG_COLUMNS = ("car", "purpose", "depart_s", "start", "start_m", "end", "end_m")
+LEG_COLUMNS = ("car", "purpose", "depart_s", "start", "start_m", "end", "end_m")
 
 
 def plan_day(
@@ -220,15 +195,15 @@ def plan_day(
     border: tuple[Mapping[str, float], Mapping[str, float]] | None = None,
     days: Sequence[dt.date] | Sequence[int] = (0,),
     zone: str = "UTC",
-    assigned: bool = False,
+    cars_per_drive: float | None = None,
     others: Others | None = None,
     changes: TravelChanges | None = None,
 ) -> DayPlan:
     """Return all drives of a day or several with their routes.
 
-    See `city_demand` for the parameters. With ``assigned``, and without ``iterations``, routes are those of
-    `assigned_routes`, for networks of any size. Those who drive in the base case are the same, with the same routes,
-    whether demand answers or not.
+    See `city_demand` for the parameters. With ``cars_per_drive``, and without ``iterations``, routes are
+    those of `assigned_routes`, for networks of any size. Those who drive in the base case are the same, with the same
+    routes, whether demand answers or not.
 
     Raises
     ------
@@ -251,39 +226,38 @@ def plan_day(
         tables.append(places)
         if changes is not None:
             everybody.append(everybody_of(day, chains, habits or Habits(), rates, date, days[0], zone, others))
+        del chains  # of all modes: 50 MB for a town, while routes are found
     legs = others.within(legs)
     kinds = others.kinds(legs, seed)
     routes = others.routes(legs)
     trips = leg_trips([leg for leg in legs if leg.vehicle not in routes])
     if iterations:
-        routes |= equilibrium_routes(net, trips, folder, seed, iterations=iterations)
+        routes |= _as_ways(equilibrium_routes(net, trips, folder, seed, iterations=iterations))
+    elif cars_per_drive is None:
+        routes |= shortest_ways(net, trips, folder, seed)
     else:
-        routes |= (assigned_routes if assigned else shortest_routes)(net, trips, folder, seed)
+        routes |= _as_ways(assigned_routes(net, trips, folder, seed, cars_per_trip=cars_per_drive))
     answered = None
     if changes is not None and changes != TravelChanges():
         travellers = join_travellers(everybody)
         possible = [leg for legs in travellers.legs.values() for leg in legs]
         routes |= others.routes(possible)
         new = leg_trips([leg for leg in possible if leg.vehicle not in routes])
-        routes = {**routes, **shortest_routes(net, new, folder, seed)}
+        routes |= shortest_ways(net, new, folder, seed)
         firm = [leg for leg in legs if kinds.get(leg.car, CAR) != CAR]
-        answered = answer(travellers, routes, net, changes, folder / "answers", seed, background=firm)
-        legs = others.within(travellers.driving(answered.tours["mode"].tolist())) + firm
+        edges = {label: way.split() for label, way in routes.items()}
+        answered = answer(travellers, edges, net, changes, folder / "answers", seed, background=firm)
+        driving = travellers.driving(answered.tours["mode"].tolist())
+        legs = others.within([_leaving(leg, answered.shifts) for leg in driving]) + firm
         tables = [travellers.places]
     elif everybody:
         answered = unchanged(join_travellers(everybody))
-    table = pd.DataFrame(
-        [[getattr(leg, name) for name in _LEG_COLUMNS] for leg in legs],
-        columns=list(_LEG_COLUMNS),
-        index=pd.Index([leg.vehicle for leg in legs], name="vehicle"),
-    )
-    table["edges"] = [" ".join(routes.get(leg.vehicle, ())) for leg in legs]
+    table = _table(legs, routes)
     about = _joined(tables).reindex(table.index)
     for column in ("origin", "destination"):
         table[column] = about[column].where(about[column].notna(), "")
     table["outside_km"] = about["outside_km"].astype(float).fillna(0.0)
-    ways = tuple(dict.fromkeys(way for way in others.flows["edges"] if way))
-    return DayPlan(table, owners, answered, kinds, ways)
+    return DayPlan(table, owners, answer=answered, kinds=kinds, ways=others.ways)
 
 
 def everybody_of(
@@ -313,6 +287,16 @@ def everybody_of(
     return join_travellers(found)
 
 
+def _as_ways(routes: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    return {label: " ".join(edges) for label, edges in routes.items()}
+
+
+def _leaving(leg: Leg, shifts: Mapping[str, float]) -> Leg:
+    """Return a drive at its new time."""
+    shift = shifts.get(leg.vehicle)
+    return leg if shift is None else replace(leg, depart_s=leg.depart_s + shift)
+
+
 def _joined(tables: list[pd.DataFrame]) -> pd.DataFrame:
     """Return the tables as one; empty ones would change the types of columns."""
     return pd.concat([table for table in tables if len(table)] or tables[:1])
@@ -320,7 +304,7 @@ def _joined(tables: list[pd.DataFrame]) -> pd.DataFrame:
 
 def _owned_cars(sites: pd.DataFrame, seed: int, habits: Habits | None) -> list[str]:
     people = [str(label) for label in persons(sites).index]
-    return [f"{person}{_CAR}" for person in itertools.compress(people, has_car(people, seed, habits))]
+    return [f"{person}{OF_RESIDENT}" for person in itertools.compress(people, has_car(people, seed, habits))]
 
 
 def _drives_before(
@@ -329,15 +313,17 @@ def _drives_before(
     folder: Path,
     seed: int,
     habits: Habits,
-    electric: set[str],
+    ev_share: float,
     first: dt.date | int,
     zone: str,
     settle_days: int,
 ) -> pd.DataFrame:
-    """Return the drives of the residents' electric cars on the days before the first one."""
-    drivers = {car.removesuffix(_CAR) for car in electric if car.endswith(_CAR)}
-    if not drivers:
+    """Return the drives of the residents with electric cars on the days before the first one."""
+    owned = _owned_cars(sites, seed, habits)
+    electric = DayPlan(pd.DataFrame(columns=LEG_COLUMNS), owned).electric(seed, ev_share)
+    if not electric:
         return pd.DataFrame()
+    drivers = {car.removesuffix(OF_RESIDENT) for car in electric}
     legs, tables, day = [], [], CarDay(net, sites, seed)
     for date in [_shifted(first, -k) for k in range(settle_days, 0, -1)]:
         chains = activity_chains(sites, seed, habits, day=date, among=drivers)
@@ -347,13 +333,20 @@ def _drives_before(
         tables.append(table)
     if not legs:
         return pd.DataFrame()
-    cars = make_cars(dict.fromkeys(leg.car for leg in legs), seed, electric, vehicle_types())
-    for leg in legs:
-        leg.charge_wh = cars[leg.car].charge_wh
     # duarouter knows no time before 0; the shortest way is the same at any time.
-    routes = shortest_routes(net, leg_trips(legs).assign(depart_s=0.0), folder, seed)
-    before = compose_vehicles([leg for leg in legs if leg.vehicle in routes], cars, routes)
-    return before.drop(columns=["xml", "named"]).join(_joined(tables))
+    ways = shortest_ways(net, leg_trips(legs).assign(depart_s=0.0), folder, seed)
+    rows = by_departure(_table([leg for leg in legs if leg.vehicle in ways], ways))
+    number, labels = pd.factorize(rows["car"])
+    cars = make_cars(labels, seed, electric, vehicle_types()).iloc[number]
+    return compose_vehicles(rows, cars).join(_joined(tables))
+
+
+def _table(legs: Sequence[Leg], ways: Mapping[str, str]) -> pd.DataFrame:
+    """Return drives as columns, with the edges of their routes."""
+    columns: dict[str, list[Any]] = {name: [getattr(leg, name) for leg in legs] for name in LEG_COLUMNS}
+    labels = [leg.vehicle for leg in legs]
+    columns["edges"] = [ways.get(label, "") for label in labels]
+    return pd.DataFrame(columns, index=pd.Index(labels, name="vehicle", dtype=object))
 
 
 def _shifted(day: dt.date | int, by: int) -> dt.date | int:
@@ -372,6 +365,12 @@ def _count_from(first: dt.date | int, day: dt.date | int, legs: list[Leg], zone:
     there = ZoneInfo(zone)
     begin = dt.datetime.combine(first, dt.time(), there).astimezone(dt.UTC)
     midnight = dt.datetime.combine(day, dt.time())
+    ends = midnight + dt.timedelta(2)
+    if midnight.replace(tzinfo=there).utcoffset() == ends.replace(tzinfo=there).utcoffset():
+        shift_s = (midnight.replace(tzinfo=there).astimezone(dt.UTC) - begin).total_seconds()
+        for leg in legs:
+            leg.depart_s += shift_s
+        return
     for leg in legs:
         moment = (midnight + dt.timedelta(seconds=leg.depart_s)).replace(tzinfo=there)
         leg.depart_s = (moment.astimezone(dt.UTC) - begin).total_seconds()
@@ -389,7 +388,7 @@ def _resident_legs(day: CarDay, trips: Any) -> tuple[list[Leg], pd.DataFrame]:
     last: dict[str, int] = {}
     beyond_km: dict[str, float] = {}
     for trip in trips.itertuples():
-        car, home = f"{trip.person}{_CAR}", trip.person.rsplit(".p", 1)[0]
+        car, home = f"{trip.person}{OF_RESIDENT}", trip.person.rsplit(".p", 1)[0]
         origin = at.get(car, home)
         goal = trip.destination or OUTSIDE
         if OUTSIDE not in (origin, goal) and day.edge[number[origin]] == day.edge[number[goal]]:

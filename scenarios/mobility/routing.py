@@ -1,29 +1,28 @@
-"""Routes of cars through a network, and calibration of their number to detector counts.
+"""Routes of cars through a network.
 
 Routes come from SUMO's own tools: duarouter for shortest paths, duaIterate for an equilibrium in which no driver gains
-by another route, routeSampler for a set of routes that matches counts.
+by another route.
 """
 
 from __future__ import annotations
 
+import os
+import re
 import shutil
-import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
-from xml.etree.ElementTree import ParseError
-from xml.sax.saxutils import quoteattr
+from typing import Any, Literal
+from xml.sax.saxutils import quoteattr, unescape
 
-import defusedxml.ElementTree
 import networkx as nx
 import numpy as np
 import pandas as pd
 import shapely
-from defusedxml import DefusedXmlException
 
+from cosim.adapters.traffic.files import attributes
 from cosim.adapters.traffic.installation import run_sumo_script, run_sumo_tool
-from cosim.core import CosimError, InputFileError
-from cosim.core.quantities import DAY_S
+from cosim.core import CosimError
+from cosim.core.quantities import DAY_S, Indices, Vector
 from cosim.core.random import generator, uniform
 from cosim.scenarios.streets.network import Net, drivable, read_net
 
@@ -98,34 +97,60 @@ def _at_hull(edges: list[Any]) -> tuple[dict[str, tuple[float, float]], dict[str
 
 def write_xml(path: Path, root: str, lines: Iterable[str]) -> Path:
     """Write lines of XML under a root element, and return the path."""
-    path.write_text("\n".join([f"<{root}>", *lines, f"</{root}>\n"]), encoding="utf-8")
+    with path.open("w", encoding="utf-8") as file:  # line by line: a day's vehicles as one text take hundreds of MB
+        file.write(f"<{root}>\n")
+        file.writelines(f"{line}\n" for line in lines)
+        file.write(f"</{root}>\n")
     return path
 
 
+_PLAIN = re.compile(r"[\w.:|#/ -]*")
+
+
+def attribute(text: object) -> str:
+    """Return the quoted value of an attribute, as `quoteattr` does, at once where nothing is to be escaped."""
+    value = str(text)
+    return f'"{value}"' if _PLAIN.fullmatch(value) else quoteattr(value)
+
+
 def _write_trips(path: Path, trips: pd.DataFrame) -> Path:
+    rows = trips.rename_axis("vehicle").sort_values(["depart_s", "vehicle"])
     lines = [
-        f'<trip id={quoteattr(str(row.Index))} depart="{row.depart_s:.0f}" from={quoteattr(str(row.start))} '
-        f'to={quoteattr(str(row.end))} departLane="best"/>'
-        for row in trips.rename_axis("vehicle").sort_values(["depart_s", "vehicle"]).itertuples()
+        f'<trip id={attribute(label)} depart="{s:.0f}" from={attribute(start)} to={attribute(end)} departLane="best"/>'
+        for label, s, start, end in zip(rows.index, rows["depart_s"], rows["start"], rows["end"])
     ]
     return write_xml(path, "routes", lines)
 
 
-def _read_routes(path: Path) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {}
-    for _, element in defusedxml.ElementTree.iterparse(path):
-        if element.tag == "vehicle":
-            route = element.find("route")
-            found[str(element.get("id"))] = list(map(sys.intern, route.get("edges", "").split()))
-            element.clear()  # names of edges are shared and elements freed: a day has millions of edges
-    return found
+_ROUTED = re.compile(r'<vehicle id="([^"]*)"[^>]*>\s*<route(?: [^>]*)? edges="([^"]*)"')
+
+
+def _read_ways(path: Path) -> dict[str, str]:
+    """Return the edges of every vehicle in a file that duarouter has just written; expat takes ten times as long."""
+    found: dict[str, str] = {}
+    number, rest = 0, ""
+    with path.open(encoding="utf-8") as file:
+        while chunk := file.read(1 << 24):
+            whole, end, rest = (rest + chunk).rpartition("</vehicle>")
+            number += whole.count("<vehicle ")
+            found.update(_ROUTED.findall(whole + end))
+    if len(found) != number + rest.count("<vehicle "):
+        raise CosimError(f"{path} has {number} vehicles, {len(found)} of them with a route: report it")
+    return {unescape(label, {"&quot;": '"'}) if "&" in label else label: edges for label, edges in found.items()}
 
 
 def shortest_routes(net: Path, trips: pd.DataFrame, folder: Path, seed: int) -> dict[str, list[str]]:
-    """Return the edges of every trip, by duarouter.
+    """Return the edges of every trip, see `shortest_ways`."""
+    return {label: edges.split() for label, edges in shortest_ways(net, trips, folder, seed).items()}
+
+
+def shortest_ways(net: Path, trips: pd.DataFrame, folder: Path, seed: int) -> dict[str, str]:
+    """Return the edges of every trip, separated by blanks, by duarouter.
 
     Edge weights are perturbed by vehicle, so that the many equally short routes through a grid are all used, and the
-    route of a vehicle does not depend on other vehicles.
+    route of a vehicle does not depend on other vehicles. In networks of more than `SMALL` edges, where Dijkstra's
+    algorithm takes minutes for a thousand trips, weights are those of one of `DRAWS` draws, and routes are found by
+    contraction hierarchies.
 
     Parameters
     ----------
@@ -136,85 +161,195 @@ def shortest_routes(net: Path, trips: pd.DataFrame, folder: Path, seed: int) -> 
     folder
         For intermediate files.
     """
-    number = generator(seed, "duarouter").integers(2**31)
-    return _routed(net, trips, folder, "--weights.random-factor", f"{WEIGHT_FACTOR:g}", "--seed", str(number))
+    free_s = _free_s(net)
+    if len(free_s) <= SMALL:
+        number = generator(seed, "duarouter").integers(2**31)
+        return _routed(net, trips, folder, "--weights.random-factor", f"{WEIGHT_FACTOR:g}", "--seed", str(number))
+    drawn = (uniform(seed, "draw of the weights", trips.index) * DRAWS).astype(int)
+    free = np.array(list(free_s.values()))
+    factors = [1 + (WEIGHT_FACTOR - 1) * uniform(seed, f"draw {draw} of the weights", free_s) for draw in range(DRAWS)]
+    found = _weighted(net, trips, folder, list(free_s), [free * factor for factor in factors], drawn, "CCH")
+    return {str(label): found[label] for label in trips.index if label in found}
 
 
-def assigned_routes(net: Path, trips: pd.DataFrame, folder: Path, seed: int) -> dict[str, list[str]]:
+def _free_s(net: Path) -> dict[str, float]:
+    """Return the time over each edge of a network without other traffic. [s]"""
+    found: dict[str, float] = {}
+    edge = ""
+    for tag, given in attributes(net, ("edge", "lane"), ("id", "length", "speed")):
+        if tag == "edge":
+            edge = given["id"]
+        elif not edge.startswith(":"):
+            found[edge] = float(given["length"]) / float(given["speed"])
+    return found
+
+
+def _weighted(
+    net: Path,
+    trips: pd.DataFrame,
+    folder: Path,
+    edges: Sequence[str],
+    times_s: Sequence[Vector],
+    which: Indices,
+    algorithm: Literal["CH", "CCH"],
+) -> dict[str, str]:
+    """Return the fastest way of every trip by one of several weights, the same at any time of the day.
+
+    Each weights stand in an interval of their own, at whose beginning their trips depart: the network is loaded once,
+    and a hierarchy is built for each interval.
+
+    Parameters
+    ----------
+    net, trips, folder
+        See `shortest_routes`.
+    edges
+        Names of the edges.
+    times_s : shape (n_weights, n_edges)
+        Weights. [s]
+    which : shape (n_trips,)
+        The weights of each trip.
+    algorithm
+        The kind of hierarchy.
+    """
+    names = [quoteattr(label) for label in edges]
+
+    def lines() -> Iterator[str]:
+        for k, times in enumerate(times_s):
+            yield f'<interval id="weights" begin="{k * _APART_S}" end="{(k + 1) * _APART_S}">'
+            yield from (f'<edge id={name} traveltime="{s:.3f}"/>' for name, s in zip(names, times.tolist()))
+            yield "</interval>"
+
+    weights = write_xml(folder / "weights.xml", "meandata", lines())
+    options = ("--weight-files", str(weights), "--routing-algorithm", algorithm, "--weight-period", str(_APART_S))
+    found = _routed(net, trips.assign(depart_s=which * float(_APART_S)), folder, *options)
+    weights.unlink()
+    return found
+
+
+def assigned_routes(
+    net: Path, trips: pd.DataFrame, folder: Path, seed: int, *, cars_per_trip: float = 1.0
+) -> dict[str, list[str]]:
     """Return the edges of every trip, by incremental assignment: later trips avoid the streets that earlier ones fill.
 
-    The trips are drawn into `SHARES` equal shares. One after the other is routed, on travel times by the function of
-    the Bureau of Public Roads [1]_ of the traffic that those before have left, as large as it would be in the peak hour
-    with all trips, and perturbed by a factor of their own. Routes are found by contraction hierarchies, several times
+    The trips are drawn into `SHARES` equal shares. One after the other is routed, on travel times with the waits
+    for green and in the queues that those before have left, as large as they would be in the peak hour with all trips,
+    and perturbed by a factor of their own. Routes are found by contraction hierarchies, several times
     as fast as by Dijkstra's algorithm.
 
     Parameters
     ----------
     net, trips, folder
         See `shortest_routes`.
-
-    References
-    ----------
-    .. [1] Bureau of Public Roads: Traffic Assignment Manual. US Department of Commerce, 1964: time × (1 + 0.15
-       (volume / capacity)^4).
+    cars_per_trip
+        Cars that each trip stands for, where the trips are a sample of the traffic.
     """
     found: dict[str, list[str]] = {}
-    streets = [edge for edge in read_net(net).getEdges(withInternal=False) if edge.allows("passenger")]
+    streets = [edge for edge in read_net(net, programs=True).getEdges(withInternal=False) if edge.allows("passenger")]
     place = {str(edge.getID()): k for k, edge in enumerate(streets)}
     free_s = np.array([edge.getLength() / edge.getSpeed() for edge in streets])
-    capacity = np.array([_capacity(edge) for edge in streets])
+    capacity, red_s = np.array([_let_through(edge) for edge in streets]).T
     volume = np.zeros(len(streets))
     hours = np.bincount((trips["depart_s"].to_numpy(float) % DAY_S // 3600).astype(int), minlength=24)
     peak = float(hours.max() / max(hours.sum(), 1))
     drawn = (uniform(seed, "share of the assignment", trips.index) * SHARES).astype(int)
     for share in range(SHARES):
         factor = 1 + (WEIGHT_FACTOR - 1) * uniform(seed, f"weights {share}", place)
-        expected = volume * peak * len(trips) / max(len(found), 1)
-        times = free_s * factor * (1 + 0.15 * (expected / capacity) ** 4)
-        rows = [f'<edge id={quoteattr(label)} traveltime="{s:.3f}"/>' for label, s in zip(place, times.tolist())]
-        head = f'<interval id="weights" begin="0" end="{_FOR_EVER_S}">'
-        weights = write_xml(folder / "weights.xml", "meandata", [head, *rows, "</interval>"])
-        options = ("--weight-files", str(weights), "--routing-algorithm", "CH", "--weight-period", str(_FOR_EVER_S))
-        # hierarchies are built anew as time goes on, and the weights are the same at any time
-        routes = _routed(net, trips[drawn == share].assign(depart_s=0.0), folder, *options)
+        expected = cars_per_trip * volume * peak * len(trips) / max(len(found), 1)
+        times = factor * (free_s + red_s) + queue_delay_s(expected, capacity)
+        among = trips[drawn == share]
+        ways = _weighted(net, among, folder, list(place), [times], np.zeros(len(among), int), "CH")
+        routes = {label: edges.split() for label, edges in ways.items()}
         for edges in routes.values():
             volume[[place[edge] for edge in edges]] += 1
         found |= routes
-        weights.unlink()
     return found
 
 
-SHARES = 10
+SHARES = 20
 """Shares of the trips that are assigned one after the other."""
+SMALL = 500
+"""Largest number of edges of a network in which the weights of edges are perturbed by vehicle."""
+DRAWS = 16
+"""Draws of the weights of edges in larger networks."""
 WEIGHT_FACTOR = 2.0
 """Largest factor by which the weight of an edge is perturbed; the least is 1. Assumption."""
-LANE_PER_HOUR = {"motorway": 1800.0, "dead_end": 900.0, "priority": 900.0, "traffic_light": 600.0}
-"""Vehicles that a lane lets through, on motorways and by the junction at its end. [1/h] Assumption: saturation flow of
-1,800 vehicles an hour, a third of it at signals, half of it elsewhere."""
+SATURATION_PER_HOUR = 1800.0
+"""Vehicles that a lane lets through while nothing stops them. [1/h] Assumption."""
+LANE_PER_HOUR = {"dead_end": 900.0, "priority": 900.0}
+"""Vehicles that a lane lets through by the junction at its end. [1/h] Assumption: half of the saturation flow."""
 OTHER_PER_HOUR = 450.0
 """Of lanes that give way. [1/h] Assumption."""
-_FOR_EVER_S = 10**8
+_APART_S = 10**7
+"""Time between the weights of different trips, beyond which no trip lasts. [s]"""
 
 
-def _capacity(edge: Any) -> float:
-    """Return how many vehicles an edge lets through. [1/h]"""
-    lanes = sum(lane.allows("passenger") for lane in edge.getLanes())
+def queue_delay_s(volume: Vector, capacity: Vector) -> Vector:
+    """Return the mean delay in the queue at the end of each edge, in an hour of traffic.
+
+    The incremental delay of the Highway Capacity Manual, also above capacity, for random arrivals at signals that do
+    not adapt (k = 0.5, I = 1) [1]_.
+
+    Parameters
+    ----------
+    volume, capacity
+        Vehicles that arrive, and that are let through. [1/h]
+
+    Returns
+    -------
+    Of the same shape. [s]
+
+    References
+    ----------
+    .. [1] Transportation Research Board: Highway Capacity Manual 2000, equation 16-12.
+
+    Examples
+    --------
+    >>> queue_delay_s(np.array([0.0, 300.0, 600.0, 720.0]), np.full(4, 600.0)).round()
+    array([  0.,   3.,  73., 377.])
+    """
+    ratio = volume / capacity
+    return np.asarray(900.0 * (ratio - 1 + np.sqrt((ratio - 1) ** 2 + 4.0 * ratio / capacity)))
+
+
+def _let_through(edge: Any) -> tuple[float, float]:
+    """Return how many vehicles an edge lets through [1/h], and the mean wait for green without a queue [s]."""
+    lanes = [lane for lane in edge.getLanes() if lane.allows("passenger")]
     if edge.getSpeed() > FAST_MPS:
-        return float(lanes * LANE_PER_HOUR["motorway"])
+        return len(lanes) * SATURATION_PER_HOUR, 0.0
+    if (signals := edge.getTLS()) and (programs := signals.getPrograms()):
+        return _green(lanes, next(iter(programs.values())))
     gives_way = any(
         edge.getID() != other.getID() and other.getPriority() > edge.getPriority()
         for other in edge.getToNode().getIncoming()
     )
     kind = str(edge.getToNode().getType())
     a_lane = OTHER_PER_HOUR if gives_way and kind == "priority" else LANE_PER_HOUR.get(kind, OTHER_PER_HOUR)
-    return float(lanes * a_lane)
+    return len(lanes) * a_lane, 0.0
 
+
+def _green(lanes: Sequence[Any], program: Any) -> tuple[float, float]:
+    """Return the same for lanes with signals: the uniform delay of the Highway Capacity Manual 2000, equation 16-11.
+
+    A green without priority counts half, an assumption.
+    """
+    phases = program.getPhases()
+    cycle = sum(phase.duration for phase in phases)
+    shares = []
+    for lane in lanes:
+        links = [way.getTLLinkIndex() for way in lane.getOutgoing() if way.getTLLinkIndex() >= 0]
+        green = [sum(phase.duration * _GREEN.get(phase.state[k], 0.0) for phase in phases) / cycle for k in links]
+        shares.append(float(np.mean(green)) if green else 0.5)
+    share = max(sum(shares) / len(shares), 0.02)
+    return len(lanes) * SATURATION_PER_HOUR * share, 0.5 * cycle * (1 - share) ** 2
+
+
+_GREEN = {"G": 1.0, "g": 0.5}
 
 FAST_MPS = 80 / 3.6
 """Speed limit above which streets have no junctions at level. [m/s] Assumption."""
 
 
-def _routed(net: Path, trips: pd.DataFrame, folder: Path, *options: str) -> dict[str, list[str]]:
+def _routed(net: Path, trips: pd.DataFrame, folder: Path, *options: str) -> dict[str, str]:
     if trips.empty:
         return {}
     given, routed = _write_trips(folder / "legs.trips.xml", trips), folder / "legs.rou.xml"
@@ -228,10 +363,12 @@ def _routed(net: Path, trips: pd.DataFrame, folder: Path, *options: str) -> dict
         routed,
         "--alternatives-output",
         "NUL",
+        "--routing-threads",
+        str(os.cpu_count() or 1),
         *options,
         timeout_s=3_600,
     )
-    found = _read_routes(routed)
+    found = _read_ways(routed)
     given.unlink()
     routed.unlink()
     return found
@@ -290,100 +427,6 @@ def equilibrium_routes(
             f"the network carries {arrived} of {len(trips)} vehicles of the day, after {iterations} rounds of "
             "routing: ask for fewer trips, a smaller share of cars, or more streets"
         )
-    found = _read_routes(last / f"day_{iterations - 1:03d}.rou.xml")
+    found = _read_ways(last / f"day_{iterations - 1:03d}.rou.xml")
     shutil.rmtree(work)
-    return found
-
-
-def detector_edges(path: Path) -> dict[str, str]:
-    """Return the edge of every induction loop (E1) in an additional file of SUMO, by detector.
-
-    Raises
-    ------
-    InputFileError
-        If the file is missing, malformed or unsafe.
-    """
-    try:
-        elements = list(defusedxml.ElementTree.parse(path).iter())
-    except (OSError, ParseError, DefusedXmlException) as error:
-        raise InputFileError(f"{path} cannot be read as detectors: {error!r}") from error
-    loops = [e for e in elements if e.tag in ("e1Detector", "inductionLoop")]
-    return {str(e.get("id")): str(e.get("lane")).rsplit("_", 1)[0] for e in loops}
-
-
-def calibrate(
-    routes: Path, counts: pd.DataFrame, output: Path, seed: int = 0, *, vehicle_type: str | None = None
-) -> pd.DataFrame:
-    """Write vehicles on known routes that match counts, by SUMO's routeSampler.
-
-    Parameters
-    ----------
-    routes
-        Route file with the routes to choose from, e.g. that of an existing scenario.
-    counts
-        Columns ``begin_s``, ``end_s``, ``edge`` and ``count``: vehicles that entered the edge in the interval.
-    output
-        The route file to write.
-    vehicle_type
-        Type of the vehicles; SUMO's default type if None.
-
-    Returns
-    -------
-    ``counts`` with the column ``sampled``, and ``geh``, the GEH statistic of each count as an hourly flow; below 5 is
-    the usual acceptance for 85 % of the counts (UK DMRB vol. 12, quoted from memory).
-
-    Raises
-    ------
-    CosimError
-        If a count is negative or not finite, or routeSampler fails (with its message).
-    """
-    for column in ("begin_s", "end_s", "edge", "count"):
-        if column not in counts:
-            raise CosimError(f"counts has no column {column!r}: give begin_s, end_s, edge and count")
-    number = counts["count"].to_numpy(float)
-    if not (np.isfinite(number).all() and (number >= 0).all()):
-        raise CosimError("counts has a number that is negative or not finite: give vehicles per interval")
-    output.parent.mkdir(parents=True, exist_ok=True)
-    lines = []
-    for (begin, end), group in counts.groupby(["begin_s", "end_s"]):
-        lines.append(f'<interval id="counts" begin="{begin:g}" end="{end:g}">')
-        lines += [f'<edge id={quoteattr(str(r.edge))} entered="{r.count:.0f}"/>' for r in group.itertuples()]
-        lines.append("</interval>")
-    given = write_xml(output.with_suffix(".counts.xml"), "data", lines)
-    extra = ["-a", f'type="{vehicle_type}"'] if vehicle_type else []
-    run_sumo_script(
-        "routeSampler.py",
-        "-r",
-        routes.resolve(),
-        "-d",
-        given.resolve(),
-        "-o",
-        output.resolve(),
-        "--optimize",
-        "full",
-        "-s",
-        str(generator(seed, "routeSampler").integers(2**31)),
-        *extra,
-        cwd=output.parent,
-    )
-    given.unlink()
-    sampled = _passed(output, counts)
-    hours = (counts["end_s"] - counts["begin_s"]).to_numpy(float) / 3600
-    a, b = sampled / hours, number / hours
-    geh = np.sqrt(2 * (a - b) ** 2 / np.maximum(a + b, 1e-12))
-    return counts.assign(sampled=sampled, geh=geh)
-
-
-def _passed(routes: Path, counts: pd.DataFrame) -> Any:
-    """Count the vehicles of a route file over each counted edge, by the interval of their departure."""
-    vehicles = []
-    for _, element in defusedxml.ElementTree.iterparse(routes):
-        if element.tag == "vehicle":
-            vehicles.append((float(element.get("depart")), element.find("route").get("edges", "").split()))
-    begins = sorted(set(counts["begin_s"]))
-    table: dict[tuple[float, str], int] = {}
-    for depart, edges in vehicles:
-        begin = begins[max(int(np.searchsorted(begins, depart, side="right")) - 1, 0)]
-        for edge in set(edges):
-            table[begin, edge] = table.get((begin, edge), 0) + 1
-    return np.array([table.get((b, str(e)), 0) for b, e in zip(counts["begin_s"], counts["edge"])], dtype=float)
+    return {label: edges.split() for label, edges in found.items()}

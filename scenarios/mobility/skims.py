@@ -83,6 +83,11 @@ class StreetTimes:
         edges = self._sumolib.getEdges(withInternal=False)
         self.free_s = {str(e.getID()): float(e.getLength() / max(e.getSpeed(), 0.1)) for e in edges}
 
+    @property
+    def tolled(self) -> bool:
+        """Whether any street has a toll."""
+        return bool(self._changes.toll)
+
     def free(self) -> Skims:
         """Return the times on empty streets."""
         return Skims(self.free_s, {})
@@ -193,7 +198,7 @@ class StreetTimes:
         return skims.time_s(edges, depart_s) + self.tolls_eur(edges, depart_s) * HOUR_S / VALUE_OF_TIME
 
     def tolls_eur(self, edges: Sequence[str], depart_s: float) -> float:
-        """Return what a car pays on its route, at the tolls of the hour of its departure. [EUR]"""
+        """Return what a car pays on its route, at the tolls of the moment of its departure. [EUR]"""
         return sum(self._changes.toll_at(edge, depart_s) for edge in edges)
 
     def length_km(self, edges: Sequence[str]) -> float:

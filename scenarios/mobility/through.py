@@ -41,6 +41,11 @@ class Others:
     window_s: tuple[float, float] = (0.0, math.inf)
     first: dt.date | int = 0
 
+    @property
+    def ways(self) -> tuple[str, ...]:
+        """Edges of the routes of flows, each once."""
+        return tuple(dict.fromkeys(way for way in self.flows["edges"] if way))
+
     def legs(
         self, purpose: str, day: CarDay, trips_per_person: float, date: int | dt.date, factor: float = 1.0
     ) -> list[Leg]:
@@ -70,9 +75,9 @@ class Others:
         first, last = self.window_s
         return [leg for leg in legs if leg.purpose != "through" or first <= leg.depart_s <= last]
 
-    def routes(self, legs: Iterable[Leg]) -> dict[str, list[str]]:
-        """Return the routes of those drives whose flow has one."""
-        ways = {(row.entry, row.exit): row.edges.split() for row in self.flows.itertuples() if row.edges}
+    def routes(self, legs: Iterable[Leg]) -> dict[str, str]:
+        """Return the edges of those drives whose flow has a route, separated by blanks."""
+        ways = {(row.entry, row.exit): str(row.edges) for row in self.flows.itertuples() if row.edges}
         through = (leg for leg in legs if leg.purpose == "through")
         return {leg.vehicle: way for leg in through if (way := ways.get((leg.start, leg.end)))}
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
-from scipy.stats import lognorm
+from scipy.special import ndtri
 
 from cosim.core import CosimError
-from cosim.core.quantities import Flags
+from cosim.core.quantities import Flags, Vector
 from cosim.core.random import uniform
 from cosim.scenarios.mobility.choice import BICYCLE, CAR, MODES, PUBLIC, RIDE, WALK, Shares
 from cosim.scenarios.mobility.drives import Leg
@@ -140,13 +140,20 @@ def _shares(tours: pd.DataFrame, owns: Flags, habits: Habits) -> Shares:
     beyond = tours["beyond_km"].to_numpy(float)
     if mean > 0 and sigma > 0:
         means = [ACTIVE_KM.get(name, mean) for name in MODES]
-        far = [lognorm.pdf(beyond, sigma, scale=m * np.exp(-(sigma**2) / 2)) * (beyond <= 3.001 * m) for m in means]
+        far = [_lognormal(beyond, m, sigma) * (beyond <= 3.001 * m) for m in means]
         found *= np.where(tours["inside"].to_numpy(bool)[:, None] | (beyond <= 0)[:, None], 1.0, np.column_stack(far))
     row, mode = np.arange(len(tours)), tours["mode"].to_numpy()
     # rounding must not take a tour's own mode from it
     found[row, mode] = np.maximum(found[row, mode], 1e-12)
     normalised: Shares = found / found.sum(axis=1, keepdims=True)
     return normalised
+
+
+def _lognormal(km: Vector, mean: float, sigma: float) -> Vector:
+    """Return the density of a lognormal distribution with this mean at distances, 0 where they are not positive."""
+    log = np.log(np.maximum(km, 1e-300)) - np.log(mean) + sigma**2 / 2
+    density: Vector = np.exp(-((log / sigma) ** 2) / 2) / (np.maximum(km, 1e-300) * sigma * np.sqrt(2 * np.pi))
+    return np.where(km > 0, density, 0.0)
 
 
 def outsiders(kind: str, draw: Callable[[float], list[Leg]], habits: Habits, seed: int) -> Travellers:
@@ -167,7 +174,7 @@ def outsiders(kind: str, draw: Callable[[float], list[Leg]], habits: Habits, see
     drawn = np.searchsorted(bounds, uniform(seed, "mode of outsiders", cars), "right").clip(max=len(MODES) - 1)
     mean, sigma = habits.outside_km
     ends = ("from", "to") if kind == "through" else ("from",)
-    normal = [lognorm.ppf(uniform(seed, f"{kind} distance {end}", cars), max(sigma, 1e-9)) for end in ends]
+    normal = [np.exp(max(sigma, 1e-9) * ndtri(uniform(seed, f"{kind} distance {end}", cars))) for end in ends]
     far = sum(mean * np.exp(-(sigma**2) / 2) * np.minimum(x, 3.0 * np.exp(sigma**2 / 2)) for x in normal)
     tours = pd.DataFrame(
         {

@@ -1,4 +1,4 @@
-"""The commands ``cosim city make``, ``list``, ``show`` and ``check``."""
+"""The commands ``cosim city make``, ``list``, ``show``, ``check`` and ``forget``."""
 
 from __future__ import annotations
 
@@ -35,9 +35,13 @@ def make_command(
         Path | None, typer.Argument(metavar="OSM", help="An OpenStreetMap file: .osm, .osm.gz or .osm.pbf.")
     ] = None,
     generate: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Draw a district instead of reading a map: eixample.")
+        str | None, typer.Option(metavar="NAME", help="Draw a district instead of reading a map: eixample or bologna.")
     ] = None,
-    blocks: Annotated[str, typer.Option(metavar="N,M", help="With --generate: its blocks.")] = "4,4",
+    blocks: Annotated[str, typer.Option(metavar="N,M", help="With --generate eixample: its blocks.")] = "4,4",
+    sumocfg: Annotated[
+        Path | None,
+        typer.Option(help="With --generate bologna: the SUMO configuration whose streets and traffic it has."),
+    ] = None,
     footprints: Annotated[
         list[Path] | None,
         typer.Option(help="Buildings from GeoJSON, CityJSON(Seq) or INSPIRE cadastre, instead of the map's."),
@@ -61,11 +65,17 @@ def make_command(
         typer.Option(metavar="KMH", help="Give junctions lights from such a sum of their lanes' speed limits on."),
     ] = None,
     home_chargers: Annotated[float, typer.Option(help="Share of the residential buildings with a charger.")] = 0.1,
-    car_share: Annotated[float, typer.Option(help="Share of the residents' tours made by driving a car.")] = 0.225,
+    car_share: Annotated[
+        float | None,
+        typer.Option(help="Share of the residents' tours made by driving a car; the country's by default."),
+    ] = None,
     cars_per_person: Annotated[float | None, typer.Option(help="Cars per resident; the country's by default.")] = None,
     visitors: Annotated[float, typer.Option(help="Trips of visitors' cars to the city and back, per resident.")] = 0.1,
     through: Annotated[float, typer.Option(help="Trips of cars across the city, per resident.")] = 0.2,
     inside_share: Annotated[float, typer.Option(help="Share of the residents' destinations within the city.")] = 0.3,
+    cars_per_drive: Annotated[
+        float, typer.Option(help="Cars that each drive stands for when routes are found, where buildings are a sample.")
+    ] = 1.0,
     seed: Annotated[int, typer.Option(min=0, help="Seed of all random draws.")] = 0,
     debug: Debug = False,
 ) -> None:
@@ -86,6 +96,7 @@ def make_command(
             osm=osm,
             generate=generate,
             blocks=_pair(blocks),
+            sumocfg=sumocfg,
             footprints=tuple(footprints or ()),
             gtfs=gtfs,
             weather=weather,
@@ -102,6 +113,7 @@ def make_command(
             visitors=visitors,
             through=through,
             inside_share=inside_share,
+            cars_per_drive=cars_per_drive,
             seed=seed,
         )
         with console.status("making the city") as status:
@@ -179,6 +191,16 @@ def check_command(city: Folder, debug: Debug = False) -> None:
         stations, routed = len(grid.stations), len(drives.legs) - len(drives.lost)
         files = len(opened.about["files"])
         terminal().print(f"{city} is sound: {files} files, {stations} stations, {routed} drives", soft_wrap=True)
+
+
+@app.command("forget")
+def forget_command(debug: Debug = False) -> None:
+    """Remove what builds of districts have kept for later ones (COSIM_BUILT=off in the environment keeps nothing)."""
+    with one_line(debug):
+        from cosim.scenarios.built import clear, folder
+
+        place, number = folder(), clear()
+        terminal().print(f"{number} {'entry' if number == 1 else 'entries'} removed from {place}", soft_wrap=True)
 
 
 def _tables(city: CityFolder) -> list[Table]:

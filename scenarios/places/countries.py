@@ -19,9 +19,16 @@ LEFT_HAND = frozenset(_LEFT_HAND.split())
 """Countries with traffic on the left, ISO 3166-1."""
 
 
+DRIVERS = 0.72
+"""Drivers among those who go by car: drivers make 43 % of all trips in Germany (MiD 2017, as in Verkehrsbrief) and 40 %
+in England (395 of 986 a year, National Travel Survey 2018), where 58 % mainly go by car (see ``countries.csv``)."""
+
+
 @dataclass(frozen=True)
 class Figures:
-    """Figures of a country, as in ``countries.csv``: persons a household, cars a person, intensity, prices, storeys."""
+    """Figures of a country, as in ``countries.csv``: persons a household, cars a person, intensity, prices, storeys,
+    share of the dwellings that are lived in, trips a person, shares of the persons by main mode.
+    """
 
     country: str
     persons: float
@@ -31,8 +38,33 @@ class Figures:
     eur_per_kwh_gas: float
     storeys: float
     house_storeys: float
+    occupied: float
+    trips: float
+    by_car: float
+    public: float
+    motorcycle: float
     assumed: tuple[str, ...] = ()
     """Figures that are those of the EU, as the table has none of the country."""
+
+    def modes(self, car: float | None = None) -> dict[str, float]:
+        """Return the shares of the tours by mode, as of `population.MODES`; ``car`` is that of drivers.
+
+        Where it is given, the others keep their proportions.
+
+        Examples
+        --------
+        >>> figures("DE").modes()
+        {'car': 0.418, 'motorcycle and passenger': 0.172, 'public': 0.14, 'active': 0.27}
+        """
+        own = round(DRIVERS * self.by_car, 3)
+        with_others = round(self.by_car - own + self.motorcycle, 3)
+        shares = {"motorcycle and passenger": with_others, "public": self.public}
+        shares["active"] = round(1 - own - sum(shares.values()), 3)
+        car = own if car is None else car
+        return {
+            "car": car,
+            **{mode: share if car == own else share * (1 - car) / (1 - own) for mode, share in shares.items()},
+        }
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ import shapely
 from cosim.adapters.grid.files import read_net as read_grid_file
 from cosim.core import CosimError, InputFileError
 from cosim.scenarios.grid.build import GridReport, Station, SynthesizedGrid
-from cosim.scenarios.mobility.resident_cars import DayPlan
+from cosim.scenarios.mobility.drives import DayPlan
 from cosim.scenarios.streets.network import Net, project, unproject
 
 FORMAT = 1
@@ -35,13 +35,15 @@ CITY, IMPORT, PAGE, NET, BUILDINGS, CHARGERS = (
     "buildings.parquet",
     "chargers.parquet",
 )
-GRID, LAYOUT, DRIVES, TRANSIT, WEATHER = (
-    "grid.json",
-    "grid.layout.json",
-    "drives.parquet",
+GRID, LAYOUT, DRIVES, WEATHER = "grid.json", "grid.layout.json", "drives.parquet", "weather.epw"
+CARS, TYPES, TRANSIT, STOPS, TRAFFIC = (
+    "cars.rou.xml",
+    "types.add.xml",
     "transit.rou.xml",
-    "weather.epw",
+    "transit.add.xml",
+    "traffic.sumocfg",
 )
+"""SUMO's files of the drives and of the lines, and the configuration of both."""
 
 _GEOMETRY = "geometry"
 
@@ -83,17 +85,30 @@ def write_table(path: Path, table: pd.DataFrame, geometry: list[Any] | None = No
     geometry
         A shape in degrees for each row.
     """
-    content = pa.Table.from_pandas(table.reset_index(), preserve_index=False)
+    frame = table.reset_index()
+    told = frame.select_dtypes("object").iloc[:1].notna().all(axis=None)  # the first row tells all types
+    schema = pa.Schema.from_pandas(frame.iloc[:1] if told else frame, preserve_index=False)
     meta: dict[str, str] = {}
     if geometry is not None:
-        content = content.append_column(_GEOMETRY, pa.array(shapely.to_wkb(geometry), pa.binary()))
+        schema = schema.append(pa.field(_GEOMETRY, pa.binary()))
         kinds = sorted({shape.geom_type for shape in geometry})
         column = {"encoding": "WKB", "geometry_types": kinds, "edges": "planar"}
         if geometry:
             column["bbox"] = [float(x) for x in shapely.total_bounds(geometry)]
         meta["geo"] = json.dumps({"version": "1.1.0", "primary_column": _GEOMETRY, "columns": {_GEOMETRY: column}})
     # without pandas' own metadata, which names versions of libraries
-    pq.write_table(content.replace_schema_metadata(meta), path, compression="zstd")
+    schema = schema.with_metadata(meta)
+    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+        for begin in range(0, max(len(frame), 1), _ROWS):  # a day's routes at once take 70 MB for a town
+            part = frame.iloc[begin : begin + _ROWS]
+            if geometry is not None:
+                part = part.assign(**{_GEOMETRY: shapely.to_wkb(geometry[begin : begin + _ROWS])})
+            writer.write_table(
+                pa.Table.from_pandas(part, schema=schema, preserve_index=False).replace_schema_metadata(meta)
+            )
+
+
+_ROWS = 8192
 
 
 def read_table(path: Path, index: str) -> tuple[pd.DataFrame, list[Any]]:

@@ -82,7 +82,7 @@ def settle_homes(
     buildings
         As returned by `buildings.build_buildings`.
     country
-        Figures of the country, for the size of households.
+        Figures of the country, for the size of households and the dwellings in which nobody lives.
     level
         TABULA refurbishment level.
     heat_pump_share
@@ -115,7 +115,7 @@ def settle_homes(
     dwellings = np.where(homes["size_class"].isin(["SFH", "TH"]) & (known == 0), 1.0, dwellings)
     stock = dataclasses.replace(stock, dwellings=dwellings, tank_volume=TANK * dwellings)
     sites = homes.assign(
-        persons=dwellings * country.persons,
+        persons=dwellings * country.occupied * country.persons,
         attached=attached,
         block=homes["edge"],
         frontage_m=np.sqrt(homes["area_m2"]),

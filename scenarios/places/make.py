@@ -18,7 +18,9 @@ import shapely
 from cosim.adapters.weather import elsewhere, load
 from cosim.core import Clock, CosimError
 from cosim.scenarios.mobility.chargers import write_chargers
+from cosim.scenarios.mobility.drives import DayPlan
 from cosim.scenarios.mobility.routing import write_xml
+from cosim.scenarios.parts import write_configuration
 from cosim.scenarios.streets.network import Net, drivable, project, read_net, unproject
 
 from .buildings import build_buildings
@@ -27,6 +29,7 @@ from .countries import Location, figures, locate
 from .findings import Findings
 from .folder import (
     BUILDINGS,
+    CARS,
     CHARGERS,
     CITY,
     DRIVES,
@@ -34,6 +37,10 @@ from .folder import (
     IMPORT,
     NET,
     PAGE,
+    STOPS,
+    TRAFFIC,
+    TRANSIT,
+    TYPES,
     WEATHER,
     CityFolder,
     check_new,
@@ -50,6 +57,7 @@ from .folder import read_grid as read_city_grid
 from .homes import premises_of, settle_homes
 from .page import write_import_page
 from .people import build_day, destinations
+from .sources.configuration import SITES, configuration_inputs, draw_around, take_drives, take_transit
 from .sources.footprint_files import read_footprints
 from .sources.generated import draw_eixample
 from .sources.gtfs import read_gtfs
@@ -64,6 +72,10 @@ from .transit import map_lines, timetable_lines, write_transit
 OSM = ("Open Data Commons Open Database License (ODbL) 1.0", "© OpenStreetMap contributors, ODbL 1.0")
 _MAP = "map"
 """Folder of what was taken from the map, from which the later stages start."""
+
+
+_LEAST_EDGES = 3
+"""Of a network with another way back: a street alone has two."""
 
 
 @dataclass(frozen=True)
@@ -121,7 +133,9 @@ class _Maker:
         if o.osm is not None:
             stages.run("map", {"osm": digest(o.osm), "name": o.osm.name, "clip": _text(o.clip)}, self._map)
         else:
-            stages.run("map", {"generate": o.generate, "blocks": o.blocks, "seed": o.seed}, self._draw)
+            taken = [digest(path) for path in configuration_inputs(o.sumocfg)] if o.sumocfg else []
+            drawn = {"generate": o.generate, "blocks": o.blocks, "sites": o.sites, "seed": o.seed, "files": taken}
+            stages.run("map", drawn, self._draw)
         extract = read_json(self.folder / _MAP / "extract.json")
         where = locate(tuple(extract["bounds"]), country=o.country, zone=o.zone)
         place = {"where": asdict(where)}
@@ -132,7 +146,8 @@ class _Maker:
             lambda f, found: self._streets(where, f, found),
         )
         net = read_net(self.folder / NET)
-        if not any(edge.allows("passenger") for edge in net.getEdges(withInternal=False)):
+        cars = any(edge.allows("passenger") for edge in net.getEdges(withInternal=False))
+        if not cars or len(drivable(net)) < _LEAST_EDGES:
             raise CosimError(f"the streets of {o.osm} are no network that cars can go round in: give a larger extract")
         given = {
             "footprints": [digest(path) for path in o.footprints],
@@ -164,7 +179,8 @@ class _Maker:
             ),
         )
         demand = {
-            name: getattr(o, name) for name in ("car_share", "cars_per_person", "visitors", "through", "inside_share")
+            name: getattr(o, name)
+            for name in ("car_share", "cars_per_person", "visitors", "through", "inside_share", "cars_per_drive")
         }
         stages.run(
             "drives", {**built, **demand}, lambda f, found: self._drives(where, homes, premises, buildings, f, found)
@@ -172,7 +188,7 @@ class _Maker:
         timetable = {"gtfs": digest(o.gtfs) if o.gtfs else "", **place}
         stages.run(
             "transit",
-            {"streets": stages.key("streets"), **timetable},
+            {"streets": stages.key("streets"), "seed": o.seed, **timetable},
             lambda f, found: self._transit(where, net, extract, f, found),
         )
         grid = read_city_grid(self.folder)
@@ -223,7 +239,12 @@ class _Maker:
         if o.osm is not None:
             found.append({"file": o.osm.name, "sha256": digest(o.osm), "licence": OSM[0], "attribution": OSM[1]})
         unknown = "as its publisher states"
-        for path in (*o.footprints, o.gtfs, Path(o.weather) if o.weather and Path(o.weather).is_file() else None):
+        for path in (
+            *o.footprints,
+            o.gtfs,
+            o.sumocfg,
+            Path(o.weather) if o.weather and Path(o.weather).is_file() else None,
+        ):
             if path is not None:
                 found.append({"file": path.name, "sha256": digest(path), "licence": unknown, "attribution": path.name})
         return found
@@ -231,7 +252,12 @@ class _Maker:
     def _draw(self, folder: Path, findings: Findings) -> None:
         work = folder / _MAP
         work.mkdir()
-        places, bounds = draw_eixample(self.options.blocks, self.options.seed, folder / NET)
+        o = self.options
+        if o.sumocfg:
+            places, bounds = draw_around(o.sumocfg, o.sites or SITES, o.seed, folder / NET)
+            findings.add("guessed", f"{len(places)} buildings drawn along the streets", "buildings")
+        else:
+            places, bounds = draw_eixample(o.blocks, o.seed, folder / NET)
         findings.add("guessed", f"streets and buildings drawn as {self.options.generate}", "map")
         write_places(work, places)
         for kind in ("stops", "lines"):
@@ -283,7 +309,7 @@ class _Maker:
                 if not place.shape.intersects(box):
                     findings.add("dropped", "footprint outside the map", place.label)
             places = others + near
-        elif o.sites:
+        elif o.sites and o.osm:
             drawn = sites_as_places(net, o.sites, o.seed)
             findings.add("guessed", f"{o.sites} buildings drawn along the streets", "buildings")
             places = [p for p in places if "building" not in p.tags and "building:part" not in p.tags] + drawn
@@ -311,24 +337,36 @@ class _Maker:
     ) -> None:
         o = self.options
         with tempfile.TemporaryDirectory() as work:
-            plan = build_day(
-                folder / NET,
-                destinations(homes, premises, buildings),
-                figures(where.country),
-                Path(work),
-                findings,
-                car_share=o.car_share,
-                cars_per_person=o.cars_per_person,
-                visitors=o.visitors,
-                through=o.through,
-                inside_share=o.inside_share,
-                seed=o.seed,
-            )
-            demand = plan.demand(folder, o.seed, 0.0)
+            if o.sumocfg:
+                net = read_net(folder / NET)
+                plan = DayPlan(take_drives(o.sumocfg, net, homes, Path(work), findings, o.seed))
+            else:
+                plan = build_day(
+                    folder / NET,
+                    destinations(homes, premises, buildings),
+                    figures(where.country),
+                    Path(work),
+                    findings,
+                    car_share=o.car_share,
+                    cars_per_person=o.cars_per_person,
+                    visitors=o.visitors,
+                    through=o.through,
+                    inside_share=o.inside_share,
+                    cars_per_drive=o.cars_per_drive,
+                    seed=o.seed,
+                )
+            written = len(plan.demand(folder, o.seed, 0.0).vehicles)
         write_table(folder / DRIVES, plan.legs)
-        assert len(demand.vehicles) + len(plan.lost) == len(plan.legs)
+        assert written + len(plan.lost) == len(plan.legs)
 
     def _transit(self, where: Location, net: Net, extract: Any, folder: Path, findings: Findings) -> None:
+        routes, additional = ([folder / name for name in names] for names in ((CARS, TRANSIT), (TYPES, STOPS)))
+        write_configuration(folder / TRAFFIC, folder / NET, routes, additional)
+        if sumocfg := self.options.sumocfg:
+            with tempfile.TemporaryDirectory() as work:
+                found = take_transit(sumocfg, Path(work), folder, findings, self.options.seed)
+            write_json(folder / _MAP / "transit.json", found)
+            return
         if self.options.gtfs is not None:
             timetable = read_gtfs(self.options.gtfs, shapely.box(*extract["bounds"]), findings)
             lines = timetable_lines(net, timetable, where.left_hand, findings)

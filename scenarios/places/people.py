@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
+from cosim.adapters.traffic.network import network_edges
+from cosim.scenarios.mobility.answers import answer, unchanged
+from cosim.scenarios.mobility.choice import CAR, MODES
+from cosim.scenarios.mobility.costs import TravelChanges
+from cosim.scenarios.mobility.drives import DayPlan, Leg
 from cosim.scenarios.mobility.population import Habits
-from cosim.scenarios.mobility.resident_cars import DayPlan, plan_day
+from cosim.scenarios.mobility.resident_cars import LEG_COLUMNS, plan_day
+from cosim.scenarios.mobility.travellers import FIRM, Travellers
+from cosim.scenarios.policies.drivers import DRIVERS
 from cosim.scenarios.streets.network import read_net
 
 from .countries import Figures
@@ -62,6 +70,61 @@ def destinations(homes: pd.DataFrame, premises: pd.DataFrame, buildings: pd.Data
     return whole
 
 
+def answered(day: DayPlan, net: Path, changes: TravelChanges, folder: Path, seed: int) -> DayPlan:
+    """Return the day without the cars whose drivers leave them, and with the departures that tolls change.
+
+    A car's drives of the day are one tour: who leaves the car makes all of them otherwise. The modes of drivers are
+    those of `policies.drivers`; nobody can come to the car, as the folder holds drives only. Times by car follow from
+    the traffic.
+
+    Parameters
+    ----------
+    day
+        Drives with their routes.
+    net
+        The city's network.
+    changes
+        What policies change; without a change all drives stay as they are.
+    folder
+        For intermediate files.
+    seed
+        Seed of the draws.
+    """
+    rows = day.legs[day.legs["edges"] != ""]
+    legs = [Leg(str(row.Index), *(getattr(row, name) for name in LEG_COLUMNS)) for row in rows.itertuples()]
+    of_car: dict[str, list[Leg]] = {}
+    for leg in legs:
+        of_car.setdefault(leg.car, []).append(leg)
+    routes = {str(label): edges.split() for label, edges in rows["edges"].items()}
+    network = network_edges(net)
+    metres = dict(zip(network.labels, network.length_m.tolist(), strict=True))
+    inside_km = pd.Series({label: sum(metres[edge] for edge in way) / 1000 for label, way in routes.items()})
+    by_car = rows.assign(km=rows["outside_km"] + inside_km.reindex(rows.index)).groupby("car", sort=False)
+    kind = by_car["purpose"].first()
+    stays = {"", "outside"}
+    away = [bool(set(mine["destination"]) - stays - {mine["origin"].iloc[0]}) for _, mine in by_car]
+    tours = pd.DataFrame(
+        {
+            "kind": kind,
+            "purpose": kind.where(kind.isin(list(FIRM)), "visit"),
+            "mode": CAR,
+            "trips": by_car.size(),
+            "distance_km": by_car["km"].mean(),
+            "depart_s": by_car["depart_s"].min(),
+            "pays_parking": (kind == "visit").to_numpy() | np.array(away, dtype=bool),
+        }
+    ).rename_axis("tour")
+    share = np.array([DRIVERS.get(name, 0.0) for name in MODES])
+    people = Travellers(tours, np.tile(share / share.sum(), (len(tours), 1)), of_car, pd.DataFrame())
+    if changes == TravelChanges():
+        return replace(day, answer=unchanged(people))
+    found = answer(people, routes, net, changes, folder, seed)
+    kept = day.legs[~day.legs["car"].isin(found.tours.index[found.tours["mode"] != CAR])]
+    shift = kept.index.to_series().map(found.shifts).fillna(0.0)
+    cars = list(dict.fromkeys(day.legs["car"]))
+    return replace(day, legs=kept.assign(depart_s=kept["depart_s"] + shift), cars=cars, answer=found)
+
+
 def build_day(
     net_file: Path,
     sites: pd.DataFrame,
@@ -69,11 +132,12 @@ def build_day(
     folder: Path,
     findings: Findings,
     *,
-    car_share: float,
+    car_share: float | None,
     cars_per_person: float | None,
     visitors: float,
     through: float,
     inside_share: float,
+    cars_per_drive: float,
     seed: int,
 ) -> DayPlan:
     """Return the drives of a working day.
@@ -85,26 +149,31 @@ def build_day(
     sites
         As returned by `destinations`.
     country
-        Figures of the country, for the cars per person.
+        Figures of the country, for cars and trips per person and modes.
     folder
         For intermediate files.
     findings
         Receives the drives that find no route.
     car_share
-        Share of the tours that residents make by car.
+        Share of the tours that residents make by driving a car; the country's by default.
     cars_per_person
         Cars per resident; the country's by default.
     visitors, through
         Trips of others' cars to the city's workplaces and back, and across the city, per resident.
     inside_share
         Share of the residents' destinations within the city.
+    cars_per_drive
+        Cars that each drive stands for when routes are found.
     seed
         Seed of every draw.
     """
-    rest = 1 - car_share
-    modes: Mapping[str, float] = {"car": car_share, **{name: rest * part for name, part in _OTHER_MODES.items()}}
+    modes = country.modes(car_share)
+    if car_share is None:
+        shares = ", ".join(f"{mode} {share:.0%}" for mode, share in modes.items())
+        findings.add("guessed", "modes of the country, for want of --car-share", country.country, shares)
     habits = Habits(
         modes=modes,
+        trips_per_person=country.trips,
         inside_share=inside_share,
         cars_per_person=min(1.0, country.cars if cars_per_person is None else cars_per_person),
     )
@@ -118,12 +187,8 @@ def build_day(
         visitor_trips_per_person=visitors,
         through_trips_per_person=through,
         border=gates,
-        assigned=True,
+        cars_per_drive=cars_per_drive,
     )
     for drive in plan.lost:
         findings.add("dropped", "drive without a route", drive)
     return plan
-
-
-_OTHER_MODES = {"motorcycle and passenger": 0.13, "public": 0.21, "active": 0.66}
-"""Split of the tours not made by driving a car, as in `population.MODES` for Barcelona's area."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import quoteattr
@@ -10,6 +10,7 @@ from xml.sax.saxutils import quoteattr
 import defusedxml.ElementTree
 import networkx as nx
 import numpy as np
+import shapely
 
 from cosim.adapters.traffic.installation import run_sumo_tool, sumo_home
 from cosim.core import CosimError
@@ -37,11 +38,15 @@ ROOM_M = 8.0
 """Length of an edge on which one car stands clear of the junctions at both ends: its 5 m, SUMO's gap of 2.5 m. [m]"""
 SIGNALS_M = 20.0
 """Length of an edge up to which the lights at both ends are those of one crossing. [m] Assumption."""
-CROSSING_M = 80.0
-"""Size of a crossing, beyond which junctions are not joined. [m] Assumption: two roads of 50 m cross in Barcelona."""
+CROSSING_M = 130.0
+"""Size of a crossing, beyond which junctions are not joined. [m] Assumption: two roads of 50 m, as Barcelona's widest,
+meet at 45°: the rhombus of their overlap is 131 m long."""
 
 GATE_CLASSES = ("motorway", "motorway_link", "trunk", "trunk_link", "primary", "primary_link", "secondary", "tertiary")
-"""Streets that lead on beyond the map where they end; a lesser one is taken for a dead end."""
+"""Streets that lead on beyond the map where they end; a lesser one does if it is one-way and ends at the outline."""
+
+BORDER_M = 200.0
+"""Distance of such an end from the convex outline of the map. [m] Assumption: a block or two."""
 
 
 def build_streets(
@@ -89,6 +94,11 @@ def build_streets(
             "guessed", f"traffic lights where the limits of lanes sum to {guess_signals_kmh:g} km/h", "signals"
         )
     net = read_net(raw)
+    if crowded := _crowded_rings(net):
+        _forget_roundabouts(raw, crowded)
+        net = read_net(raw)
+        for ring in crowded:
+            findings.add("mended", "roundabout with lights and no room for a car between them: one crossing", ring)
     lost = _cut_off(net)
     for edge in lost:
         way = str(edge.getID()).lstrip("-").partition("#")[0]
@@ -99,12 +109,12 @@ def build_streets(
     crossings = [] if where.left_hand else _one_crossing(net, {str(edge.getID()) for edge in lost})
     rails = [f'<node id={quoteattr(label)} type="priority"/>' for label in _merging_rails(net)]
 
-    def finish(crossings: list[list[str]]) -> None:
+    def finish(crossings: Sequence[Sequence[str]]) -> None:
         write_xml(nodes, "nodes", [*rails, *(f"<join nodes={quoteattr(' '.join(each))}/>" for each in crossings)])
         run_sumo_tool(
             "netconvert",
             "--sumo-net-file", raw, "--node-files", nodes, "--remove-edges.input-file", listed,
-            "--remove-edges.isolated", *_AGAIN, "--output-file", target,
+            "--roundabouts.guess", "false", *_AGAIN, "--output-file", target,
         )  # fmt: skip
 
     joined = True
@@ -124,7 +134,7 @@ def build_streets(
         path.unlink()
 
 
-def _one_crossing(net: Net, lost: Collection[str]) -> list[list[str]]:
+def _one_crossing(net: Net, lost: Collection[str]) -> list[tuple[str, ...]]:
     """Return groups of junctions that are one crossing, as no car can stand between them, or few between their lights.
 
     Where divided roads cross, the map has a junction for each pair of carriageways; netconvert 1.28 joins only some of
@@ -132,18 +142,39 @@ def _one_crossing(net: Net, lost: Collection[str]) -> list[list[str]]:
     """
     # netconvert 1.28 crashes where a junction of a roundabout is joined
     ring = {str(label) for roundabout in net.getRoundabouts() for label in roundabout.getNodes()}
-    near: nx.Graph[str] = nx.Graph()
+    tight = []
     for edge in net.getEdges(withInternal=False):
         ends = edge.getFromNode(), edge.getToNode()
         room = SIGNALS_M if all(node.getType() == "traffic_light" for node in ends) else ROOM_M
-        tight = edge.allows("passenger") and edge.getLength() < room and str(edge.getID()) not in lost
-        if tight and all(len(node.getNeighboringNodes()) > 1 and str(node.getID()) not in ring for node in ends):
-            near.add_edge(*(str(node.getID()) for node in ends))
-    groups = (sorted(group) for group in nx.connected_components(near))
-    return sorted(group for group in groups if _span(net, group) <= CROSSING_M)
+        if not edge.allows("passenger") or edge.getLength() >= room or str(edge.getID()) in lost:
+            continue
+        if all(len(node.getNeighboringNodes()) > 1 and str(node.getID()) not in ring for node in ends):
+            tight.append((edge.getLength(), *sorted(str(node.getID()) for node in ends)))
+    group = {label: [label] for _, *ends in tight for label in ends}
+    for _, a, b in sorted(tight):
+        if group[a] is not group[b] and _span(net, both := group[a] + group[b]) <= CROSSING_M:
+            group.update(dict.fromkeys(both, both))
+    return sorted({tuple(sorted(found)) for found in group.values() if len(found) > 1})
 
 
-def _span(net: Net, nodes: list[str]) -> float:
+def _crowded_rings(net: Net) -> list[str]:
+    """Return the edges of roundabouts with traffic lights on which no car can stand between two junctions."""
+    found = []
+    for roundabout in net.getRoundabouts():
+        lights = any(net.getNode(label).getType() == "traffic_light" for label in roundabout.getNodes())
+        if lights and any(net.getEdge(label).getLength() < ROOM_M for label in roundabout.getEdges()):
+            found.append(" ".join(roundabout.getEdges()))
+    return sorted(found)
+
+
+def _forget_roundabouts(net_file: Path, rings: Collection[str]) -> None:
+    lines = net_file.read_text(encoding="utf-8").splitlines(keepends=True)
+    gone = [f'edges="{ring}"' for ring in rings]
+    kept = (line for line in lines if "<roundabout " not in line or not any(ring in line for ring in gone))
+    net_file.write_text("".join(kept), encoding="utf-8")
+
+
+def _span(net: Net, nodes: Sequence[str]) -> float:
     """Return the longer side of the box around nodes. [m]"""
     return float(np.ptp([net.getNode(label).getCoord()[:2] for label in nodes], axis=0).max())
 
@@ -191,23 +222,39 @@ def _reach(net: Net) -> tuple[set[str], set[str]]:
     inside = {str(edge.getID()) for edge in drivable(net)}
     cars = [edge for edge in net.getEdges(withInternal=False) if edge.allows("passenger")]
     graph: nx.DiGraph[str] = nx.DiGraph()
-    major = {str(edge.getID()) for edge in cars if street_class(edge) in GATE_CLASSES}
     for edge in cars:
         for target, ways in edge.getOutgoing().items():
             if any(way.getFromLane().allows("passenger") and way.getToLane().allows("passenger") for way in ways):
                 graph.add_edge(str(edge.getID()), str(target.getID()))
-    kept = nx.DiGraph(graph.subgraph(major | inside))
+    kept = nx.DiGraph(graph.subgraph(_leading_on(net) | inside))
     anyone = next((label for label in sorted(inside) if label in kept), None)
     if anyone is None:
         return inside, inside
     return inside | nx.ancestors(kept, anyone), inside | nx.descendants(kept, anyone)
 
 
+def _leading_on(net: Net) -> set[str]:
+    """Return the streets that lead on beyond the map where they end, see `GATE_CLASSES`."""
+    cars = [edge for edge in net.getEdges(withInternal=False) if edge.allows("passenger")]
+    both = {(edge.getFromNode().getID(), edge.getToNode().getID()) for edge in cars}
+    outline = shapely.MultiPoint([node.getCoord()[:2] for node in net.getNodes()]).convex_hull.boundary
+    found = set()
+    for edge in cars:
+        ends = edge.getFromNode(), edge.getToNode()
+        one_way = (
+            street_class(edge) in ("residential", "unclassified") and (ends[1].getID(), ends[0].getID()) not in both
+        )
+        outside = one_way and min(outline.distance(shapely.Point(end.getCoord()[:2])) for end in ends) <= BORDER_M
+        if outside or street_class(edge) in GATE_CLASSES:
+            found.add(str(edge.getID()))
+    return found
+
+
 def border(net: Net) -> tuple[dict[str, float], dict[str, float]]:
     """Return the edges that lead in from beyond the map and out of it, each with the weight of its class.
 
-    They are the ends of major streets: one-way ones that begin or end there, and two-way ones with a dead end. Where no
-    major street ends, every street with a dead end counts.
+    They are the ends of one-way streets that begin or end there, and of two-way major streets with a dead end. Where
+    there are none, every street with a dead end counts.
 
     Raises
     ------
@@ -218,14 +265,15 @@ def border(net: Net) -> tuple[dict[str, float], dict[str, float]]:
         leads_in, leads_out = gates(net)  # drawn streets have no classes
         return dict.fromkeys(sorted(leads_in), 1.0), dict.fromkeys(sorted(leads_out), 1.0)
     into, out_of = _reach(net)
-    for classes in (set(GATE_WEIGHTS), set(CAR_CLASSES)):
+    everywhere = {str(edge.getID()) for edge in net.getEdges(withInternal=False)}
+    for leading_on in (_leading_on(net), everywhere):
         entries: dict[str, float] = {}
         exits: dict[str, float] = {}
         for edge in net.getEdges(withInternal=False):
             kind = street_class(edge)
-            if kind not in classes or not edge.allows("passenger"):
+            if kind not in CAR_CLASSES or not edge.allows("passenger") or str(edge.getID()) not in leading_on:
                 continue
-            weight = GATE_WEIGHTS.get(kind, 1.0) * edge.getLaneNumber()
+            weight = GATE_WEIGHTS.get(kind.removesuffix("_link"), 0.5) * edge.getLaneNumber()
             if str(edge.getID()) in into and _is_end(edge, edge.getFromNode()):
                 entries[str(edge.getID())] = weight
             if str(edge.getID()) in out_of and _is_end(edge, edge.getToNode()):
@@ -238,7 +286,8 @@ def border(net: Net) -> tuple[dict[str, float], dict[str, float]]:
 GATE_WEIGHTS = {
     "motorway": 12.0, "trunk": 8.0, "primary": 4.0, "secondary": 2.0, "tertiary": 1.0,
 }  # fmt: skip
-"""Traffic of a lane that enters the city, relative to a tertiary street's. Assumption, in the order of the classes."""
+"""Traffic of a lane that enters, relative to a tertiary street's; lesser streets have half of it. Assumption, in
+the order of the classes."""
 
 
 def _is_end(edge: Any, node: Any) -> bool:

@@ -116,8 +116,7 @@ def map_lines(
     for row in defusedxml.ElementTree.parse(lines_file).iter("ptLine"):
         label, kind = str(row.get("id")), _CLASS.get(str(row.get("type")), "bus")
         served = [stops[str(s.get("id"))] for s in row.iter("busStop") if s.get("id") in stops]
-        served = [s for k, s in enumerate(served) if not k or s.edge != served[k - 1].edge]
-        served = [s for s in served if net.getLane(s.lane).allows(kind)]
+        served = _ahead([s for s in served if net.getLane(s.lane).allows(kind)])
         if len(served) < 2:
             findings.add(
                 "dropped", "line with fewer than two stops on the network", f"relation/{label}", str(row.get("name"))
@@ -162,11 +161,9 @@ def timetable_lines(net: Net, timetable: Timetable, left_hand: bool, findings: F
         for label in stops:
             if (label, kind) not in matched:
                 matched[label, kind] = places.match(label, *timetable.stops[label], kind, findings)
-        there: list[tuple[int, Stop]] = []
-        for i, label in enumerate(stops):
-            stop = matched[label, kind]
-            if stop is not None and not (there and there[-1][1].edge == stop.edge):
-                there.append((i, stop))
+        on_net = {i: stop for i, label in enumerate(stops) if (stop := matched[label, kind]) is not None}
+        kept = _ahead(list(on_net.values()))
+        there = [(i, stop) for i, stop in on_net.items() if any(stop is one for one in kept)]
         if len(there) < 2:
             findings.add(
                 "dropped", "timetabled line with fewer than two stops on the network", f"line/{line}.{k}", mode
@@ -175,6 +172,15 @@ def timetable_lines(net: Net, timetable: Timetable, left_hand: bool, findings: F
         runs = tuple((f"trip.{trip.name}", tuple(trip.depart_s[i] for i, _ in there)) for trip in trips)
         found.append(Line(f"gtfs.{line}.{k}", kind, tuple(stop for _, stop in there), runs))
     return found
+
+
+def _ahead(stops: Sequence[Stop]) -> list[Stop]:
+    """Return the stops without those that lie behind the one before on the same edge."""
+    kept: list[Stop] = []
+    for stop in stops:
+        if not kept or stop.edge != kept[-1].edge or stop.end_m > kept[-1].end_m:
+            kept.append(stop)
+    return kept
 
 
 class _Stops:

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from xml.etree.ElementTree import Element
 
 import numpy as np
 import pandas as pd
-from scipy.stats import lognorm
+from scipy.special import ndtri
 
 from cosim.adapters.traffic.demand import scenario_files, write_changed
 from cosim.adapters.traffic.files import read_configuration, seconds
 from cosim.adapters.traffic.flows import flows_as_trips
 from cosim.core.random import uniform
-from cosim.scenarios.mobility.answers import answer
+from cosim.scenarios.mobility.answers import answer, unchanged
 from cosim.scenarios.mobility.choice import CAR, MODES, Answer
 from cosim.scenarios.mobility.costs import TravelChanges
 from cosim.scenarios.mobility.drives import Leg, leg_trips
@@ -25,7 +25,7 @@ from cosim.scenarios.mobility.travellers import Travellers
 from cosim.scenarios.streets.network import read_net
 
 from .mobility import CARS
-from .trips import types_of, way_of
+from .trips import remove_vehicles, types_of, way_of
 
 DRIVERS = {"car": 0.52, "motorcycle and passenger": 0.06, "public": 0.25}
 """Modes of those who may drive: ways to work in Bologna, 11,000 questionnaires of autumn 2023, car 52 %, public 25 %,
@@ -36,7 +36,7 @@ walks, as ways by car are longer. That all drivers are like those to work is an 
 def answered(
     sumocfg: Path, changes: TravelChanges, folder: Path, seed: int, *, midnight_s: float = 0.0
 ) -> tuple[Path, Answer]:
-    """Write a scenario without the cars whose drivers leave them.
+    """Write a scenario without the cars whose drivers leave them, and with the departures that tolls change.
 
     Streets are taken as fast as without traffic: mesoscopic times of a network at capacity, as Bologna's, jump with the
     smallest change of its demand. Every car is a trip of its own, as long beyond the network as in `Habits`; nobody can
@@ -78,8 +78,7 @@ def answered(
                     ways[leg.vehicle] = list(way)
     travellers = _travellers(cars, configuration.net, seed)
     if changes == TravelChanges():
-        tours = travellers.tours
-        return sumocfg, Answer(tours.assign(before=CAR, car_min_before=np.nan, car_min=np.nan), ())
+        return sumocfg, unchanged(travellers)
     folder.mkdir(parents=True, exist_ok=True)
     open_ = [leg for leg in cars if leg.vehicle not in ways]
     if open_:
@@ -87,7 +86,7 @@ def answered(
     found = answer(travellers, ways, configuration.net, changes, folder / "answers", seed, simulate=False)
     gone = set(found.tours.index[found.tours["mode"] != CAR])
     target = folder / "answered" / sumocfg.name
-    write_changed(configuration, files, _without(files, gone), target)
+    write_changed(configuration, files, remove_vehicles(files, gone) | _shifted(files, found.moved), target)
     return target, found
 
 
@@ -104,7 +103,7 @@ def _leg(vehicle: Element, way: Sequence[str], midnight_s: float) -> Leg | None:
 def _travellers(cars: Sequence[Leg], net: Path, seed: int) -> Travellers:
     labels = [leg.vehicle for leg in cars]
     mean, sigma = Habits().outside_km
-    drawn = lognorm.ppf(uniform(seed, "way of drivers", labels), sigma, scale=mean * np.exp(-(sigma**2) / 2))
+    drawn = np.exp(sigma * ndtri(uniform(seed, "way of drivers", labels))) * mean * np.exp(-(sigma**2) / 2)
     exits = gates(read_net(net))[1]
     tours = pd.DataFrame(
         {
@@ -123,12 +122,23 @@ def _travellers(cars: Sequence[Leg], net: Path, seed: int) -> Travellers:
     return Travellers(tours, shares, {leg.vehicle: [leg] for leg in cars}, pd.DataFrame())
 
 
-def _without(files: dict[Path, Element], gone: set[str]) -> set[Path]:
-    """Remove vehicles from files, and return those that have changed."""
+def _shifted(files: dict[Path, Element], shifts: Mapping[str, float]) -> set[Path]:
+    """Change departures in files, which SUMO reads in their order, and return those that have changed."""
     changed = set()
     for path, root in files.items():
-        for parent in root.iter():
-            for vehicle in [v for v in parent if v.tag in ("trip", "vehicle") and v.get("id") in gone]:
-                parent.remove(vehicle)
-                changed.add(path)
+        for vehicle in [v for v in root if v.tag in ("trip", "vehicle") and v.get("id") in shifts]:
+            vehicle.set("depart", f"{seconds(vehicle.attrib['depart']) + shifts[vehicle.attrib['id']]:.2f}")
+            changed.add(path)
+        if path in changed:
+            places = [k for k, child in enumerate(root) if child.tag in ("trip", "vehicle")]
+            ordered = sorted((root[k] for k in places), key=_departure_s)
+            for k, vehicle in zip(places, ordered, strict=True):
+                root[k] = vehicle
     return changed
+
+
+def _departure_s(vehicle: Element) -> float:
+    """Return the departure; those that are triggered come first."""
+    with suppress(ValueError):
+        return seconds(vehicle.get("depart", ""))
+    return -np.inf

@@ -48,13 +48,23 @@ class HeatPumps(Policy):
     ----------
     share
         Share of the buildings, exact to one, drawn by key.
+    floor_heating
+        Share of the heated buildings that get floor heating instead of radiators, exact to one, drawn by key. Heat
+        pumps feed it at a lower temperature.
     """
 
     share: Share = 0.3
+    floor_heating: Share = 0.0
 
     def change_parameters(self) -> dict[str, Any]:
         """Set ``heat_pump_share``."""
         return {"heat_pump_share": self.share}
+
+    def change_city(self, city: City) -> City:
+        """Lay the floor heating."""
+        if not self.floor_heating:
+            return city
+        return replace(city, stock=city.stock.with_underfloor(self.floor_heating, city.seed))
 
 
 class Retrofit(Policy):
@@ -369,6 +379,18 @@ class ChargingCaps(Policy):
         return replace(city, strategy=GridLimited(city.strategy))
 
 
+_ENVELOPE = (
+    "window_area",
+    "solar_transmittance",
+    "sun_on_exterior",
+    "sun_to_exterior",
+    "sky_depression",
+    "ground_share",
+    "infiltration",
+)
+"""What a stock tells of its envelopes besides their zones."""
+
+
 def refurbished(city: City, chosen: Flags, level: int) -> tuple[Stock, Flags]:
     """Return a city's stock with some buildings at a refurbishment level, and which of them improved.
 
@@ -393,6 +415,7 @@ def refurbished(city: City, chosen: Flags, level: int) -> tuple[Stock, Flags]:
         city.sites["attached"].to_numpy(float),
         city.sites["azimuth_deg"].to_numpy(float),
         levels,
+        emission=old.emission,
     )
     loss = [stock.zones.loss_coefficient[stock.archetype] for stock in (old, new)]
     better = chosen & (loss[1] < loss[0] * (1 - 1e-9))
@@ -411,7 +434,7 @@ def refurbished(city: City, chosen: Flags, level: int) -> tuple[Stock, Flags]:
         design_load=design_load,
         heating_capacity=old.heating_capacity * smaller,
         heat_pump_capacity=old.heat_pump_capacity * smaller,
-        **{name: pick(name) for name in ("window_area", "solar_transmittance", "sun_on_exterior", "sky_depression")},
+        **{name: pick(name) for name in _ENVELOPE},
     ), better
 
 

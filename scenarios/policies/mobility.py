@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -15,9 +15,12 @@ from cosim import CosimError
 from cosim.adapters.traffic.demand import Variant
 from cosim.adapters.traffic.files import read_configuration
 from cosim.adapters.traffic.network import Network, network_edges
+from cosim.core.quantities import HOUR_S
 from cosim.core.random import uniform
 from cosim.results.layers import Geometry
 from cosim.scenarios.measures import always, between
+from cosim.scenarios.mobility.answers import without_cars
+from cosim.scenarios.mobility.choice import Answer
 from cosim.scenarios.mobility.costs import TravelChanges
 from cosim.scenarios.mobility.registrations import car_fleet, draw_classes, euro_standard
 from cosim.scenarios.model import City
@@ -27,7 +30,7 @@ from cosim.scenarios.streets.network import Net, read_net
 from .areas import area_in
 from .cells import Cell, cell_in, edges_within, find_cells
 from .signals import retimed
-from .trips import Trip, retype, trips_of
+from .trips import Trip, retype, trips_of, without_vehicles
 
 __all__ = [
     "CarFleet",
@@ -65,7 +68,8 @@ class Superblocks(Policy):
     blocks_per_cell
         Number of blocks in a superblock; 9 are 3 × 3.
     interior_kmh
-        Speed limit inside. [km/h] 20 is Spain's limit on residential streets (sign S-28); quoted from memory.
+        Speed limit inside. [km/h] 20 is Spain's limit on residential streets (sign S-28; El Diario Vasco, 8 August
+        2018).
     polygons
         Outlines in the network's coordinates [m], as in ``[[[0,0],[400,0],[400,400],[0,400]]]``, or in longitude and
         latitude [°], or the path of a GeoJSON file of them; instead of a search.
@@ -171,14 +175,17 @@ class LowEmissionZone(Policy):
 
     Without a polygon the zone is the whole network. Trips of banned cars that begin in the zone are not made; those
     that would cross it drive around it, and those that end in it drive as near as they can get. A banned car of a
-    superblock's resident counts as banned. Where emission classes name no Euro standard, put `CarFleet` before it.
+    superblock's resident counts as banned. With ``answers="modes"`` drivers of banned cars that begin or end in the
+    zone take another mode, or stay at home, for all ways of their tour. Where emission classes name no Euro standard,
+    put `CarFleet` before it.
 
     Evidence: Barcelona's zone, traffic −2 to −5 %, NOx −19 % (the city's estimate).
 
     Parameters
     ----------
     petrol_from_euro, diesel_from_euro
-        Lowest Euro standard allowed. The defaults are Spain's label C; quoted from memory.
+        Lowest Euro standard allowed. The defaults are Spain's label C (hibridosyelectricos.com on the DGT's
+        labels).
     replaced
         Chance of each banned car, drawn by the key of its trip, that one of the newest standard replaces it.
         Assumption.
@@ -229,7 +236,19 @@ class LowEmissionZone(Policy):
         outside = {f"{edge}|{BANNED}": always(1.0) for edge, car in zip(network.labels, network.permits(_CAR)) if car}
         inside = {f"{edge}|{BANNED}": day for edge in zone}
         measures = changed.measures.for_classes(BANNED).with_input("traffic.permission", {**outside, **inside})
-        return replace(changed, measures=measures, outlines=outlined(city, "low-emission zone", areas))
+        outlines = outlined(city, "low-emission zone", areas)
+        found = city.sectors.get("travel")
+        if city.answers == "modes" and isinstance(found, Answer):
+            kept = self._answered(city, found, [t for t in trips_of(city) if banned(t) == "banned"], set(zone))
+            changed = without_vehicles(changed, found.driven - kept.driven)
+            changed = replace(changed, sectors={**changed.sectors, "travel": kept})
+        return replace(changed, measures=measures, outlines=outlines)
+
+    def _answered(self, city: City, found: Answer, banned: Sequence[Trip], zone: set[str]) -> Answer:
+        """Return what the drivers of banned cars do that begin or end in the zone while it applies."""
+        hours = {t.id: t.depart_s / HOUR_S % 24 for t in banned if not zone.isdisjoint((t.way[0], t.way[-1]))}
+        barred = {label for label, hour in hours.items() if self.from_hour <= hour < self.to_hour}
+        return without_cars(found, barred, city.seed)
 
 
 class CarFleet(Policy):

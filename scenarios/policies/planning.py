@@ -66,6 +66,7 @@ class Densification(Policy):
             floors,
             sites["attached"].to_numpy(float),
             sites["azimuth_deg"].to_numpy(float),
+            emission=old.emission,
         )
         growth = grown.floor_area / old.floor_area
         outdoor = 20.0 - old.design_load / (_loss(old) * old.floor_area)
@@ -78,6 +79,8 @@ class Densification(Policy):
             tank_volume=old.tank_volume * dwellings / old.dwellings,
             hot_water_need=old.hot_water_need * growth,
             heating=old.heating,
+            party_walls=old.party_walls,
+            blinds=old.blinds,
             heat_pump_source=old.heat_pump_source,
             design_load=load,
             heating_capacity=old.heating_capacity * load / old.design_load,
@@ -89,7 +92,7 @@ class Densification(Policy):
 
 
 class Shading(Policy):
-    """Shades the windows of a share of the buildings from outside, all year round.
+    """Shades the windows of a share of the buildings from outside, all year round or while it is wanted.
 
     Parameters
     ----------
@@ -97,14 +100,20 @@ class Shading(Policy):
         Share of the buildings, exact to one, drawn by key.
     transmittance
         Share of solar radiation that still enters. 0.4 is an assumption for awnings and half-open blinds.
+    by_rule
+        Whether it shades only façades that receive more than 300 W/m², of rooms above 24 °C.
     """
 
     share: Share = 0.5
     transmittance: Share = 0.4
+    by_rule: bool = False
 
     def change_city(self, city: City) -> City:
-        """Lower the windows' solar transmittance."""
+        """Lower the windows' solar transmittance, or give them blinds."""
         chosen = quota(city.seed, "shading", city.stock.ids, self.share)
+        if self.by_rule:
+            blinds = city.stock.blinds * np.where(chosen, self.transmittance, 1.0)
+            return replace(city, stock=dataclasses.replace(city.stock, blinds=blinds))
         let_in = city.stock.solar_transmittance * np.where(chosen, self.transmittance, 1.0)
         return replace(city, stock=dataclasses.replace(city.stock, solar_transmittance=let_in))
 
@@ -219,5 +228,6 @@ def _is_existing(old: Stock, sites: pd.DataFrame) -> Any:
         old.storeys,
         sites["attached"].to_numpy(float),
         sites["azimuth_deg"].to_numpy(float),
+        emission=old.emission,
     )
     return np.isclose(_loss(old), _loss(plain))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import functools
+import gc
 import inspect
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, TypeAlias
 
@@ -222,6 +224,18 @@ class Policies(Sequence[Any]):
             scenario.parameters = scenario.parameters | {"policies": [str(policy) for policy in self._policies]}
 
 
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Leave the search for circles out: building makes millions of objects that live on, searched again and again."""
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()
+
+
 def takes_policies(build: Callable[..., Scenario]) -> Callable[..., Scenario]:
     """Let policies change the parameters that a scenario is built with; ``build`` receives them as `Policies`.
 
@@ -231,7 +245,8 @@ def takes_policies(build: Callable[..., Scenario]) -> Callable[..., Scenario]:
     @functools.wraps(build)
     def with_policies(*, policies: Sequence[Policy] = (), **parameters: Any) -> Scenario:
         own = Policies.of(policies)
-        scenario = build(policies=own, **own.change_parameters(build, parameters))
+        with _uncollected():
+            scenario = build(policies=own, **own.change_parameters(build, parameters))
         scenario.parameters = with_defaults(build, parameters) | scenario.parameters
         return scenario
 

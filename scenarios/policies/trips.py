@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeAlias
 from xml.etree.ElementTree import Element
 
 from cosim import CosimError
-from cosim.adapters.traffic.demand import DEFAULT_TYPE, Variant, scenario_files, write_retyped
+from cosim.adapters.traffic.demand import DEFAULT_TYPE, Variant, scenario_files, write_changed, write_retyped
 from cosim.adapters.traffic.files import read_configuration
 from cosim.scenarios.model import City
 
@@ -67,6 +67,26 @@ def retype(city: City, choose: Choice, variants: Mapping[str, Variant]) -> tuple
     write_retyped(configuration, files, chosen, variants, target)
     counts = Counter(chosen.values())
     return replace(city, sumocfg=target, traffic_options=()), {name: counts[name] for name in variants}
+
+
+def remove_vehicles(files: Mapping[Path, Element], gone: Collection[str]) -> set[Path]:
+    """Remove vehicles from files, and return those that have changed."""
+    changed = set()
+    for path, root in files.items():
+        for parent in root.iter():
+            for vehicle in [v for v in parent if v.tag in ("trip", "vehicle") and v.get("id") in gone]:
+                parent.remove(vehicle)
+                changed.add(path)
+    return changed
+
+
+def without_vehicles(city: City, gone: Collection[str]) -> City:
+    """Return a city without some vehicles of its route files."""
+    configuration = read_configuration(city.sumocfg, city.traffic_options)
+    files = scenario_files(configuration)
+    target = _new_folder(city.workspace.path) / Path(city.sumocfg).name
+    write_changed(configuration, files, remove_vehicles(files, gone), target)
+    return replace(city, sumocfg=target, traffic_options=())
 
 
 def trips_of(city: City) -> list[Trip]:

@@ -18,7 +18,12 @@ def adapters(city: City, clock: Clock, steps: Mapping[str, float]) -> dict[str, 
     """Return the adapter of the city's building stock."""
     warm_up = WarmUp(city.stock, city.weather, clock, city.seed, city.measures)
     buildings = Buildings(
-        city.stock, clock, seed=city.seed, initial=warm_up, price_response=city.measures.price_response
+        city.stock,
+        clock,
+        seed=city.seed,
+        initial=warm_up,
+        price_response=city.measures.price_response,
+        varying=city.measures.varying_buildings,
     )
     buildings.settings = {"warm_up": str(warm_up)}
     return {"buildings": buildings}

@@ -35,7 +35,9 @@ def layers(city: City) -> list[Layer]:
     """Return charging power by station, of the fleet or of the traffic's own stations."""
     plugs = {str(c): [(row["x"], row["y"])] for c, row in city.chargers.iterrows()}
     source = "fleet" if city.fleet else "traffic"
-    return [Layer("Charging", f"{source}.charging_power", "point", plugs, "kW", 1e-3)] if plugs else []
+    facts = {name: {str(c): float(v) for c, v in city.chargers[name].items()} for name in ("points", "power_w")}
+    charging = Layer("Charging", f"{source}.charging_power", "point", plugs, "kW", 1e-3, properties=facts)
+    return [charging] if plugs else []
 
 
 def facts(city: City) -> dict[str, str]:

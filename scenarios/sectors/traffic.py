@@ -14,8 +14,12 @@ from cosim.scenarios.model import City
 ORDER = 20
 EMISSION_GROUPS = "emission groups"
 """Entry of ``City.sectors`` with the name under which each emission class is published."""
+ZONES = "traffic zones"
+"""Entry with the zone of every edge whose departures are counted and may follow a demand of their own."""
 RESIDENTS, AREA_M2 = "residents", "area"
 """Entries with the residents' habits, if the traffic is made from them, and with the city's area. [m²]"""
+COUNTS = "counts"
+"""Entry with the counts that the traffic was fitted to, if any."""
 
 
 def adapters(city: City, clock: Clock, steps: Mapping[str, float]) -> dict[str, Adapter]:
@@ -28,6 +32,7 @@ def adapters(city: City, clock: Clock, steps: Mapping[str, float]) -> dict[str, 
             extra_options=city.traffic_options,
             electric=fleet.trip_ids if fleet else (),
             stops=charger_stops(fleet, city.chargers) if fleet else (),
+            zones=city.sectors.get(ZONES),
             permission_classes=city.measures.permission_classes,
             kinds=city.measures.vehicle_kinds,
             emission_groups=city.sectors.get(EMISSION_GROUPS),

@@ -23,7 +23,7 @@ from cosim.scenarios.streets.network import without_dates
 
 PITCH_M = 133.3
 """Cerdà's grid: blocks of 113.3 m and streets of 20 m, axis to axis. [m]"""
-MOST_BLOCKS = 2_500
+MOST_BLOCKS = 4_096
 STREET_M = 20.0
 CHAMFER_M = 15.0
 """Length that a chamfer cuts off each side of a block's corner; its façade is then 21.2 m long. [m]"""

@@ -10,6 +10,7 @@ import re
 from collections import defaultdict
 from pathlib import Path
 from typing import Any, TypeAlias
+from weakref import WeakValueDictionary
 from xml.sax import SAXException
 
 import networkx as nx
@@ -20,13 +21,16 @@ import pyproj
 import shapely
 import sumolib
 
-from cosim.adapters.traffic.files import elements
+from cosim.adapters.traffic.files import elements, version_of
 from cosim.core import CosimError, InputFileError
 from cosim.core.quantities import Vector
 from cosim.core.random import uniform
 
 Net: TypeAlias = Any
 """A network as sumolib reads it."""
+
+_OPEN: WeakValueDictionary[tuple[Any, ...], Any] = WeakValueDictionary()
+"""Networks that somebody holds: each is read once."""
 
 _SLOT_M = 16.0  # a plot's frontage where only streets are known
 
@@ -37,8 +41,8 @@ def without_dates(path: Path) -> None:
     path.write_text(re.sub(r"<!-- generated on.*?-->\s*", "", text, count=1, flags=re.DOTALL), encoding="utf-8")
 
 
-def read_net(path: Path | str) -> Net:
-    """Read a SUMO network.
+def read_net(path: Path | str, *, programs: bool = False) -> Net:
+    """Read a SUMO network, with the programs of its traffic lights if told.
 
     Raises
     ------
@@ -55,10 +59,15 @@ def read_net(path: Path | str) -> Net:
         raise InputFileError(f"{path} cannot be read as a SUMO network: {error}") from error
     if root != "net":
         raise InputFileError(f"{path} is not a SUMO network: its root element is <{root}>, not <net>")
+    key = (path.resolve(), *version_of(path), programs)
+    if (known := _OPEN.get(key)) is not None:
+        return known
     try:
-        return sumolib.net.readNet(str(path), withInternal=False)
+        found = sumolib.net.readNet(str(path), withInternal=False, withPrograms=programs)
     except (SAXException, KeyError, ValueError) as error:
         raise InputFileError(f"{path} cannot be read as a SUMO network: {error!r}") from error
+    _OPEN[key] = found
+    return found
 
 
 def _loaded(net: Net | Path | str) -> Net:

@@ -11,18 +11,22 @@ from cosim import Result
 from cosim.core.quantities import HOUR_S, J_PER_KWH
 from cosim.scenarios.indicators.grid import ten_minute_means
 from cosim.scenarios.intervals import interval_starts
+from cosim.scenarios.mobility.counts.loops import Counts
 from cosim.scenarios.mobility.kinds import SUMO_TYPES
 from cosim.scenarios.mobility.population import WEEKEND_TRIPS, Habits, activity_chains
 from cosim.scenarios.model import City
 from cosim.scenarios.policies.trips import trips_of
-from cosim.scenarios.sectors.traffic import AREA_M2, RESIDENTS
+from cosim.scenarios.sectors.traffic import AREA_M2, COUNTS, RESIDENTS
 from cosim.scenarios.validation.base_year import building_year, inhabitants
+from cosim.scenarios.validation.counts import Fit
 from cosim.scenarios.validation.grid_distributions import grid_values
 
 WORKDAYS = 365 / 7 * (5 + sum(WEEKEND_TRIPS.values()))
 """Working days whose traffic is that of a year: at weekends there is less."""
 NIGHT_H = 5
 """Until this hour traffic is taken as free, for congestion."""
+MORNING, EVENING, NIGHT, DAY_H = 8, 18, (22, 23, 0, 1, 2, 3, 4, 5), 24
+"""Civil hours: the busiest ones, which begin at these, the night, and how many make a day."""
 SEA = "street y"
 """Names of the Eixample's streets parallel to the sea begin so."""
 
@@ -37,8 +41,9 @@ def measure(city: City, result: Result) -> dict[str, float]:
     result
         Its run, of a whole day if volumes and speeds of a day are wanted.
     """
-    found = traffic_figures(city, result) | mobility_figures(city) | grid_figures(city, result)
-    return found | charging_figures(city, result) | building_year(city).figures(city)
+    found = traffic_figures(city, result) | count_figures(city, result) | mobility_figures(city)
+    found |= grid_figures(city, result) | charging_figures(city, result)
+    return found | {"degree days": degree_days(city)} | building_year(city).figures(city)
 
 
 def traffic_figures(city: City, result: Result) -> dict[str, float]:
@@ -53,7 +58,7 @@ def traffic_figures(city: City, result: Result) -> dict[str, float]:
     people = inhabitants(city)
     tailpipe = result.indicators.get("CO2e: traffic, tailpipe")  # cities' balances leave out the supply of fuels
     kg = tailpipe.value if tailpipe else 0.0
-    found = {f"volume hour {label}": volume for label, volume in _first_hour(result).items()}
+    found = _by_hour(city, result)
     found["km per inhabitant"] = float(table["metres"].sum()) / 1000 * 24 / hours / people
     found["CO2e traffic"] = kg / 1000 * 24 / hours * WORKDAYS / people
     found["speed"] = _kmh(table)
@@ -71,12 +76,66 @@ def traffic_figures(city: City, result: Result) -> dict[str, float]:
     return found | _congestion(city, result) | _kinds(city)
 
 
-def _first_hour(result: Result) -> dict[str, float]:
-    """Return the volume of the run's first hour by edge. [vehicles/h]"""
-    flow = result.series("traffic.flow")
-    begin = interval_starts(result, pd.DatetimeIndex(flow.index))[0]
-    hour = flow[flow.index <= begin + pd.Timedelta("1h")]
-    return {str(label): float(mean) * HOUR_S for label, mean in hour.mean().items()}
+def _civil_hours(city: City, result: Result, port: str) -> pd.DataFrame:
+    """Return the means of a traffic port by civil hour (index), all days of the run together."""
+    series = result.series(f"traffic.{port}")
+    starts = interval_starts(result, pd.DatetimeIndex(series.index)).tz_convert(city.zone)
+    return series.groupby(starts.hour.to_numpy()).mean()
+
+
+def _by_hour(city: City, result: Result) -> dict[str, float]:
+    """Return volumes by edge of the busiest morning hour and of the day, the day's profile and the speed in rush hours.
+
+    Those of hours that the run does not cover are missing.
+    """
+    flow = _civil_hours(city, result, "flow") * HOUR_S
+    found: dict[str, float] = {}
+    if MORNING in flow.index:
+        found |= {f"volume hour {label}": float(v) for label, v in flow.loc[MORNING].items()}
+    if len(flow) < DAY_H:
+        return found
+    found |= {f"volume day {label}": float(v) for label, v in flow.sum().items()}
+    travel, vehicles = (_civil_hours(city, result, port).sum(axis=1) for port in ("travel", "vehicles"))
+    share = 100 * travel / travel.sum()
+    rush = [MORNING, EVENING]
+    return found | {
+        "share morning": float(share[MORNING]),
+        "share evening": float(share[[EVENING - 1, EVENING]].sum()),
+        "share night": float(share[list(NIGHT)].sum()),
+        "speed rush": 3.6 * float(travel[rush].sum() / vehicles[rush].sum()),
+    }
+
+
+def count_figures(city: City, result: Result) -> dict[str, float]:
+    """Return how the simulated day agrees with the counts that it was fitted to, edge by edge and hour by hour.
+
+    Mean volumes of the counted edges of two lanes or more and of one lane [vehicles/day], R² of the former, and the
+    share of edges and hours with a GEH below 5 [%]. Empty without counts, or if the run is shorter than a day.
+    """
+    counts = city.sectors.get(COUNTS)
+    if not isinstance(counts, Counts) or "traffic.flow" not in result.ports:
+        return {}
+    flow = _civil_hours(city, result, "flow")
+    if len(flow) < DAY_H:
+        return {}
+    volume = HOUR_S * flow[list(counts.edges)].to_numpy().T
+    wide = counts.wide
+    return {
+        "volume wide": float(volume[wide].sum(axis=1).mean()),
+        "volume narrow": float(volume[~wide].sum(axis=1).mean()),
+        "counts R2": Fit.of(volume[wide], counts.flow[wide]).r2,
+        "counts GEH": 100 * Fit.of(volume, counts.flow).geh_below_5,
+    }
+
+
+def degree_days(city: City) -> float:
+    """Return the heating degree days of the city's weather by Italy's definition. [K d]
+
+    What days are below 20 °C, from 15 October to 15 April (DPR 412/1993, climatic zone E).
+    """
+    hourly = np.asarray(city.weather.dry_bulb, float)
+    daily = hourly[: len(hourly) // 24 * 24].reshape(-1, 24).mean(axis=1)
+    return float(np.maximum(20.0 - np.concatenate([daily[:105], daily[287:]]), 0.0).sum())
 
 
 def _kmh(table: pd.DataFrame) -> float:
@@ -147,6 +206,9 @@ def grid_figures(city: City, result: Result) -> dict[str, float]:
         lost, imported = (float(result.integral(f"grid.{port}").sum()) for port in ("losses", "grid_import"))
         found["voltages outside"] = 100 * float(((means < 0.9) | (means > 1.1)).to_numpy().mean())
         found["losses"] = 100 * lost / imported
+        power = result.total("grid.grid_import")
+        peak_at = power.iloc[1:].idxmax()
+        found["losses at peak"] = 100 * float(result.total("grid.losses")[peak_at] / power[peak_at])
         found["utilisation"] = 100 * float(result.series("grid.transformer_loading").iloc[1:].max().median())
     if "buildings.electric_power" in result.ports:
         peak = float(result.total("buildings.electric_power").max())

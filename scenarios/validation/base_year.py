@@ -63,13 +63,15 @@ class BuildingYear:
         found = {
             "energy dwelling": total / n,
             "energy inhabitant": total / people,
-            "energy heating": (used["gas_power"] - water + used["heat_pump_power"]) / n,
+            "energy heating": (used["gas_power"] - used["cooking_power"] - water + used["heat_pump_power"]) / n,
             "energy water": (water + used["hot_water_power"]) / n,
             "energy appliances": used["appliance_power"] / n,
             "energy cooling": used["cooling_power"] / n,
+            "energy cooking gas": used["cooking_power"] / n,
             "electricity dwelling": used["electric_power"] / n,
             "electricity inhabitant": used["electric_power"] / people,
             "gas inhabitant": used["gas_power"] / people,
+            "area inhabitant": float(stock.floor_area.sum()) / people,
             "share heated": 100 * float(heated.sum()) / n,
             "share electric heating": share_electric,
             "share gas heating": 100 - share_electric,
@@ -80,14 +82,17 @@ class BuildingYear:
         if self.services:
             found["CO2e services"] = self.kg["services"] / 1000 / people
             found["services over dwellings"] = self.kg["services"] / self.kg["dwellings"]
-            found["energy services"] = sum(self.services.values()) / people
+            services = sum(self.services.values())
+            found["energy services"] = services / people
+            found["energy buildings"] = (total + services) / people
+            found["CO2e combustion"] = (used["gas_power"] + self.services["gas_power"]) * GAS_CO2 / 1000 / people
         return found
 
 
 def building_year(city: City) -> BuildingYear:
     """Simulate a year of a city's buildings by the hour, from a warmed-up first of January on."""
     clock = Clock(f"{YEAR}-01-01", hours=365 * 24.0, step_s=HOUR_S, zone=city.zone)
-    buildings = Buildings(city.stock, clock, seed=city.seed)
+    buildings = Buildings(city.stock, clock, seed=city.seed, varying=city.measures.varying_buildings)
     premises = adapters(city, clock, {}).get(NAME)
     hours = pd.date_range(clock.utc(0.0), periods=365 * 24, freq="h")
     intensity = city.carbon.intensity(hours, city.country, city.zone)

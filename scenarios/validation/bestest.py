@@ -39,11 +39,13 @@ from cosim.core.buildings.zones import ZoneParameters, Zones
 from cosim.core.quantities import DAY_S, Array
 from cosim.core.weather.glazing import Glazing
 from cosim.core.weather.solar import Rays, irradiance, rays
-from cosim.core.weather.year import STEFAN_BOLTZMANN, Course, WeatherYear, interpolated, run_hours
+from cosim.core.weather.year import MONTH_START, STEFAN_BOLTZMANN, Course, WeatherYear, interpolated, run_hours
 from cosim.scenarios.validation.bestest_file import (
     AIR_CONSTANT,
     METRICS,
     Figure,
+    Moment,
+    course,
     read_fan,
     read_intervals,
     read_points,
@@ -198,6 +200,9 @@ class Suite:
         self._radiative = gains["radiative_W"].number(0, 1e6)
         self._changes = self._file["infiltration"]["ach_sea"].number(0, 100)
         self._site = _site(year, surface["albedo"].number(0, 1), list(AZIMUTHS), self._z)
+        self._results: dict[int, dict[str, dict[str, float]]] = {}
+        self._monthly: dict[tuple[str, str], Array] = {}
+        self._temperature: dict[str, Array] = {}
         self._panes: dict[Window, tuple[Array, Array, Array]] = {}
         cases = self._file["cases"]
         if not list(cases):
@@ -363,13 +368,23 @@ class Suite:
                 rows.append(Figure(name, metric, result[metric], low, high))
         return rows
 
+    def course(self) -> list[Moment]:
+        """Run a year of all cases together, and return the months and hours that have a published range."""
+        self._run()
+        return course(self._monthly, self._temperature)
+
     @property
     def undefined(self) -> list[str]:
         """Cases in the reference that have no definition."""
         return sorted({case for case, _ in self.reference} - {case.name for case in self.cases})
 
     def _run(self, iterations: int = 1) -> dict[str, dict[str, float]]:
-        """Run a year; with more iterations films follow the temperatures of the step itself."""
+        """Run a year, once; with more iterations films follow the temperatures of the step itself."""
+        if iterations not in self._results:
+            self._results[iterations] = self._year(iterations)
+        return self._results[iterations]
+
+    def _year(self, iterations: int) -> dict[str, dict[str, float]]:
         cases, site = self.cases, self._site
         parameters = cases[0].envelope.zone
         for extra in [*(c.envelope.zone for c in cases[1:]), *(c.fan for c in cases)]:
@@ -410,6 +425,11 @@ class Suite:
         hourly = [x.reshape(-1, per_hour, n).mean(axis=1)[LEAD_H:] for x in (power, air)]
         heat = np.maximum(power, 0).reshape(-1, per_hour, n).mean(axis=1)[LEAD_H:]
         cool = heat - hourly[0]
+        for i, case in enumerate(cases):
+            if not (np.isfinite(heat_to[:, i]) | np.isfinite(cool_to[:, i])).any():
+                self._temperature[case.name] = hourly[1][:, i]
+            for load, each in (("heating", heat[:, i]), ("cooling", cool[:, i])):
+                self._monthly[case.name, load] = np.add.reduceat(each, 24 * MONTH_START) * 1e-3
         columns = (
             heat.sum(axis=0) * 1e-6,
             cool.sum(axis=0) * 1e-6,

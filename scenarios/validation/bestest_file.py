@@ -6,6 +6,7 @@ import csv
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ import numpy as np
 from cosim.core import InputFileError
 from cosim.core.buildings.convection import SEA_LEVEL_DENSITY
 from cosim.core.quantities import Array, Flags
+from cosim.core.weather.year import MONTH_START
 from cosim.scenarios.validation.cases import Entry
 from cosim.scenarios.validation.shading import Window
 
@@ -28,6 +30,63 @@ METRICS = {
     "Tmin_C": "lowest temperature [°C]",
     "Tavg_C": "mean temperature [°C]",
 }
+
+
+@dataclass(frozen=True)
+class Moment:
+    """A month's load [kWh] or an hour's mean temperature [°C] of a case, and the range of the reference programs."""
+
+    case: str
+    quantity: str
+    month: int
+    day: int
+    hour: int
+    value: float
+    low: float
+    high: float
+
+    @property
+    def inside(self) -> bool:
+        """Whether the value is within the range, to the decimals that the range has."""
+        rounding = 0.05 if self.quantity != "temperature" else 0.005
+        return self.low - rounding <= self.value <= self.high + rounding
+
+    def __str__(self) -> str:
+        when = f"month {self.month}" if not self.hour else f"hour {self.hour} of day {self.day} of month {self.month}"
+        unit = "°C" if self.quantity == "temperature" else "kWh"
+        span = f"({self.low:.1f} to {self.high:.1f})"
+        return f"{self.quantity} of case {self.case} in {when}: {self.value:.1f} {unit} {span}"
+
+
+def _published(name: str) -> list[dict[str, str]]:
+    text = resources.files("cosim.scenarios.validation").joinpath(name).read_text("utf-8")
+    return list(csv.DictReader(line for line in text.splitlines() if not line.startswith("#")))
+
+
+def course(monthly: Mapping[tuple[str, str], Array], hourly: Mapping[str, Array]) -> list[Moment]:
+    """Return months and hours that have published ranges.
+
+    Parameters
+    ----------
+    monthly
+        Loads by case and ``"heating"`` or ``"cooling"``, shape (12,). [kWh]
+    hourly
+        Mean air temperatures of the year by case, shape (8760,). [°C]
+    """
+    found = []
+    for row in _published("bestest_months.csv"):
+        key, month = (row["case"], row["load"]), int(row["month"])
+        if key in monthly:
+            value = float(monthly[key][month - 1])
+            found.append(Moment(*key, month, 0, 0, value, float(row["low"]), float(row["high"])))
+    for row in _published("bestest_hours.csv"):
+        if row["case"] in hourly:
+            month, day, hour = (int(row[name]) for name in ("month", "day", "hour"))
+            at = 24 * (int(MONTH_START[month - 1]) + day - 1) + hour - 1
+            programs = [float(row[name]) for name in list(row)[4:]]
+            value = float(hourly[row["case"]][at])
+            found.append(Moment(row["case"], "temperature", month, day, hour, value, min(programs), max(programs)))
+    return found
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -95,7 +96,7 @@ def bestest_command(
             }
             for f in found
         ]
-        judged = [f for f in found if f.inside is not None]
+        judged, course = [f for f in found if f.inside is not None], suite.course()
         _write(
             json_file,
             {
@@ -103,6 +104,7 @@ def bestest_command(
                 "inside": sum(bool(f.inside) for f in judged),
                 "of": len(judged),
                 "without_definition": suite.undefined,
+                "course": [asdict(m) | {"inside": m.inside} for m in course],
             },
         )
         console, table = terminal(), Table("case", "figure", "value", "range", "")
@@ -112,6 +114,11 @@ def bestest_command(
             table.add_row(f.case, METRICS[f.metric], f"{f.value:.2f}", span, verdict)
         console.print(table)
         console.print(f"{sum(bool(f.inside) for f in judged)} of {len(judged)} figures inside the range")
+        if course:
+            console.print(f"{sum(m.inside for m in course)} of {len(course)} months and hours inside the range")
+        for moment in course:
+            if not moment.inside:
+                console.print(f"OUTSIDE: {moment}")
         if suite.undefined:
             console.print(f"in the reference, but not defined: {', '.join(suite.undefined)}")
 
@@ -194,6 +201,9 @@ def counts_command(
     counts: Annotated[Path, typer.Option("--counts", metavar="FILE", help="Hourly counts by loop, as CSV.")],
     folds: Annotated[int, typer.Option("--folds", help="Parts of the loops, each predicted from the others.")] = 5,
     seed: Annotated[int, typer.Option("--seed", help="Seed of the parts.")] = 0,
+    zone: Annotated[
+        str, typer.Option("--zone", help="Time zone to which the hours belong, for counts that are messages.")
+    ] = "UTC",
     json_file: Json = None,
     debug: Debug = False,
 ) -> None:
@@ -204,7 +214,7 @@ def counts_command(
     from cosim.scenarios.validation.counts import ANCHORS, agreement
 
     with one_line(debug):
-        found = agreement(sumocfg, counts, folds, seed)
+        found = agreement(sumocfg, counts, folds, seed, zone)
         _write(json_file, found.as_json())
         wide = found.counts.wide
         named = {"prior": "scenario, scaled by hour", "fitted": "fitted loops", "held_out": f"held out, {folds} folds"}

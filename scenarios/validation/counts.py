@@ -112,8 +112,17 @@ class Agreement:
         }
 
 
-def agreement(sumocfg: Path, counts: Path, folds: int = 5, seed: int = 0) -> Agreement:
+def agreement(sumocfg: Path, counts: Path, folds: int = 5, seed: int = 0, zone: str = "UTC") -> Agreement:
     """Estimate the day of `counted_day`, from all counts and from those of the other folds.
+
+    Parameters
+    ----------
+    sumocfg
+        A SUMO scenario.
+    counts, zone
+        See `read_counts`.
+    folds, seed
+        See `held_out`.
 
     Raises
     ------
@@ -121,7 +130,7 @@ def agreement(sumocfg: Path, counts: Path, folds: int = 5, seed: int = 0) -> Agr
         See `counted_day` and `held_out`.
     """
     with tempfile.TemporaryDirectory(prefix="cosim-counts-") as place:
-        _, _, pool, located = read_scenario(sumocfg, counts, Path(place), seed)
+        _, _, pool, located = read_scenario(sumocfg, counts, Path(place), seed, zone)
     passes, prior = pool.passes(located.edges), pool.prior
     volume = passes @ prior
     outside = held_out(passes, prior, located.flow, folds, located.edges, seed)

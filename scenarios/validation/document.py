@@ -11,7 +11,7 @@ from pathlib import Path
 from cosim.core import CosimError
 from cosim.core.weather.epw import read_epw
 from cosim.scenarios.validation import base, bestest, grid_distributions, vdi6007
-from cosim.scenarios.validation.bestest_file import METRICS
+from cosim.scenarios.validation.bestest_file import METRICS, Moment
 from cosim.scenarios.validation.response import Reaction, reactions
 
 
@@ -26,17 +26,41 @@ def document(vdi_folders: Sequence[Path], bestest_folders: Sequence[Path], weath
         last = mine[vdi6007.STEPS_S[-1]]
         lines.append(f"| {case} | {' | '.join(cells)} | {last.threshold:g} {last.unit} |")
     year = read_epw(weather)
-    figures = [figure for folder in bestest_folders for figure in bestest.Suite(folder, year).figures()]
+    suites = [bestest.Suite(folder, year) for folder in bestest_folders]
+    figures = [figure for suite in suites for figure in suite.figures()]
+    course = [moment for suite in suites for moment in suite.course()]
     rows = ["| case | figure | cosim | lowest | highest | |", "|---|---|---|---|---|---|"]
     for f in figures:
         span = " | ".join("" if x is None else f"{x:.3f}" for x in (f.low, f.high))
         verdict = {True: "inside", False: "**outside**", None: ""}[f.inside]
         rows.append(f"| {f.case} | {METRICS[f.metric]} | {f.value:.3f} | {span} | {verdict} |")
     inside = sum(bool(f.inside) for f in figures)
+    for mark, hourly in (("MONTHS", False), ("HOURS", True)):
+        moments = [m for m in course if (m.hour > 0) == hourly]
+        text = text.replace(f"@{mark}@", course_table(moments))
+        text = text.replace(f"@{mark}_INSIDE@", f"{sum(m.inside for m in moments)} of {len(moments)}")
     text = text.replace("@VDI@", "\n".join(lines)).replace("@BESTEST@", "\n".join(rows))
     return text.replace("@METHOD@", str(bestest.__doc__).split("\n\n", 1)[1].strip()).replace(
         "@INSIDE@", f"{inside} of {len(figures)}"
     )
+
+
+def course_table(course: Sequence[Moment]) -> str:
+    """Return a table of months, or of hours, by case and quantity."""
+    columns = list(dict.fromkeys((m.case, m.quantity, m.day) for m in course))
+    rows = [
+        f"| {'hour' if any(m.hour for m in course) else 'month'} | {' | '.join(f'{c} {q}' for c, q, _ in columns)} |"
+    ]
+    rows.append("|---|" + "---|" * len(columns))
+    for number in dict.fromkeys(m.hour or m.month for m in course):
+        cells = []
+        for column in columns:
+            m = next(m for m in course if (m.case, m.quantity, m.day) == column and (m.hour or m.month) == number)
+            digits = 1 if m.hour else 0
+            span = f"{m.low:.{digits}f} to {m.high:.{digits}f}"
+            cells.append(f"{m.value:.{digits}f} ({span}){'' if m.inside else ' **outside**'}")
+        rows.append(f"| {number} | {' | '.join(cells)} |")
+    return "\n".join(rows)
 
 
 def with_reactions(text: str, found: Sequence[Reaction]) -> str:

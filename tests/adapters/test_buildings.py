@@ -9,19 +9,21 @@ import pytest
 import cosim.adapters.buildings as buildings_module
 from cosim.adapters.buildings import (
     BOILER_EFFICIENCY,
-    SETBACK_FROM,
-    SETBACK_UNTIL,
+    COOLING_EER,
     SURFACES,
     WATER_TEMPERATURE,
     Buildings,
+    floor_temperature,
     radiator_temperature,
 )
 from cosim.core import Clock, CosimError, PortError, Step
-from cosim.core.adapter import outputs
+from cosim.core.adapter import inputs, outputs
+from cosim.core.buildings.cooling import CoolingUnits
 from cosim.core.buildings.heat_pump import FittedCurve, HeatPumpUnits, LiftCurve
 from cosim.core.buildings.households import PERSON_GAIN
 from cosim.core.buildings.storage import WATER
 from cosim.scenarios.buildings.stock import make_stock
+from tests.support.buildings_reference import ReferenceBuildings
 
 CLOCK = Clock("2025-01-15", hours=24, step_s=900, zone="Europe/Madrid")
 DARK = np.zeros(len(SURFACES))
@@ -152,10 +154,10 @@ def test_heating_and_gains_cover_the_losses_in_the_steady_state():
 
     def no_setback(start_s):
         civil = clock.civil(start_s)
-        hour = (civil.hour + buildings._shift_h + 0.5) % 24
-        return np.where((hour >= SETBACK_FROM) | (hour < SETBACK_UNTIL), 3.0, 0.0)
+        hour = (civil.hour + buildings._systems.shift_h + 0.5) % 24
+        return np.where((hour >= 23) | (hour < 7), 3.0, 0.0)
 
-    r = run(buildings, hours=24 * 60, step_s=3600, outdoor=0.0, shift=no_setback)
+    r = run(buildings, hours=24 * 60, step_s=3600, outdoor=0.0, shift=no_setback, ground_temperature=8.0)
     week = slice(-24 * 7, None)
     tanks = 9.5 * np.where(np.array(stock.heating) == "heat_pump", stock.tank_volume, 0) * (r["tank_temperature"] - 20)
     covered = (r["heating_heat"] + r["appliance_power"] + PERSON_GAIN * r["persons"] + tanks)[week].mean(axis=0)
@@ -163,7 +165,9 @@ def test_heating_and_gains_cover_the_losses_in_the_steady_state():
         getattr(stock.zones, name)[stock.archetype] * 1500 for name in ("loss_coefficient", "outdoor_conductance")
     )
     # 1 %: radiant gains warm the outer walls, so a little of them leaves without ever warming the air.
-    np.testing.assert_allclose(covered, loss * 20 + (loss - light) * stock.sky_depression, rtol=0.01)
+    beyond = stock.ground_share * 8.0 - stock.sky_depression
+    assert stock.ground_share.min() > 0.05
+    np.testing.assert_allclose(covered, loss * 20 - (loss - light) * beyond, rtol=0.01)
 
 
 def test_households_are_not_synchronised_and_blocks_of_many_dwellings_hardly_differ():
@@ -192,6 +196,20 @@ def test_energy_does_not_depend_on_the_step_length():
     apart = abs(totals[300.0]["hot_water_power"] - totals[3600.0]["hot_water_power"])
     assert (apart <= 7 * WATER * stock.tank_volume / (48 * 3600) / 2).all()
     np.testing.assert_allclose(totals[300.0]["heating_heat"], totals[3600.0]["heating_heat"], rtol=0.05)
+
+
+def test_rooms_are_heated_in_the_hours_of_the_stock_and_hobs_burn_gas():
+    stock = dataclasses.replace(
+        stock_of(1, floor_area=500000.0, heat_pump_share=0.0), heated_hours=((6.0, 9.0), (16.0, 22.0)), gas_hobs=1.0
+    )
+    r = run(Buildings(stock, CLOCK), outdoor=-5.0)
+    rise = np.diff(r["heating_heat"][:, 0])
+    step_h = 24 / len(r["heating_heat"])
+    assert {int(k * step_h) for k in np.argsort(rise)[-2:]} <= {5, 6, 15, 16}
+    assert (r["gas_power"] - r["cooking_power"] >= r["heating_heat"] / BOILER_EFFICIENCY - 1e-6).all()
+    assert r["cooking_power"].mean() > 0
+    with pytest.raises(CosimError, match="give spans of hours that follow each other"):
+        Buildings(dataclasses.replace(stock, heated_hours=((9.0, 6.0),)), CLOCK)
 
 
 def test_setback_follows_civil_time_through_the_change_to_summer_time():
@@ -224,6 +242,72 @@ def test_summer_sun_causes_cooling_only_where_there_are_coolers():
     assert (r["cooling_power"][:, ~has] == 0).all()
     assert r["unmet_degree"][-1, ~has].min() > r["unmet_degree"][-1, has].max()
     assert (r["heating_heat"] == 0).all()
+
+
+def test_split_units_draw_by_load_and_outdoor_temperature_and_keep_a_cap():
+    stock = stock_of(20, cooling_share=1.0)
+    clock = Clock("2025-07-15", hours=24, step_s=900, zone="Europe/Madrid")
+    r = run(Buildings(stock, clock, start_temperature=28.0), outdoor=36.0)
+    lost = run(Buildings(stock, clock, start_temperature=28.0), outdoor=36.0, power_cap=0.0)
+    assert (lost["cooling_power"] == 0).all()
+    units = CoolingUnits(stock.cooling_capacity, COOLING_EER)
+    assert (r["cooling_power"][0] <= units.power(stock.cooling_capacity, 36.0) * (1 + 1e-12)).all()
+    cap = r["appliance_power"].max(axis=0) + 0.4 * units.power(stock.cooling_capacity, 36.0)
+    held = run(Buildings(stock, clock, start_temperature=28.0), outdoor=36.0, power_cap=cap)
+    assert (held["electric_power"] <= cap * (1 + 1e-12)).all()
+    assert held["cooling_power"].sum() > 0
+
+
+def test_blinds_close_by_rule_against_strong_sun_in_warm_rooms():
+    stock = stock_of(cooling_share=0.0)
+    blinds = dataclasses.replace(stock, blinds=np.full(40, 0.2))
+    clock = Clock("2025-07-15", hours=6, step_s=900, zone="Europe/Madrid")
+
+    def warms(which, start, sun):
+        light = np.full(len(SURFACES), sun)
+        return run(Buildings(which, clock, start_temperature=start), hours=6, outdoor=14.0, sun=light)[
+            "indoor_temperature"
+        ]
+
+    assert (warms(blinds, 27.0, 400.0)[-1] < warms(stock, 27.0, 400.0)[-1] - 0.3).all()
+    np.testing.assert_array_equal(warms(blinds, 27.0, 290.0), warms(stock, 27.0, 290.0))
+    np.testing.assert_array_equal(warms(blinds, 18.0, 400.0)[0], warms(stock, 18.0, 400.0)[0])
+
+
+def test_heat_passes_through_party_walls_to_unheated_neighbours():
+    stock = stock_of(2, heat_pump_share=0.0)
+    stock = dataclasses.replace(stock, heating_capacity=stock.heating_capacity * [1.0, 0.0])
+    walls = dataclasses.replace(stock, party_walls=np.array([[0, 1, 800.0]]))
+    alone, together = (run(Buildings(s, CLOCK), hours=24 * 10, step_s=3600) for s in (stock, walls))
+    assert (together["indoor_temperature"][-1] - alone["indoor_temperature"][-1])[1] > 0.5
+    assert together["heating_heat"][:, 0].sum() > 1.02 * alone["heating_heat"][:, 0].sum()
+
+
+def test_floors_on_warm_ground_save_heat():
+    stock = stock_of()
+    cold, warm = (run(Buildings(stock, CLOCK), hours=48, ground_temperature=t) for t in (2.0, 14.0))
+    assert (warm["heating_heat"].sum(axis=0) < cold["heating_heat"].sum(axis=0)).all()
+
+
+def test_floor_heating_gives_heat_pumps_a_lower_temperature():
+    stock = stock_of(heat_pump_share=1.0)
+    stock = dataclasses.replace(stock, heat_pump_capacity=stock.heating_capacity)  # without back-up heaters
+    a, b = (run(Buildings(s, CLOCK)) for s in (stock, stock.with_underfloor(1.0)))
+    heat = [r["heating_heat"].sum() for r in (a, b)]
+    assert b["heat_pump_power"].sum() / heat[1] < 0.9 * a["heat_pump_power"].sum() / heat[0]
+    assert floor_temperature([-10.0, 12.0]).tolist() == [35.0, 24.0]
+
+
+def test_varying_films_and_infiltration_follow_the_wind_and_are_refused_without_sense(tmp_path):
+    stock = stock_of(20)
+    heat = {}
+    for wind in (0.5, 8.0):
+        r = run(Buildings(stock, CLOCK, varying=True), hours=24 * 3, wind_speed=wind)
+        heat[wind] = r["heating_heat"].sum(axis=0)
+    assert (heat[8.0] > 1.02 * heat[0.5]).all()
+    assert "wind_speed" not in inputs(Buildings(stock, CLOCK))
+    with pytest.raises(PortError, match=r"wind_speed\['outdoor'\] is -1\.0: it cannot be negative"):
+        run(Buildings(stock, CLOCK, varying=True), wind_speed=-1.0)
 
 
 def test_open_windows_cool_warm_rooms_while_it_is_cooler_outdoors(monkeypatch):
@@ -320,12 +404,15 @@ def test_tanks_supply_hot_water_and_the_heat_pump_heats_it():
     assert heat < r["hot_water_power"].sum(axis=1).mean() * cop < 1.6 * heat
 
 
-def test_a_run_continues_bit_for_bit_from_a_saved_state(tmp_path):
+@pytest.mark.parametrize("varies", [False, True])
+def test_a_run_continues_bit_for_bit_from_a_saved_state(tmp_path, varies):
     stock = stock_of(heat_pump_share=0.5).with_photovoltaics(0.5, battery_hours=1.0)
     drive = {"pv_yield": lambda t: [0.5 if t > 1800 else 0.0], "price": lambda t: [(0.1 + t * 1e-6) / 3.6e6]}
 
     dark = {name: lambda t: DARK for name in ("irradiance", "window_irradiance")}
     constant = {"outdoor_temperature": lambda t: [5.0], **dark}
+    if varies:
+        constant["wind_speed"] = lambda t: [3.0 + t * 1e-4]
 
     def go(buildings, start, hours):
         rows = []
@@ -337,7 +424,7 @@ def test_a_run_continues_bit_for_bit_from_a_saved_state(tmp_path):
             rows.append({name: port.value.tobytes() for name, port in outputs(buildings).items()})
         return rows
 
-    whole, first, second = (Buildings(stock, CLOCK, seed=2, price_response=3.0) for _ in range(3))
+    whole, first, second = (Buildings(stock, CLOCK, seed=2, price_response=3.0, varying=varies) for _ in range(3))
     for buildings in (whole, first, second):
         buildings.open()
     expected = go(whole, 0.0, 6)
@@ -391,5 +478,49 @@ def test_an_inconsistent_stock_is_refused():
         Buildings(dataclasses.replace(stock, heating=("wood", "gas_boiler")), CLOCK)
     with pytest.raises(CosimError, match=r"stock\.hot_water_need is negative"):
         Buildings(dataclasses.replace(stock, hot_water_need=np.array([1.0, -1.0])), CLOCK)
+    with pytest.raises(CosimError, match=r"stock\.ground_share is 1\.5 somewhere: it is a share, from 0 to 1"):
+        Buildings(dataclasses.replace(stock, ground_share=np.array([0.1, 1.5])), CLOCK)
+    with pytest.raises(CosimError, match=r"stock\.emission has 2 entries \['radiators', 'stove'\]"):
+        Buildings(dataclasses.replace(stock, emission=("stove", "radiators")), CLOCK)
+    with pytest.raises(CosimError, match=r"party wall 0 is \[0\.0, 7\.0, 1\.0\]"):
+        Buildings(dataclasses.replace(stock, party_walls=np.array([[0, 7, 1.0]])), CLOCK)
     with pytest.raises(CosimError, match=r"stock\.dwellings is below 1"):
         Buildings(dataclasses.replace(stock, dwellings=np.zeros(2)), CLOCK)
+
+
+def test_compiled_passes_equal_the_units_own_methods():
+    """Exponentials of NumPy and of the C library may differ by their last bit."""
+    stock = stock_of(n=60).with_old_heating(0.3, 0.15).with_underfloor(0.4).with_photovoltaics(0.5, battery_hours=1.0)
+    stock = dataclasses.replace(
+        stock,
+        blinds=np.where(np.arange(60) % 2, 0.3, 1.0),
+        heat_pump_source=("air", "ground") * 30,
+        party_walls=np.array([(k, k + 1, 20.0 + k) for k in range(59)]),
+        gas_hobs=0.4,
+    )
+    sun = np.array([700, 100, 150, 400, 600, 650, 500, 300, 120.0])
+    rng = np.random.default_rng(1)
+    given = {
+        "power_cap": lambda now: np.where(np.arange(60) % 3, 1e12, 100 * (now / 900 % 50)),
+        "pv_curtailment": rng.random(60),
+        "occupancy": rng.integers(-1, 3, 60),
+        "cooling_shift": rng.random(60),
+        "pv_yield": lambda now: 0.8 * np.sin(now / 86400 * np.pi),
+        "price": lambda now: (0.1 + 0.1 * (now > 50000)) / 3.6e6,
+    }
+    for outdoor in (3.0, 27.0):
+        both = [
+            run(kind(stock, CLOCK, price_response=3.0), outdoor=outdoor, sun=sun, **given)
+            for kind in (Buildings, ReferenceBuildings)
+        ]
+        for name, values in both[1].items():
+            np.testing.assert_allclose(both[0][name], values, rtol=1e-12, atol=1e-12 * np.abs(values).max())
+
+
+def test_results_do_not_depend_on_the_number_of_threads(monkeypatch):
+    stock, found = dataclasses.replace(stock_of(n=9000), dwellings=np.ones(9000)), []
+    for threads in (1, 2):
+        monkeypatch.setattr(buildings_module, "_THREADS", threads)
+        found.append(run(Buildings(stock, CLOCK), hours=1.0, sun=DARK + 400.0))
+    for name, values in found[0].items():
+        assert values.tobytes() == found[1][name].tobytes(), name

@@ -356,3 +356,26 @@ def test_weather_of_another_zone_and_a_day_by_name_are_reported():
     events = {event.kind: event.text for event in take_events(weather)}
     assert events["weather day"] == "coldest day: 16 January"
     assert "is 8.2 h from the standard time of Asia/Tokyo" in events["weather of another zone"]
+
+
+def test_weather_ahead_is_the_same_wherever_looking_ahead_began(monkeypatch):
+    """Steps of 7.3 s are no sums of whole binary fractions: their ends differ in the last bit from sums of lengths."""
+    clock = Clock("2025-01-15", hours=24, step_s=0.1, zone="Europe/Madrid")
+    one, other = Weather(clock, load("barcelona")), Weather(clock, load("barcelona"))
+    looked = []
+    ahead = Weather._look_ahead
+
+    def look_ahead(weather, step):
+        looked.append(weather)
+        ahead(weather, step)
+
+    monkeypatch.setattr(Weather, "_look_ahead", look_ahead)
+    one.open()
+    other.open()
+    for k in range(2500):
+        one.advance(Step(7.3 * k, 7.3))
+        if k >= 700:
+            other.advance(Step(7.3 * k, 7.3))
+            assert one.irradiance.value.tobytes() == other.irradiance.value.tobytes()
+            assert one.temperature.value.tobytes() == other.temperature.value.tobytes()
+    assert looked.count(one) == 3

@@ -1,13 +1,16 @@
 """Which method makes Bologna's day from counts, and do its streets carry it? One JSON line.
 
-``python tests/benchmarks/bologna_counts.py [folds] [methods] [day]`` without words does both. ``methods`` compares, on
-fitted and held-out loops of the scenario joined, the scenario's own hour scaled to the counts, the estimate of
-`path_flows` at other parameters, and SUMO's routeSampler: optimized (linear programming between all counts), and
-drawing routes by their number in the scenario. ``day`` drives the day by the microscopic model and compares the
-vehicles on every counted edge with the counts and the demand. It takes some ten minutes of CPU.
+``python -m tests.benchmarks.bologna_counts [folds] [methods] [day] [CITY]`` without words does both. ``methods``
+compares, on fitted and held-out loops of the scenario joined, the scenario's own hour scaled to the counts, the
+estimate of `path_flows` at other parameters, and SUMO's routeSampler: optimized (linear programming between all
+counts), and drawing routes by their number in the scenario. ``day`` drives the day by the microscopic model and
+compares the vehicles on every counted edge with the counts and the demand. It takes some ten minutes of CPU. With the
+folder of a city, ``day`` is the day of that city, by the mesoscopic model. A word such as ``10h`` ends it at that hour.
 """
 
+import dataclasses
 import json
+import re
 import subprocess
 import sys
 import tempfile
@@ -23,7 +26,10 @@ from cosim.adapters.traffic.installation import run_sumo_script, sumo_binary, su
 from cosim.core.random import uniform
 from cosim.scenarios.mobility.counts import path_flows as estimator
 from cosim.scenarios.mobility.counts.day import counted_day, read_scenario
+from cosim.scenarios.mobility.counts.greens import OPTIONS
 from cosim.scenarios.mobility.counts.loops import HOURS
+from cosim.scenarios.parts import MESOSCOPIC
+from cosim.scenarios.places.folder import TRAFFIC
 from cosim.scenarios.validation.counts import Fit, agreement
 from tests.support.paths import BOLOGNA, DATA
 
@@ -121,9 +127,9 @@ def methods(folds, folder):
     return rows
 
 
-def day(folder):
-    """Return how the microscopic model carries the day."""
-    target = counted_day(SUMOCFG, LOOPS, folder / "day")
+def day(folder, sumocfg=SUMOCFG, options=(), *, greens=False, hours=HOURS):
+    """Return how the streets carry the day, by the microscopic model unless options say otherwise."""
+    target = counted_day(sumocfg, LOOPS, folder / "day", greens=greens, end_s=3600.0 * hours)
     (folder / "edges.add.xml").write_text(
         f'<additional><edgeData id="e" freq="3600" file="{folder / "edges.xml"}"/></additional>'
     )
@@ -132,15 +138,33 @@ def day(folder):
     statistics = folder / "statistics.xml"
     summary = folder / "summary.xml"
     command = [sumo_binary("sumo"), "-c", target, "--additional-files", additionals, "--seed", "0", "--no-warnings"]
-    command += ["--statistic-output", statistics, "--summary-output", summary, "--summary-output.period", "900"]
+    command += ["--duration-log.statistics", "true"]
+    command += [
+        *options,
+        "--statistic-output",
+        statistics,
+        "--summary-output",
+        summary,
+        "--summary-output.period",
+        "900",
+    ]
     began = time.perf_counter()
     subprocess.run(command, check=True, capture_output=True, env=sumo_environment(), cwd=folder)
-    return {"wall_s": round(time.perf_counter() - began)} | carried(folder / "edges.xml", statistics, summary)
+    return {"wall_s": round(time.perf_counter() - began)} | carried(
+        folder / "edges.xml", statistics, summary, sumocfg, hours
+    )
 
 
-def carried(edges, statistics, summary):
-    """Return the volumes of a simulated day beside the counts and the demand."""
-    found = agreement(SUMOCFG, LOOPS)
+def carried(edges, statistics, summary, sumocfg, hours=HOURS):
+    """Return the volumes of the first hours of a simulated day beside the counts and the demand."""
+    found = agreement(sumocfg, LOOPS)
+    found = dataclasses.replace(
+        found,
+        counts=dataclasses.replace(found.counts, flow=found.counts.flow[:, :hours]),
+        prior=found.prior[:, :hours],
+        fitted=found.fitted[:, :hours],
+        held_out=found.held_out[:, :hours],
+    )
     located, place = found.counts, {edge: k for k, edge in enumerate(found.counts.edges)}
     volume = np.zeros(located.flow.shape)
     for _, interval in defusedxml.ElementTree.iterparse(edges):
@@ -155,8 +179,9 @@ def carried(edges, statistics, summary):
     steps = [dict(step.attrib) for step in defusedxml.ElementTree.parse(summary).getroot().iter("step")]
     return {
         "against counts": figures(volume, located),
+        "against counts, agreeing": Fit.of(volume[found.agreeing], located.flow[found.agreeing]).row(),
         "against demand": Fit.of(volume, found.fitted).row(),
-        "by hour": [Fit.of(volume[:, h], located.flow[:, h]).row() for h in range(HOURS)],
+        "by hour": [Fit.of(volume[:, h], located.flow[:, h]).row() for h in range(hours)],
         "day total over demand": round(volume.sum() / found.fitted.sum(), 4),
         "total by hour over demand": (volume.sum(axis=0) / found.fitted.sum(axis=0)).round(3).tolist(),
         "vehicles": dict(root.find("vehicles").attrib),
@@ -175,13 +200,17 @@ def carried(edges, statistics, summary):
 def main():
     """Print the figures asked for."""
     folds = next((int(word) for word in sys.argv[1:] if word.isdigit()), 5)
+    city = next((Path(word) for word in sys.argv[1:] if Path(word).is_dir()), None)
+    hours = next((int(word[:-1]) for word in sys.argv[1:] if re.fullmatch(r"\d+h", word)), HOURS)
     words = [word for word in sys.argv[1:] if not word.isdigit()] or ["methods", "day"]
     with tempfile.TemporaryDirectory(prefix="cosim-counts-") as place:
         result = {}
         if "methods" in words:
             result["methods"] = methods(folds, Path(place))
         if "day" in words:
-            result["day"] = day(Path(place))
+            meso = (*MESOSCOPIC, *OPTIONS)
+            given = {"sumocfg": city / TRAFFIC, "options": meso, "greens": True} if city else {}
+            result["day"] = day(Path(place), **given, hours=hours)
     print(json.dumps(result))
 
 

@@ -99,8 +99,8 @@ def case(before, after):
     return {**medians, **changes}
 
 
-def main(name="joined", seeds=1, blocks=4):
-    """Return medians over seeds by case."""
+def main(name="joined", seeds=1, blocks=4, at_most=None):
+    """Return medians over seeds by case, at most so many limits and cells."""
     city = bologna.build(sumocfg=BOLOGNA / name / "run.sumocfg", hours=HOURS, buildings=20, chargers=0).model
     net = read_net(read_configuration(city.sumocfg).net)
     cells = crossed_cells(city, net, blocks)
@@ -115,9 +115,9 @@ def main(name="joined", seeds=1, blocks=4):
         before = [row(result, {}) for result in base]
         found = {"base": case(before, before)}
         limits = {"30 km/h": SpeedLimit(30), "30 km/h, main roads 50": SpeedLimit(30, most_lanes=1)}
-        for number, (limit, policy) in enumerate(limits.items()):
+        for number, (limit, policy) in enumerate([*limits.items()][:at_most]):
             found[limit] = case(before, [row(result, {}) for result in results(f"limit {number}", policy)])
-        for number, (km, cell) in enumerate(cells):
+        for number, (km, cell) in enumerate(cells[:at_most]):
             places = zones(net, cell)
             outline = tuple((float(x), float(y)) for x, y in shapely.get_coordinates(cell.area.exterior))
             before = [row(result, places) for result in base]

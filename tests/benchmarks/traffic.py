@@ -3,7 +3,7 @@
 The adapter runs in a process of its own with every output read each exchange: per-edge emissions summed over every
 second, junctions included, counts, and with ``--electric`` the energy and state of that share of the cars. The
 program runs the same configuration and seed with nothing but its trips. Both ways to run SUMO are measured, the
-adapter's own choice and libsumo, and the program with the allocator's setting that the adapter gives it, in
+adapter's own choice and libsumo, and the program with the memory that the adapter gives it, in
 alternating order, start and imports included; wall and processor time of the whole process tree, medians. The last
 line is JSON.
 """
@@ -24,7 +24,7 @@ from pathlib import Path
 from cosim.adapters.traffic.demand import electric_variant
 from cosim.adapters.traffic.files import elements, read_configuration
 from cosim.adapters.traffic.installation import sumo_environment, sumo_home
-from cosim.adapters.traffic.session import PROGRAM_ENVIRONMENT
+from cosim.adapters.traffic.session import PROGRAM_ENVIRONMENT, private_connection
 from cosim.adapters.traffic.staging import stage
 from tests.support.paths import BOLOGNA
 
@@ -96,9 +96,11 @@ def main() -> None:
                 str(args.seconds),
                 named,
             ]
+        library = private_connection()
+        tuned = PROGRAM_ENVIRONMENT | ({"LD_PRELOAD": str(library)} if library else {})
         for k in range(args.rounds):
             for which in sorted(commands, reverse=bool(k % 2)):
-                setting = PROGRAM_ENVIRONMENT if which == "tuned sumo" else {}
+                setting = tuned if which == "tuned sumo" else {}
                 times[which].append(timed(commands[which], setting))
                 print(which, times[which][-1], flush=True)
     wall, cpu = ({n: statistics.median(t[what] for t in runs) for n, runs in times.items()} for what in ("wall", "cpu"))

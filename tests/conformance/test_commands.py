@@ -132,7 +132,7 @@ def test_check_of_an_adapter_that_hangs_or_crashes_ends_with_a_traceback(kind, w
     [
         (
             ["nowhere"],
-            "unknown adapter 'nowhere'; available: buildings, environment, fleet, fmu, grid, mosaik_sim, premises,",
+            "unknown adapter 'nowhere'; available: buildings, demand, environment, feed, fleet, fmu, grid, helics,",
         ),
         (["nowhere:Lamp"], "unknown module 'nowhere': install it, or name the file"),
         (["cosim.nowhere:Lamp"], "unknown module 'cosim.nowhere'"),

@@ -11,7 +11,6 @@ import pytest
 from tests.support.paths import ROOT
 
 HEAVY = {
-    "duckdb",
     "libsumo",
     "mosaik",
     "networkx",

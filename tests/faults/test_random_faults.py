@@ -1,4 +1,4 @@
-"""Two hundred runs with random faults, each of which must end, name the cause and keep what was recorded."""
+"""Runs with random faults, each of which must end, name the cause and keep what was recorded."""
 
 import os
 import random
@@ -16,7 +16,7 @@ from cosim import Result
 from tests.faults.test_faults import children_of
 from tests.support.paths import ROOT
 
-RUNS = 50
+RUNS = 30
 SCENARIO = '''
 """Three adapters, one of which does something wrong at a given time."""
 from cosim import Clock, Scenario

@@ -75,7 +75,8 @@ def test_layers_of_the_report_name_recorded_ports_and_their_labels(morning):
 
 
 @pytest.mark.slow
-def test_same_seed_gives_the_same_bytes_and_another_seed_others(morning, tmp_path):
+def test_same_seed_gives_the_same_bytes_and_another_seed_others(morning, tmp_path, monkeypatch):
+    monkeypatch.setenv("COSIM_BUILT", "off")
     again = eixample.build(**SMALL).run(tmp_path / "again", double=True)
     parts = sorted(path.relative_to(again.folder) for path in again.folder.rglob("part-*.parquet"))
     assert parts
@@ -90,13 +91,17 @@ def test_more_electric_cars_leave_households_exactly_unchanged(morning, tmp_path
     pd.testing.assert_frame_equal(
         fewer.series("buildings.appliance_power"), morning.series("buildings.appliance_power"), check_exact=True
     )
-    # Who comes by an electric car warms the building; all others stay as they were to the last digit.
+    # Who comes by an electric car warms the building, and through its party walls the neighbours a little.
     came = [run.series("fleet.visitors") for run in (fewer, morning)]
     houses = morning.series("buildings.indoor_temperature").columns
     alike = [house for house in houses if (came[0][house] == came[1][house]).all()]
     assert 0.3 * len(houses) < len(alike) < len(houses)
-    for port in ("buildings.electric_power", "buildings.indoor_temperature"):
-        pd.testing.assert_frame_equal(fewer.series(port)[alike], morning.series(port)[alike], check_exact=True)
+    for port, most in (("buildings.heating_heat", 2e-4), ("buildings.indoor_temperature", 1e-4)):
+        before, after = (run.series(port)[alike] for run in (fewer, morning))
+        assert (after - before).abs().max().max() < most * before.max().max()
+    pd.testing.assert_frame_equal(
+        fewer.series("buildings.persons")[alike], morning.series("buildings.persons")[alike], check_exact=True
+    )
 
 
 def test_grid_and_arrivals_lead_back_into_the_other_sectors():

@@ -12,6 +12,10 @@ from cosim.cli.app import app
 from tests.support.paths import ROOT
 
 TEXT = (ROOT / "docs" / "modellers.md").read_text(encoding="utf-8")
+for printed, shorter in (("begin_hour=16, hours=6", "begin_hour=17, hours=5"), ("range(3)", "range(2)")):
+    assert printed in TEXT
+    TEXT = TEXT.replace(printed, shorter)
+TEXT = TEXT.replace("begin_hour=16 --set hours=6", "begin_hour=17 --set hours=5")
 
 
 def blocks(language):

@@ -75,6 +75,12 @@ def test_one_policy_in_two_cities_is_compared_by_resident(cities, runs):
     assert speed.loc["helsinki", "value"] == base.indicators["mean speed"].value
 
 
+def test_access_of_residents_is_an_indicator(runs):
+    found = [Result.open(folder).indicators for folder in runs.values()]
+    for indicators in found:
+        assert 0 <= indicators["15-minute access, on foot"].value <= indicators["15-minute access, by bicycle"].value
+
+
 def test_cities_that_cannot_be_compared_are_refused(runs):
     berlin, electric, helsinki, other = (Result.open(folder) for folder in runs.values())
     for given, message in (

@@ -34,12 +34,13 @@ def test_python_in_the_readme_runs(tmp_path, monkeypatch, capsys):
 def test_commands_in_the_readme_exist_with_their_parameters():
     lines = [line.split("#")[0] for block in blocks("sh") for line in block.splitlines() if "bin/cosim" in line]
     assert len(lines) >= 5
-    listed = CliRunner().invoke(app, ["run", "eixample", "--parameters"]).output
+    listed = "".join(CliRunner().invoke(app, ["run", twin, "--parameters"]).output for twin in ("eixample", "place"))
     for line in lines:
         words = shlex.split(line)[1:]
-        assert CliRunner().invoke(app, [words[0], "--help"]).exit_code == 0, words
-        options = CliRunner().invoke(app, [words[0], "--help"]).output
-        assert all(word in options for word in words if word.startswith("--")), words
+        command = words[:2] if words[0] == "city" else words[:1]
+        shown = CliRunner().invoke(app, [*command, "--help"])
+        assert shown.exit_code == 0, words
+        assert all(word in shown.output for word in words if word.startswith("--")), words
         for setting in re.findall(r"--set (\w+)=", line):
             assert setting in listed or setting == "sumocfg"
 

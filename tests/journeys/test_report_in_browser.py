@@ -1,9 +1,11 @@
 """Tests of the report in a browser: slider, layers, views and selection, also by keyboard alone."""
 
+import io
 import re
 import threading
 import time
 
+import matplotlib.image
 import numpy as np
 import pytest
 
@@ -111,6 +113,19 @@ def listed(browser):
 
 def test_page_is_drawn_by_what_the_browser_supports(opened):
     assert opened.run("document.body.dataset.ready") == opened.drawn_by
+
+
+def test_elements_of_every_layer_are_seen_on_the_map(opened):
+    x, y, width, height = opened.run(
+        "(() => { const b = document.getElementById('map').getBoundingClientRect();"
+        "return [b.x, b.y, b.width, b.height].map(Math.round); })()"
+    )
+    for k in range(3):
+        choose(opened, "layers", k)
+        time.sleep(0.5)  # until MapLibre has drawn in software
+        picture = matplotlib.image.imread(io.BytesIO(opened.screenshot()))[y : y + height, x : x + width, :3]
+        colourful = np.ptp(picture, axis=2) > 0.2  # neither the ground, nor what is drawn in grey
+        assert colourful[: height * 3 // 4].sum() > 100  # the legend is below
 
 
 def test_page_without_graphics_processor_is_drawn_on_the_canvas_unless_overruled(browser, pages):

@@ -11,7 +11,7 @@ import pytest
 from tests.cosim.engine.test_checkpoint import bytes_of
 from tests.support.paths import ROOT
 
-SETTINGS = ["--set", "blocks=2,2", "--set", "begin_hour=7", "--set", "hours=3", "--seed", "5", "--no-report"]
+SETTINGS = ["--set", "blocks=2,2", "--set", "begin_hour=7", "--set", "hours=2", "--seed", "5", "--no-report"]
 SETTINGS += ["--set", "through_traffic=0.1"]
 
 

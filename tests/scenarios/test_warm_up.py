@@ -1,5 +1,7 @@
 """Tests of the state in which buildings begin: it must not depend on when a run begins."""
 
+from dataclasses import fields
+
 import numpy as np
 import pytest
 
@@ -128,3 +130,30 @@ def test_warm_up_is_told_in_the_runs_record_and_its_state_is_the_first_one_recor
     )
     air = result.series("buildings.indoor_temperature").iloc[0].to_numpy()
     assert np.ptp(air) > 0.5
+
+
+def test_warm_up_is_simulated_once_and_again_for_what_acts_on_buildings(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    days, simulate = [], WarmUp._simulated
+
+    def simulated(warm_up):
+        days.append(warm_up.clock)
+        return simulate(warm_up)
+
+    monkeypatch.setattr(WarmUp, "_simulated", simulated)
+
+    def state(seed=0, hours=24, measures=None):
+        clock = Clock("2025-01-15", hours=hours, step_s=STEP_S, zone="Europe/Madrid")
+        return WarmUp(STOCK, load("barcelona"), clock, seed, measures or Measures())()
+
+    first = state()
+    assert len(days) == 1
+    elsewhere = Measures().with_input("traffic.toll", {"e": between(7, 9, 1.0, 0.0)})
+    for again in (state(), state(hours=3), state(measures=elsewhere)):
+        assert len(days) == 1
+        for field in fields(first):
+            np.testing.assert_array_equal(getattr(again, field.name), getattr(first, field.name))
+    state(seed=1)
+    shift = Measures().with_input("buildings.heating_shift", {"*": between(18, 21, -2.0, 0.0)})
+    assert (state(measures=shift).zones != first.zones).any()
+    assert len(days) == 3

@@ -29,6 +29,7 @@ from typing import NoReturn
 
 import numpy as np
 
+from cosim.core import units
 from cosim.core.errors import CosimError
 from cosim.core.processes import exit_reason
 from cosim.engine.wire import Wire
@@ -90,6 +91,7 @@ def _prepare(place: BuilderPlace, cwd: str, path: tuple[str, ...]) -> LoadedBuil
     os.chdir(cwd)
     for module in _IMPORTED_ONCE:
         importlib.import_module(module)
+    units.parse("W")  # reads all definitions, which every run would do again
     Loading.only = True
     return LoadedBuilder(place)
 

@@ -19,12 +19,15 @@ from cosim.adapters.traffic.flows import flows_as_trips
 from cosim.core import CosimError, InputFileError
 from cosim.core.quantities import DAY_S, HOUR_S, Array, Vector
 from cosim.core.random import generator, uniform
+from cosim.scenarios.mobility.counts.greens import turns_of, write_programs
 from cosim.scenarios.mobility.counts.loops import HOURS, Counts, locate, read_counts
 from cosim.scenarios.mobility.counts.path_flows import path_flows
 from cosim.scenarios.streets.network import Net, read_net
 
 SERVICE_H = range(5, 24)
 """Hours of the day in which lines run as in the scenario. An assumption."""
+LONGEST_REPEATED_H = 12
+"""A scenario whose cars depart over more hours is one of a whole day, with the lines of that day. [h]"""
 _LINE_CLASSES = ("bus", "coach", "tram", "rail_urban", "rail", "rail_electric", "rail_fast", "subway")
 _TIMES = ("depart", "until", "arrival")
 
@@ -110,15 +113,15 @@ def _depart_s(path: Path, element: Element) -> float:
 
 
 def read_scenario(
-    sumocfg: str | Path, counts: str | Path, folder: Path, seed: int = 0
+    sumocfg: str | Path, counts: str | Path, folder: Path, seed: int = 0, zone: str = "UTC"
 ) -> tuple[SumoConfiguration, dict[Path, Element], Pool, Counts]:
-    """Return a scenario with its files and traffic, and the counts on its edges.
+    """Return a scenario with its files and traffic, and the counts on its edges by the hours of a time zone.
 
     Flows are first written as trips into the folder.
     """
     configuration = read_configuration(flows_as_trips(sumocfg, folder / "flows", seed=seed))
     files, net = scenario_files(configuration), read_net(configuration.net)
-    located = locate(read_counts(counts), net, configuration.additionals, counts)
+    located = locate(read_counts(counts, zone), net, configuration.additionals, counts)
     return configuration, files, with_routes_through(read_pool(configuration, files), located.edges, net), located
 
 
@@ -180,13 +183,15 @@ def counted_day(
     seed: int = 0,
     begin_s: float = 0.0,
     end_s: float = DAY_S,
+    zone: str = "UTC",
+    greens: bool = False,
 ) -> Path:
     """Write a scenario with the traffic of a counted day, whose time is that of the day from midnight.
 
     Routes, vehicle types and manners of departure are the scenario's; `path_flows` says how many vehicles take each
     route in an hour. They depart evenly spread over the hour, at random. Lines are repeated as often as the scenario is
-    long, from 5 to 24 h. A vehicle's number is rounded up or down by chance, keyed by route and hour: a count that
-    changes one route leaves the vehicles of the others.
+    long, from 5 to 24 h; those of more than half a day run once. A vehicle's number is rounded up or down by chance,
+    keyed by route and hour: a count that changes one route leaves the vehicles of the others.
 
     Parameters
     ----------
@@ -198,6 +203,10 @@ def counted_day(
         Folder of the new files; all other files are read in place.
     begin_s, end_s
         Seconds since midnight at which it begins and ends. [s]
+    zone
+        IANA time zone to which the hours of counts in messages belong.
+    greens
+        Whether actuated lights get fixed programs by the hour, for the mesoscopic model: see `write_programs`.
 
     Returns
     -------
@@ -211,7 +220,7 @@ def counted_day(
     CosimError
         If vehicles have no routes, or none passes a counted edge.
     """
-    configuration, files, pool, located = read_scenario(sumocfg, counts, folder, seed)
+    configuration, files, pool, located = read_scenario(sumocfg, counts, folder, seed, zone)
     flows = path_flows(pool.passes(located.edges), pool.prior, located.flow)
     elements = [*_vehicles(pool, flows, seed), *_lines(pool, configuration.begin_s)]
     elements = [row for row in sorted(elements) if begin_s <= row[0] < end_s]
@@ -223,6 +232,13 @@ def counted_day(
     written.write_text(
         "\n".join(["<routes>", *routes, *(text for _, text in elements), "</routes>\n"]), encoding="utf-8"
     )
+    if greens:
+        signals = folder / "signals.add.xml"
+        hours = range(int(begin_s // HOUR_S), int(np.ceil(end_s / HOUR_S)))
+        net = read_net(configuration.net, programs=True)
+        write_programs(net, turns_of(list(pool.routes), flows), signals, hours)
+        files = {**files, signals: Element("additional")}  # has no vehicles to be removed below
+        configuration = replace(configuration, additionals=(*configuration.additionals, signals))
     changed = set()
     for path, root in files.items():
         for element in [child for child in root if child.tag in VEHICLES]:
@@ -236,15 +252,14 @@ def counted_day(
 
 def _vehicles(pool: Pool, flows: Array, seed: int) -> list[tuple[float, str]]:
     """Return departures and elements of the vehicles of a day."""
-    keys = [f"{hour} {' '.join(route)}" for route in pool.routes for hour in range(HOURS)]
-    number = np.floor(flows.ravel() + uniform(seed, "vehicles of a counted hour", keys)).astype(int)
-    found = []
-    for key, (k, hour), n in zip(keys, np.ndindex(*flows.shape), number):
-        if n:
-            draws = generator(seed, "departures of a counted hour", key)
-            models = list(pool.routes.values())[k]
+    found: list[tuple[float, str]] = []
+    for k, ((route, models), flow) in enumerate(zip(pool.routes.items(), flows)):
+        keys = [f"{hour} {' '.join(route)}" for hour in range(HOURS)]
+        number = np.floor(flow + uniform(seed, "vehicles of a counted hour", keys)).astype(int)
+        for hour in np.flatnonzero(number):
+            draws, n = generator(seed, "departures of a counted hour", keys[hour]), number[hour]
             for i, (depart, model) in enumerate(zip(draws.random(n), draws.integers(len(models), size=n))):
-                second = round((hour + float(depart)) * HOUR_S, 1)
+                second = round(float((hour + depart) * HOUR_S), 1)
                 more = "".join(f" {name}={quoteattr(value)}" for name, value in models[model].attributes.items())
                 found.append(
                     (second, f'<vehicle id="h{hour:02d}.{k}.{i}" depart="{second:.1f}" route="counted.{k}"{more}/>')
@@ -253,18 +268,26 @@ def _vehicles(pool: Pool, flows: Array, seed: int) -> list[tuple[float, str]]:
 
 
 def _lines(pool: Pool, begin_s: float) -> list[tuple[float, str]]:
-    """Return departures and elements of the lines of a day, each repetition beginning at a full hour."""
+    """Return departures and elements of the lines of a day.
+
+    Those of a scenario of some hours are repeated, each time beginning at a full hour; those of a day run once, at
+    their own times.
+    """
     last_s = max(vehicle.depart_s for vehicles in pool.routes.values() for vehicle in vehicles)
     span = max(1, round((last_s - begin_s) / HOUR_S))
-    timed = [line for line in pool.lines if seconds(line.attrib["depart"]) - begin_s < span * HOUR_S]
+    begins, lines = {hour: hour * HOUR_S - begin_s for hour in SERVICE_H[::span]}, pool.lines
+    if span > LONGEST_REPEATED_H:
+        begins = {int(begin_s // HOUR_S): 0.0}
+    else:
+        lines = [line for line in lines if seconds(line.attrib["depart"]) - begin_s < span * HOUR_S]
     found = []
-    for hour in SERVICE_H[::span]:
-        for element in timed:
+    for hour, shift_s in begins.items():
+        for element in lines:
             copy = Element(element.tag, {**element.attrib, "id": f"{element.get('id')}@{hour:02d}"})
             copy.extend(Element(child.tag, child.attrib) for child in element)
             for part in (copy, *copy):
                 for name in _TIMES:
                     if name in part.attrib:
-                        part.set(name, f"{seconds(part.attrib[name]) - begin_s + hour * HOUR_S:.1f}")
+                        part.set(name, f"{seconds(part.attrib[name]) + shift_s:.1f}")
             found.append((float(copy.attrib["depart"]), tostring(copy, encoding="unicode")))
     return found

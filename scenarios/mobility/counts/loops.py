@@ -16,7 +16,8 @@ import shapely
 
 from cosim.core import CosimError, InputFileError
 from cosim.core.quantities import Array, Flags, Vector
-from cosim.scenarios.mobility.routing import detector_edges
+from cosim.scenarios.mobility.counts.sampling import detector_edges
+from cosim.scenarios.mobility.counts.streams import is_stream, read_sites
 from cosim.scenarios.streets.network import Net, project
 
 HOURS = 24
@@ -48,6 +49,7 @@ _COLUMNS = {
     "latitude": ("latitude", "latitudine", "lat"),
     "longitude": ("longitude", "longitudine", "lon", "lng"),
 }
+_SEPARATED = re.compile(r"-?\d{1,3}(\.\d{3}){2,}")
 _HOUR = re.compile(r"h?(\d{1,2})(?::00.*)?")
 
 
@@ -85,13 +87,25 @@ class Counts:
         return self.lanes >= 2
 
 
-def read_counts(path: str | Path) -> list[Loop]:
-    """Read the loops of a CSV file.
+def read_counts(path: str | Path, zone: str = "UTC") -> list[Loop]:
+    """Read the loops of a CSV file, or of messages in NGSI-LD or DATEX II.
 
     A row is one loop on one day (or a mean day), separated by commas, semicolons or tabs. It has a column for each of
     24 hours (``h00`` to ``h23``, or ``00:00-01:00`` to ``23:00-24:00``) and says where it counts by ``edge`` or by
     ``geopoint`` ("latitude, longitude") or ``latitude`` and ``longitude``, with ``direction`` (one of eight points of
-    the compass). Columns of Bologna's open data are understood. Days of one loop are averaged.
+    the compass). Columns of Bologna's open data are understood. Days of one loop are averaged; a row that comes twice
+    counts once. Numbers may have a decimal comma, unless commas separate the columns, and spaces or apostrophes between
+    thousands; a file that is not UTF-8 is read as Windows-1252.
+
+    Files that end in .json, .jsonld, .jsonl, .ndjson or .xml, and folders of them, are messages; see
+    `cosim.scenarios.mobility.counts.streams`.
+
+    Parameters
+    ----------
+    path
+        The file or folder.
+    zone
+        IANA time zone to which the hours of messages belong.
 
     Raises
     ------
@@ -99,12 +113,19 @@ def read_counts(path: str | Path) -> list[Loop]:
         If the file or rows of it cannot be used: all rows are named in one error.
     """
     path = Path(path)
+    if is_stream(path):
+        return _from_messages(path, zone)
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        content = path.read_bytes()
+        try:
+            text = content.decode("utf-8-sig")
+        except UnicodeDecodeError:
+            text = content.decode("cp1252")
     except (OSError, UnicodeError) as error:
         raise InputFileError(f"{path} cannot be read as counts: {error}") from error
     header = text.partition("\n")[0]
-    table = list(csv.reader(text.splitlines(), delimiter=max(";,\t", key=header.count)))
+    delimiter = max(";,\t", key=header.count)
+    table = list(dict.fromkeys(tuple(row) for row in csv.reader(text.splitlines(), delimiter=delimiter)))
     columns = [name.strip().lower() for name in table[0]] if table else []
     hour = {int(match[1]): k for k, name in enumerate(columns) if (match := _HOUR.fullmatch(name))}
     if missing := [f"h{h:02d}" for h in range(HOURS) if h not in hour]:
@@ -125,7 +146,8 @@ def read_counts(path: str | Path) -> list[Loop]:
             name = row[named].strip() if named is not None and named < len(row) else f"row {number}"
             try:
                 cells = {key: row[k].strip() for key, k in where.items() if k is not None}
-                rows[name].append(_loop(name, cells, [row[hour[h]] for h in range(HOURS)]))
+                hours = [_number(row[hour[h]], delimiter) for h in range(HOURS)]
+                rows[name].append(_loop(name, cells, hours))
             except IndexError:
                 problems.append(f"{name} (line {number}) has {len(row)} of {len(columns)} columns")
             except ValueError as error:
@@ -134,6 +156,34 @@ def read_counts(path: str | Path) -> list[Loop]:
     if not rows:
         raise InputFileError(f"{path} has no row: give a row per loop and day")
     return [_mean(days) for days in rows.values()]
+
+
+def _number(text: str, delimiter: str) -> str:
+    """Return a number without separators of thousands and with a decimal point.
+
+    Examples
+    --------
+    >>> _number("1 234,5", ";"), _number("1'234", ";"), _number("12.5", ",")
+    ('1234.5', '1234', '12.5')
+    """
+    text = re.sub(r"(?<=\d)[\s'’](?=\d{3}(\D|$))", "", text.strip())
+    return text.replace(",", ".") if delimiter != "," and text.count(",") == 1 else text
+
+
+def _from_messages(path: Path, zone: str) -> list[Loop]:
+    loops, problems = [], []
+    for name, (site, flow) in read_sites(path, zone).items():
+        missing = np.flatnonzero(np.isnan(flow))
+        if len(missing):
+            problems.append(f"{name} has no count at hour {', '.join(map(str, missing))}")
+        elif site.point is None:
+            problems.append(f"{name} has no place: give its location, or the table of measurement sites beside it")
+        elif not flow.any():
+            problems.append(f"{name} counts nothing all day: a dead loop looks like an empty street")
+        else:
+            loops.append(Loop(name, flow, point=site.point, direction_deg=site.direction_deg, street=site.street))
+    _refuse(path, problems)
+    return loops
 
 
 def _refuse(path: Path, problems: Sequence[str]) -> None:
@@ -173,6 +223,10 @@ def _loop(name: str, cells: Mapping[str, str], hours: Sequence[str]) -> Loop:
 
 def _point(cells: Mapping[str, str]) -> tuple[float, float]:
     text = cells.get("point") or f"{cells.get('latitude', '')},{cells.get('longitude', '')}"
+    if any(_SEPARATED.fullmatch(part.strip()) for part in text.split(",")):
+        raise ValueError(
+            f"is at {text!r}, which has lost its decimal point to thousands separators: give the place as geopoint"
+        )
     try:
         latitude, longitude = (float(part) for part in text.split(","))
     except ValueError:

@@ -1,10 +1,11 @@
 """Flows on known routes from hourly counts, by generalised least squares.
 
-The flow on every route is its prior, scaled to the hour, and corrected by what the counts say (Cascetta 1984). Two
-things keep the correction from spoiling streets without a loop. The error of a count is not the loop's alone: traffic
-begins and ends in side streets that no route knows, so that even the right flows would miss a count by a share of the
-edge's volume. And loops that contradict the others, because they see a part of the lanes or are broken, lose their
-weight (Holland and Welsch 1977).
+The flow on every route is its prior, scaled to the hour, and corrected by what the counts say (Cascetta 1984). Routes
+that no loop tells apart are corrected alike, so that a scenario of many routes with a vehicle each is as free as one of
+few. Two things keep the correction from spoiling streets without a loop. The error of a count is not the loop's alone:
+traffic begins and ends in side streets that no route knows, so that even the right flows would miss a count by a share
+of the edge's volume. And loops that contradict the others, because they see a part of the lanes or are broken, lose
+their weight (Holland and Welsch 1977).
 
 References
 ----------
@@ -23,7 +24,8 @@ from cosim.core.quantities import Array, Vector
 from cosim.core.random import uniform
 
 PRIOR_CV = 10**0.5
-"""Standard deviation of a route's flow over its prior. Large: a route is one of several, and its prior a guess."""
+"""Standard deviation of the flow over its prior, of many vehicles on routes that pass the same loops; with few it is
+larger. Large: the prior is a guess."""
 MODEL_CV = 0.06**0.5
 """Standard deviation of an edge's volume around that of the right route flows, over its prior."""
 COUNT_CV = 0.1
@@ -75,7 +77,12 @@ def path_flows(passes: Array, prior: Vector, counts: Array) -> Array:
     >>> flows.round(-1).ravel().tolist()
     [300.0, 200.0]
     """
-    volume = passes @ prior
+    patterns, pattern = np.unique(passes, axis=1, return_inverse=True)
+    pattern = pattern.ravel()
+    together = np.bincount(pattern, prior, patterns.shape[1])
+    usual = together[patterns.any(axis=0)].mean() if patterns.any() else 0.0
+    variance = PRIOR_CV**2 * together * (together + usual)
+    volume = patterns @ together
     if not volume.any():
         raise CosimError("no route passes an edge with a count: the scenario's routes must cross the counted streets")
     scale = counts[volume > 0].sum(axis=0) / volume.sum()
@@ -85,19 +92,22 @@ def path_flows(passes: Array, prior: Vector, counts: Array) -> Array:
     ]
     looser = np.ones(len(counts))
     for _ in range(ROUNDS):
-        found = np.array([_hour(passes, prior * s, c, looser * e) for s, c, e in zip(scale, counts.T, error)]).T
-        missed = np.sqrt((geh(passes @ found, counts) ** 2).mean(axis=1))
+        hours = zip(scale, counts.T, error)
+        found = np.array([_hour(patterns, together * s, variance * s**2, c, looser * e) for s, c, e in hours]).T
+        missed = np.sqrt((geh(patterns @ found, counts) ** 2).mean(axis=1))
         looser = np.maximum(1.0, missed / DOUBTED_GEH) ** 2
-    return found
+    share = prior / np.where(together > 0, together, 1.0)[pattern]
+    flows: Array = share[:, np.newaxis] * found[pattern]
+    return flows
 
 
-def _hour(passes: Array, prior: Vector, counts: Vector, error: Vector) -> Vector:
+def _hour(passes: Array, prior: Vector, variance: Vector, counts: Vector, error: Vector) -> Vector:
     """Return the flows of one hour; routes whose flow would be negative leave the problem one round after the other."""
     used = prior > 0
     flow = np.zeros_like(prior)
     while used.any():
-        a, x, variance = passes[:, used], prior[used], (PRIOR_CV * prior[used]) ** 2
-        spread = a * variance
+        a, x = passes[:, used], prior[used]
+        spread = a * variance[used]
         flow = np.zeros_like(prior)
         flow[used] = x + spread.T @ np.linalg.solve(spread @ a.T + np.diag(error**2), counts - a @ x)
         if (flow >= 0).all():

@@ -13,8 +13,8 @@ from cosim.scenarios.streets.network import read_net, unproject
 
 from .osm import Place
 
-GENERATED = ("eixample",)
-"""Names of the districts that can be drawn."""
+GENERATED = ("eixample", "bologna")
+"""Names of the districts that can be drawn; Bologna's has streets and traffic of a SUMO configuration."""
 
 STOREYS = (6, 8)
 """Least and largest number of storeys, as in `cosim.scenarios.eixample`. Assumption."""

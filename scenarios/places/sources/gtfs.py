@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+import io
+import re
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,6 +23,15 @@ MODES = {0: "tram", 1: "subway", 2: "rail", 3: "bus", 5: "tram", 11: "bus", 12: 
 _EXTENDED = {1: "rail", 2: "bus", 4: "subway", 7: "bus", 8: "bus", 9: "tram"}
 DAY_S = 86_400
 _NEEDED = ("routes", "trips", "stops", "stop_times")
+_OPTIONAL = ("calendar", "calendar_dates", "frequencies")
+_COLUMNS = {
+    "routes": ("route_id",),
+    "trips": ("route_id", "service_id", "trip_id"),
+    "stops": ("stop_id", "stop_lat", "stop_lon"),
+    "stop_times": ("trip_id", "arrival_time", "departure_time", "stop_id", "stop_sequence"),
+    "calendar_dates": ("service_id", "date", "exception_type"),
+    "frequencies": ("trip_id",),
+}
 _WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 
 
@@ -76,7 +87,7 @@ def read_gtfs(path: Path, area: Any, findings: Findings) -> Timetable:
         If a table or column is missing, a time cannot be read, or no stop lies in the area.
     """
     tables = _tables(path)
-    stops = tables["stops"].set_index("stop_id")
+    stops = tables["stops"].drop_duplicates("stop_id").set_index("stop_id")
     lon, lat = (pd.to_numeric(stops[c], errors="coerce") for c in ("stop_lon", "stop_lat"))
     inside = pd.Series(shapely.contains_xy(area, lon, lat), index=stops.index)
     if not inside.any():
@@ -85,11 +96,19 @@ def read_gtfs(path: Path, area: Any, findings: Findings) -> Timetable:
             f"{path} has no stop in the area: its stops reach from {spread} degrees; give the timetable of this city"
         )
     day, services = _busiest(path, tables)
-    trips = tables["trips"][tables["trips"]["service_id"].isin(services)].set_index("trip_id")
-    routes = tables["routes"].set_index("route_id")
+    trips = tables["trips"].drop_duplicates("trip_id").set_index("trip_id")
+    trips = trips[trips["service_id"].isin(services)]
+    routes = tables["routes"].drop_duplicates("route_id").set_index("route_id")
+    if "frequencies" in tables and (often := set(tables["frequencies"]["trip_id"]) & {*trips.index}):
+        for name in sorted(often):
+            findings.add("dropped", "repeats of a trip in frequencies.txt", f"trip/{name}", "it runs once")
     times = tables["stop_times"]
     times = times[times["trip_id"].isin(trips.index)].copy()
-    times["stop_sequence"] = pd.to_numeric(times["stop_sequence"])
+    known = times["stop_id"].isin(stops.index)
+    for name, at in zip(times.loc[~known, "trip_id"], times.loc[~known, "stop_id"]):
+        findings.add("dropped", "call at a stop that the timetable does not have", f"trip/{name}", f"stop {at}")
+    times = times[known].drop_duplicates(["trip_id", "stop_sequence"])
+    times["stop_sequence"] = _numbers(path, "stop_times", times["stop_sequence"])
     for column in ("arrival_time", "departure_time"):
         times[column] = _seconds(path, times[column])
     times = times.sort_values(["trip_id", "stop_sequence"])
@@ -97,6 +116,10 @@ def read_gtfs(path: Path, area: Any, findings: Findings) -> Timetable:
         times[column] = times.groupby("trip_id")[column].transform(lambda s: s.interpolate())
     found = []
     for name, rows in times.groupby("trip_id"):
+        if trips.at[name, "route_id"] not in routes.index or rows["arrival_time"].isna().any():
+            why = "trip without a route" if trips.at[name, "route_id"] not in routes.index else "trip without times"
+            findings.add("dropped", why, f"trip/{name}")
+            continue
         route = routes.loc[trips.at[name, "route_id"]]
         line = str(route.get("route_short_name") or route.get("route_long_name") or route.name)
         part = _longest_inside(rows, inside)
@@ -132,14 +155,23 @@ def _tables(path: Path) -> dict[str, pd.DataFrame]:
         with zipfile.ZipFile(path) as archive:
             for member in archive.namelist():
                 name = Path(member).stem
-                if member.endswith(".txt") and name in (*_NEEDED, "calendar", "calendar_dates"):
-                    with archive.open(member) as file:
-                        table = pd.read_csv(
-                            file, dtype=str, encoding="utf-8-sig", skipinitialspace=True, keep_default_na=False
-                        )
+                if member.endswith(".txt") and name in (*_NEEDED, *_OPTIONAL):
+                    content = archive.read(member)
+                    try:
+                        text = content.decode("utf-8-sig")
+                    except UnicodeDecodeError:  # the standard wants UTF-8
+                        text = content.decode("cp1252")
+                    table = pd.read_csv(io.StringIO(text), dtype=str, skipinitialspace=True, keep_default_na=False)
                     table.columns = [column.strip() for column in table.columns]
                     found[name] = table.apply(lambda column: column.str.strip())
-    except (OSError, zipfile.BadZipFile, UnicodeDecodeError, pd.errors.ParserError, EOFError) as error:
+    except (
+        OSError,
+        zipfile.BadZipFile,
+        UnicodeDecodeError,
+        pd.errors.ParserError,
+        pd.errors.EmptyDataError,
+        EOFError,
+    ) as error:
         raise InputFileError(
             f"{path} cannot be read as GTFS: {error}; it is damaged or no zip of text tables"
         ) from error
@@ -148,6 +180,9 @@ def _tables(path: Path) -> dict[str, pd.DataFrame]:
         missing.append("calendar or calendar_dates")
     if missing:
         raise InputFileError(f"{path} has no table {missing[0]}.txt: give a complete GTFS feed")
+    for name, columns in _COLUMNS.items():
+        if name in found and (absent := [column for column in columns if column not in found[name]]):
+            raise InputFileError(f"{path}: {name}.txt has no column {absent[0]}: give a complete GTFS feed")
     return found
 
 
@@ -168,21 +203,37 @@ def _days(tables: dict[str, pd.DataFrame]) -> Iterator[tuple[dt.date, set[str]]]
     """Yield every day with its services: those of the calendar, and the dates added and removed."""
     by_day: dict[dt.date, set[str]] = {}
     for row in tables.get("calendar", pd.DataFrame()).to_dict("records"):
-        day, last = (dt.datetime.strptime(row[c], "%Y%m%d").date() for c in ("start_date", "end_date"))
+        day, last = (_date(row[c]) for c in ("start_date", "end_date"))
         last = min(last, day + dt.timedelta(days=370))
         while day <= last:
             if row[_WEEKDAYS[day.weekday()]] == "1":
                 by_day.setdefault(day, set()).add(row["service_id"])
             day += dt.timedelta(days=1)
     for row in tables.get("calendar_dates", pd.DataFrame()).to_dict("records"):
-        day = dt.datetime.strptime(row["date"], "%Y%m%d").date()
+        day = _date(row["date"])
         services = by_day.setdefault(day, set())
         (services.add if row["exception_type"] == "1" else services.discard)(row["service_id"])
     yield from sorted(by_day.items())
 
 
+def _date(text: str) -> dt.date:
+    try:
+        return dt.datetime.strptime(text.replace("-", ""), "%Y%m%d").date()
+    except ValueError:
+        raise InputFileError(f"the timetable's calendar has the date {text!r}: write it as 20250131") from None
+
+
+def _numbers(path: Path, table: str, column: pd.Series[Any]) -> pd.Series[Any]:
+    numbers = pd.to_numeric(column, errors="coerce")
+    if numbers.isna().any():
+        wrong = column[numbers.isna()].iloc[0]
+        raise InputFileError(f"{path}: {table}.txt has the {column.name} {wrong!r}: it must be a number")
+    return numbers
+
+
 def _seconds(path: Path, column: pd.Series[Any]) -> pd.Series[Any]:
     """Return times of ``H:MM:SS`` in seconds; empty ones are missing."""
+    column = column.where(~column.str.fullmatch(r"\d{1,3}:\d\d"), column + ":00")  # without seconds
     parts = column.str.extract(r"^(\d{1,3}):(\d\d):(\d\d)$")
     wrong = parts[0].isna() & (column != "")
     if wrong.any():
@@ -199,5 +250,6 @@ def _longest_inside(rows: pd.DataFrame, inside: pd.Series[Any]) -> pd.DataFrame 
 
 
 def _mode(route: pd.Series[Any]) -> str:
-    kind = int(route.get("route_type") or 3)
+    text = str(route.get("route_type") or 3)
+    kind = int(float(text)) if re.fullmatch(r"\d+(\.0*)?", text) else 3
     return MODES.get(kind) or _EXTENDED.get(kind // 100, "bus")

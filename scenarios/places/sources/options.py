@@ -20,6 +20,8 @@ class Options:
         An OpenStreetMap file; none for a district that is drawn.
     generate, blocks
         Name of the district to draw instead, and its size.
+    sumocfg
+        The SUMO configuration whose streets and traffic the district ``bologna`` has.
     footprints
         Buildings of other sources: GeoJSON, CityJSON or INSPIRE cadastre (where buildings and their parts are
         two files); those of the map are then left out.
@@ -41,7 +43,7 @@ class Options:
         See `streets.build_streets`.
     home_chargers
         Share of the residential buildings with a charging station.
-    car_share, cars_per_person, visitors, through, inside_share
+    car_share, cars_per_person, visitors, through, inside_share, cars_per_drive
         See `people.build_day`.
     seed
         Seed of every draw.
@@ -50,6 +52,7 @@ class Options:
     osm: Path | None = None
     generate: str | None = None
     blocks: tuple[int, int] = (4, 4)
+    sumocfg: Path | None = None
     footprints: tuple[Path, ...] = ()
     gtfs: Path | None = None
     weather: str | None = None
@@ -61,11 +64,12 @@ class Options:
     stations: bool = False
     guess_signals_kmh: float | None = None
     home_chargers: float = 0.1
-    car_share: float = 0.225
+    car_share: float | None = None
     cars_per_person: float | None = None
     visitors: float = 0.1
     through: float = 0.2
     inside_share: float = 0.3
+    cars_per_drive: float = 1.0
     seed: int = 0
 
 
@@ -77,14 +81,14 @@ def check(options: Options) -> None:
     CosimError
         If one is out of range, or a file is missing.
     """
-    for name in ("home_chargers", "car_share", "inside_share"):
-        if not 0 <= getattr(options, name) <= 1:
-            raise CosimError(f"{name} is {getattr(options, name)}: it must lie between 0 and 1")
-    if options.cars_per_person is not None and not 0 <= options.cars_per_person <= 1:
-        raise CosimError(f"cars_per_person is {options.cars_per_person:g}: it must lie between 0 and 1")
+    for name in ("home_chargers", "car_share", "cars_per_person", "inside_share"):
+        if (share := getattr(options, name)) is not None and not 0 <= share <= 1:
+            raise CosimError(f"{name} is {share:g}: it must lie between 0 and 1")
     for name in ("visitors", "through"):
         if not 0 <= getattr(options, name) <= 20:
             raise CosimError(f"{name} is {getattr(options, name)}: give trips per resident and day, from 0 to 20")
+    if not 0 < options.cars_per_drive <= 1e4:
+        raise CosimError(f"cars_per_drive is {options.cars_per_drive:g}: give a number above 0, at most 10,000")
     if options.guess_signals_kmh is not None and not options.guess_signals_kmh > 0:
         raise CosimError(f"guess_signals_kmh is {options.guess_signals_kmh:g}: give a positive sum of speed limits")
     if options.storeys is not None and not 1 <= options.storeys <= 100:
@@ -97,6 +101,13 @@ def check(options: Options) -> None:
         )
     if options.generate not in (None, *GENERATED):
         raise CosimError(f"unknown district {options.generate!r}: generate {' or '.join(GENERATED)}")
-    for path in (options.osm, *options.footprints, options.gtfs):
+    if (options.generate == "bologna") != (options.sumocfg is not None):
+        raise CosimError(
+            "the streets and traffic of bologna are those of a SUMO configuration: give --generate bologna with "
+            "--sumocfg run.sumocfg, such as one of https://github.com/DLR-TS/sumo-scenarios, neither without the other"
+        )
+    if options.sumocfg and options.gtfs:
+        raise CosimError("the buses of bologna are those of its SUMO configuration: leave out --gtfs")
+    for path in (options.osm, *options.footprints, options.gtfs, options.sumocfg):
         if path is not None and not path.is_file():
             raise CosimError(f"there is no file {path}")

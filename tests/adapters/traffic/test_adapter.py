@@ -196,7 +196,6 @@ def test_a_scenario_without_vehicles_runs(town, tmp_path):
 @pytest.mark.parametrize(
     ("routes", "words"),
     [
-        ("<routes><vehicle id='v' depart='0'><route edges='A0A1'/></vehicle>", "routes"),
         ("<routes><trip id='v' type='spaceship' depart='0' from='A0A1' to='C1C2'/></routes>", "spaceship"),
         ("<routes><trip id='v' depart='0' from='A0A1' to='nowhere'/></routes>", "nowhere"),
         (
@@ -215,6 +214,12 @@ def test_refusal_by_sumo_is_one_error_with_sumos_own_message(town, tmp_path, rou
     assert words in run.error
     assert not run.process.stdout
     assert not run.process.stderr
+
+
+def test_torn_file_of_routes_is_named_before_anything_is_started(town):
+    (town / "torn.rou.xml").write_text("<routes><vehicle id='v' depart='0'><route edges='A0A1'/></vehicle>")
+    with pytest.raises(InputFileError, match=r"torn\.rou\.xml is not well-formed XML: no element found: line 1"):
+        Traffic(write_configuration(town / "torn.sumocfg", routes="torn.rou.xml"))
 
 
 def test_an_exchange_step_that_sumo_cannot_divide_is_refused(town, tmp_path):
@@ -281,6 +286,7 @@ def test_bolognas_first_minutes_equal_the_sumo_program(tmp_path):
 @pytest.mark.slow
 def test_bolognas_morning_equals_the_sumo_program(tmp_path):
     run = compare_bologna("acosta", tmp_path, [], [60.0] * 120)
+    assert len(rows(run.trips)) == 8779
     lost = sum(float(trip["timeLoss"]) for trip in rows(run.trips))
     assert run.integral("time_loss").sum() == pytest.approx(lost, rel=0.005)
     driven = sum(float(trip["routeLength"]) for trip in rows(run.trips))

@@ -279,7 +279,7 @@ def test_default_emission_classes_are_sumos_own(town, tmp_path):
     ("fidelity", "end"),
     [
         ("micro", 600),
-        pytest.param("micro", 7200, marks=pytest.mark.slow),
+        pytest.param("micro", 3600, marks=pytest.mark.slow),
         pytest.param("meso", 7200, marks=pytest.mark.slow),
     ],
 )

@@ -17,7 +17,7 @@ from cosim.adapters.traffic import files as sumo_files
 from cosim.adapters.traffic.files import parse_options, read_configuration
 from cosim.adapters.traffic.installation import run_sumo_tool
 from cosim.adapters.traffic.network import charging_stations, network_edges
-from cosim.adapters.traffic.staging import stage
+from cosim.adapters.traffic.staging import input_files, stage
 from cosim.core import CosimError, InputFileError
 from tests.support.paths import BOLOGNA
 from tests.support.traffic_runs import NET, Run, make_town
@@ -313,7 +313,7 @@ def test_every_file_that_affects_a_run_is_listed(town):
     (town / "in" / "r.xml").write_text("<rerouter/>")
     (town / "w.xml").write_text("<meandata/>")
     configuration = read_configuration(configure(town, additional_files="outer.add.xml", weight_files="w.xml"))
-    names = [path.relative_to(town).as_posix() for path in sumo_files.input_files(configuration)]
+    names = [path.relative_to(town).as_posix() for path in input_files(configuration)]
     assert names == [
         "run.sumocfg",
         "t.net.xml",
@@ -371,3 +371,24 @@ def test_a_filling_station_is_no_charging_station(tmp_path):
     stations = '<chargingStation id="pump" lane="a_0" chargeType="fuel"/><chargingStation id="plug" lane="a_0"/>'
     path.write_text(f"<additional>{stations}</additional>")
     assert [station.id for station in charging_stations([path])] == ["plug"]
+
+
+def test_attributes_of_elements_are_streamed_as_the_whole_parser_reads_them(town):
+    path = town / "t.rou.xml"
+    whole = [(e.tag, dict(e.attrib)) for e in sumo_files.root_of(path).iter() if e.tag in ("trip", "vType")]
+    assert sorted(sumo_files.attributes(path, ("trip", "vType")), key=str) == sorted(whole, key=str)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('<!DOCTYPE a [<!ENTITY b "c">]><routes><trip id="&b;"/></routes>', "declares a document type or entities"),
+        ("<routes><trip id='a'/>", "is not well-formed XML"),
+        ("", "is not well-formed XML"),
+    ],
+)
+def test_attributes_of_files_that_cannot_be_trusted_are_refused(tmp_path, text, words):
+    path = tmp_path / "bad.rou.xml"
+    path.write_text(text)
+    with pytest.raises(InputFileError, match=words):
+        list(sumo_files.attributes(path, ("trip",)))

@@ -209,6 +209,26 @@ def test_demand_is_scaled_by_independent_draws(town, tmp_path, factor):
         assert {trip["id"] for trip in rows(fewer.trips)} <= kept
 
 
+def test_demand_is_scaled_where_trips_begin(town, tmp_path):
+    begins = {
+        trip["id"]: trip["departLane"].rpartition("_")[0]
+        for trip in rows(Run(Traffic(town / "run.sumocfg"), tmp_path / "all", MINUTES, {}).trips)
+    }
+    edges = sorted(set(begins.values()))
+    zones = {edge: "empty" if i % 2 else "doubled" for i, edge in enumerate(edges)}
+    adapter = Traffic(town / "run.sumocfg", zones=zones)
+    run = Run(
+        adapter,
+        tmp_path / "scaled",
+        MINUTES,
+        {0: {"zone_demand": [{"empty": 0.0, "doubled": 2.0}[zone] for zone in adapter.zone_demand.labels]}},
+    )
+    assert run.error is None
+    begun = [trip["id"] for trip in rows(run.trips)]
+    expected = [v for v, edge in begins.items() if zones[edge] == "doubled"]
+    assert sorted(begun) == sorted([*expected, *(f"{v}*1" for v in expected)])
+
+
 def test_every_input_used_gives_the_same_bytes_again_and_over_every_connection(signals, tmp_path):
     electric = ("t5", "t18", "t19", "t25")
     (tmp_path / "variant").mkdir()

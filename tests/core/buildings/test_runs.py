@@ -97,6 +97,20 @@ def test_zones_among_others_of_their_archetype_or_not_give_the_same_bits(target)
         assert apart.state.tobytes() == together.state[:, shuffled].tobytes()
 
 
+def test_runs_of_equal_neighbours_of_any_length_give_the_bits_of_single_zones():
+    rng = np.random.default_rng(11)
+    lengths = np.concatenate([np.arange(1, 75), rng.integers(1, 5, 40), [300, 31, 32, 33, 64]])
+    index = np.repeat(np.arange(len(lengths)) % KINDS, lengths)
+    n, drive = len(index), random_drive(rng, len(index))
+    together = Zones(parameters(), index, 1.0, 21.0)
+    step = together.step(900, **drive)
+    for k in rng.integers(0, n, 60):
+        alone = Zones(parameters(), index[k : k + 1], 1.0, 21.0)
+        own = alone.step(900, **{name: np.asarray(value)[k : k + 1] for name, value in drive.items()})
+        assert (own.power[0], own.loss[0]) == (step.power[k], step.loss[k])
+        assert (alone.state[:, 0] == together.state[:, k]).all()
+
+
 def test_a_malformed_run_is_refused_by_name():
     made, good = make(labels=[f"house {k}" for k in range(N)]), profiles()
     with pytest.raises(CosimError, match=r"must be \(n_steps, n_profiles, 8\)"):

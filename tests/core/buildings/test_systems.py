@@ -8,7 +8,15 @@ from scipy.integrate import solve_ivp
 
 from cosim.core import CosimError, InputFileError
 from cosim.core.buildings.heat_pump import FittedCurve, HeatPumpUnits, LiftCurve, frost_loss, read_hplib
-from cosim.core.buildings.households import APPLIANCES, BASE_POWER, Households
+from cosim.core.buildings.households import (
+    APPLIANCES,
+    BASE_POWER,
+    GAS_HOB,
+    SIZE_EXPONENT,
+    SIZES,
+    Households,
+    mean_size,
+)
 from cosim.core.buildings.storage import WATER, Batteries, Tanks
 from cosim.core.buildings.zones import ZoneParameters, Zones
 from cosim.core.weather.normals import synthetic_year
@@ -182,6 +190,27 @@ def test_energy_is_that_of_the_table(thousand):
     assert thousand[1]["hot_water"].mean() == pytest.approx(200.0, rel=0.03)
 
 
+def test_smaller_households_use_less_and_gas_hobs_burn_what_electric_ones_drew():
+    labels, ones, need = [f"d{i}" for i in range(300)], np.ones(300), np.full(300, 200.0)
+    usual, singles, gas = (
+        Households(labels, ones, need, seed=1, **more) for more in ({}, {"sizes": (1.0,)}, {"gas_hobs": 1.0})
+    )
+    assert (singles.residents == 1).all()
+    power = {name: week(h)["appliances"].mean() for name, h in {"usual": usual, "singles": singles, "gas": gas}.items()}
+    assert power["singles"] / power["usual"] == pytest.approx(mean_size(SIZES) ** -SIZE_EXPONENT, abs=0.02)
+    noon = MONDAY + dt.timedelta(hours=13)
+    electric, burnt = usual.mean(noon, 3600), gas.mean(noon, 3600)
+    assert (electric.cooking == 0).all()
+    np.testing.assert_allclose(burnt.cooking, GAS_HOB * (electric.appliances - burnt.appliances), atol=1e-9)
+    assert burnt.cooking.mean() > 20
+    half = Households(labels, ones, need, seed=1, gas_hobs=0.5).mean(noon, 3600).cooking
+    assert set(np.flatnonzero(half)) < set(np.flatnonzero(burnt.cooking))
+    with pytest.raises(CosimError, match=r"the share of gas hobs is 1\.5"):
+        Households(["a"], np.ones(1), np.zeros(1), gas_hobs=1.5)
+    with pytest.raises(CosimError, match=r"shares of households by size are \(0.5, 0.2\)"):
+        Households(["a"], np.ones(1), np.zeros(1), sizes=(0.5, 0.2))
+
+
 def test_means_of_households_do_not_depend_on_the_step():
     few = [Households(["a", "b"], np.array([3.0, 8.0]), np.full(2, 300.0), seed=2) for _ in range(2)]
     fine, coarse = week(few[0], 300.0), week(few[1], 7200.0)
@@ -197,6 +226,31 @@ def test_households_are_a_function_of_seed_day_and_label_alone():
     assert early.mean(noon, 900).appliances[1] == later.mean(noon, 900).appliances[0]
     with pytest.raises(CosimError, match="building 'a' has 0 dwellings"):
         Households(["a"], np.zeros(1), np.zeros(1))
+    with pytest.raises(CosimError, match=r"building 'a' has 20000 dwellings and needs 0 W of hot water: at most 10000"):
+        Households(["a"], np.full(1, 2e4), np.zeros(1))
+
+
+def test_a_household_asked_anew_by_any_number_of_threads_gives_the_same_bytes():
+    n, need = 5000, np.full(5000, 200.0)
+    labels = [f"d{i}" for i in range(n)]
+    steady, threaded = (Households(labels, np.ones(n), need, seed=4, threads=k) for k in (1, 2))
+    times = [MONDAY + dt.timedelta(hours=22, minutes=7 * k) for k in range(30)]  # over midnight
+    found = [steady.mean(begin, 420.0) for begin in times]
+    for k in (29, 3, 4, 17):  # back in time, on, and on by a leap
+        again = threaded.mean(times[k], 420.0)
+        for name in ("persons", "appliances", "hot_water", "cooking"):
+            assert getattr(found[k], name).tobytes() == getattr(again, name).tobytes()
+    nobody_cooks_on_gas = steady.mean(times[0], 420.0).cooking
+    assert (nobody_cooks_on_gas == 0).all()
+
+
+def test_steps_longer_than_a_day_have_the_mean_of_their_hours():
+    some = Households(["a", "b"], np.array([3.0, 8.0]), np.full(2, 300.0), seed=2)
+    long = some.mean(MONDAY, 60 * 3600.0)
+    hours = [some.mean(MONDAY + dt.timedelta(hours=k), 3600.0) for k in range(60)]
+    for name in ("persons", "appliances", "hot_water"):
+        mean = np.mean([getattr(hour, name) for hour in hours], axis=0)
+        np.testing.assert_allclose(getattr(long, name), mean, rtol=1e-9)
 
 
 def test_panels_yield_what_is_published_for_barcelona():

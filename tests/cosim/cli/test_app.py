@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -97,17 +98,24 @@ def test_run_prints_a_table_and_writes_results_and_report(cli, tmp_path):
     assert about["name"] == "toy"
 
 
+def test_run_and_show_say_that_recording_is_thinned(cli, monkeypatch):
+    monkeypatch.setattr("cosim.engine.recorder.MOST_VALUES", 100)
+    for command in (("run", "toy.py", "--out", "run"), ("show", "toy.py")):
+        assert "recording: one row every 600 s instead of every step (96 values instead of 960)" in cli(*command).output
+    assert "one row every 600 s" in Path("run/report.html").read_text()
+
+
 def test_run_finds_a_module_in_the_present_folder(cli, tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "path", list(sys.path))
-    (tmp_path / "town.py").write_text(SCENARIO)
+    (tmp_path / "hamlet.py").write_text(SCENARIO)
     try:
-        done = cli("run", "town:build", "--set", "hours=1", "--out", "run", "--no-report")
+        done = cli("run", "hamlet:build", "--set", "hours=1", "--out", "run", "--no-report")
         assert done.exit_code == 0, done.output
         provenance = Result.open(tmp_path / "run").provenance
-        assert provenance["builder"]["target"] == "town:build"
+        assert provenance["builder"]["target"] == "hamlet:build"
         assert build_again(provenance["builder"], seed=3).seed == 3
     finally:
-        sys.modules.pop("town", None)
+        sys.modules.pop("hamlet", None)
     done = cli("run", "village:build")
     assert done.exit_code == 1
     assert "there is no module 'village', neither installed nor in this folder" in " ".join(done.stderr.split())

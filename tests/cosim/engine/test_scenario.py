@@ -5,10 +5,11 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 
-from cosim import Adapter, Clock, CosimError, Indicator, Input, Output, Scenario, ScenarioError, compare
+from cosim import Adapter, Clock, CosimError, Indicator, Input, Output, Result, Scenario, ScenarioError, compare
 from cosim.core.adapter import Event, take_events
+from cosim.engine import recorder
 from cosim.engine.exchange import Channel
-from tests.support.toys import Echo, Ender, Keeper, Patchy, Source
+from tests.support.toys import Echo, Ender, Fault, Keeper, Patchy, Source
 
 HOUR = Clock("2025-01-15", hours=1)
 
@@ -256,6 +257,53 @@ def test_record_chooses_outputs_by_pattern_and_refuses_patterns_without_a_match(
     assert "record: no output matches 'sauce.*'; available: source.power" in problems(scenario)[0]
 
 
+def test_run_of_very_many_values_is_recorded_less_often_by_default(tmp_path, monkeypatch):
+    whole = Scenario(HOUR, steps={"slow": 420}, source=Source(), slow=Source(seed=3)).run(tmp_path / "whole")
+    monkeypatch.setattr(recorder, "MOST_VALUES", 4 * 14)  # each step: 4 × 60 + 4 × 9
+    scenario = Scenario(HOUR, steps={"slow": 420}, source=Source(), slow=Source(seed=3))
+    thin = scenario.run(tmp_path / "thin")
+    about = thin.provenance
+    assert (about["outputs"]["source.power"]["every_s"], about["outputs"]["slow.power"]["every_s"]) == (600, 840)
+    text = (
+        "one row every 600 s instead of every step (44 values instead of 276): means over the interval and last "
+        "states, so that peaks are those of the rows; scenario.record('*') records every step"
+    )
+    assert about["recording"]["thinned"] == about["facts"]["recording"] == text
+    assert f"recording: {text}" in str(scenario)
+    assert thin.integral("source.power").tolist() == pytest.approx(whole.integral("source.power").tolist(), rel=1e-5)
+    assert thin.integral("slow.power").tolist() == pytest.approx(whole.integral("slow.power").tolist(), rel=1e-5)
+    means = whole.series("source.power").to_numpy(dtype=float).reshape(6, 10, 2).mean(axis=1)
+    np.testing.assert_allclose(thin.series("source.power"), means, rtol=1e-5, atol=1e-4)
+    assert thin.series("source.count")["a"].tolist() == [0, 10, 20, 30, 40, 50, 60]
+
+
+def test_thinned_run_resumes_with_the_same_rows(tmp_path, monkeypatch):
+    monkeypatch.setattr(recorder, "MOST_VALUES", 50)
+    Scenario(HOUR, source=Source()).run(tmp_path / "whole")
+    with pytest.raises(CosimError):
+        Scenario(HOUR, source=Fault("raise", at_s=1900)).run(tmp_path / "cut", checkpoint_every=900)
+    resumed = Scenario(HOUR, source=Fault("none", at_s=1900)).resume(tmp_path / "cut")
+    pd.testing.assert_frame_equal(
+        resumed.series("source.power"), Result.open(tmp_path / "whole").series("source.power")
+    )
+
+
+def test_what_a_scenario_says_to_record_is_never_thinned(monkeypatch):
+    monkeypatch.setattr(recorder, "MOST_VALUES", 1)
+    scenario = Scenario(HOUR, source=Source())
+    assert scenario.setup().rules["source.power"].every == 60  # the whole run: it cannot be less
+    scenario.record("*")
+    assert scenario.setup().rules["source.power"].every == 1
+    assert not scenario.setup().thinned
+
+
+@pytest.mark.parametrize(("most", "every"), [(4 * 1440, 1), (4 * 1440 - 1, 5)])
+def test_open_ended_run_is_thinned_as_if_it_lasted_a_day(monkeypatch, most, every):
+    monkeypatch.setattr(recorder, "MOST_VALUES", most)
+    scenario = Scenario(Clock("2025-01-15"), source=Source())
+    assert scenario.setup().rules["source.count"].every == every
+
+
 def test_input_port_is_read_only():
     port = Input("W", ["a"], default=1.0)
     with pytest.raises(ValueError, match="read-only"):
@@ -330,7 +378,7 @@ def test_adapter_with_a_missing_file_or_an_unknown_placement_is_refused(tmp_path
     source = Source()
     source.files, source.placement = [tmp_path / "net.json"], "gpu"
     assert problems(Scenario(HOUR, source=source)) == [
-        "placement of Source is 'gpu': write 'inline', 'thread' or 'process'",
+        "placement of Source is 'gpu': write 'inline', 'thread', 'process' or a Remote",
         f"source reads {tmp_path / 'net.json'}: the file does not exist",
     ]
 

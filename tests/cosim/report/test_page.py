@@ -17,11 +17,13 @@ from typer.testing import CliRunner
 
 from cosim import Clock, CosimError, Indicator, Layer, Result, Scenario, compare
 from cosim.cli.app import app
+from cosim.report import cells, write_figures, write_map, write_report
 from cosim.report import page as page_module
-from cosim.report import write_figures, write_report
+from cosim.report import scene as scene_module
 from cosim.report.charts import coupled_quantities
 from cosim.report.packing import pack_shapes, pack_values
-from cosim.report.scene import MOST_ELEMENTS, Shapes, make_scene, scale_of, window_s
+from cosim.report.scene import Shapes, make_scene, scale_of, window_s
+from cosim.report.server import Viewer
 from cosim.results.layers import read_layers, write_layers
 from tests.support.districts import LABELS, district
 from tests.support.toys import Fault, Source
@@ -100,11 +102,14 @@ def test_lines_lose_invisible_points():
 
 def test_layers_that_share_a_geometry_share_it_in_page_and_folder(tmp_path):
     scenario = district()
-    scenario.layers.append(Layer("Again", "echo.received", "line", scenario.layers[0].geometry, "W"))
+    facts = {"lanes": {"e0": 2.0}}
+    again = Layer("Again", "echo.received", "line", scenario.layers[0].geometry, "W", properties=facts)
+    scenario.layers.append(again)
     result = scenario.run(tmp_path / "run")
     assert len(json.loads((result.folder / "layers.json").read_text())["geometries"]) == 3
     assert len(make_scene([[result]], ["a"]).shapes) == 3
     assert [layer.title for layer in read_layers(result.folder)] == [layer.title for layer in scenario.layers]
+    assert read_layers(result.folder)[-1].properties == facts
 
 
 def test_degrees_are_drawn_in_true_metres(tmp_path):
@@ -284,15 +289,81 @@ def test_reduction_is_noted(base, tmp_path):
     assert "with an error of at most 0.2% of this range" in page
 
 
-def test_layer_with_too_many_elements_is_reduced_and_noted(tmp_path):
-    labels = [str(k) for k in range(MOST_ELEMENTS + 5)]
-    scenario = Scenario(Clock("2025-01-15", hours=0.1), source=Source(labels))
-    scenario.layers = [Layer("Many", "source.power", "point", {x: [(int(x), 0)] for x in labels}, "W")]
-    scene = make_scene([[scenario.run(tmp_path / "run")]], ["run"])
-    assert len(scene.shapes[0].labels) == MOST_ELEMENTS
-    assert scene.notes == (
-        "20,000 of the 20,005 elements of “Many” are drawn, selected at even intervals from their list.",
-    )
+@pytest.fixture
+def many(tmp_path, monkeypatch):
+    """Eight elements along a line, of which a report may draw six one by one, and four cells."""
+    monkeypatch.setattr(scene_module, "MOST_ELEMENTS", 6)
+    monkeypatch.setattr(cells, "MOST_CELLS", 4)
+    labels = [str(k) for k in range(8)]
+    scenario = Scenario(Clock("2025-01-15", hours=0.1), source=Source(labels), noise=Source(labels, 2, "dB(A)"))
+    path = {x: [(12.0 * int(x) + dx, -3.0) for dx in (-4, 0, 4)] for x in labels}
+    scenario.layers = [
+        Layer("Power", "source.power", "line", path, "kW", 1e-3, scale=(0, 1)),
+        Layer("Count", "source.count", "polygon", path, "", scale=(0, 9)),
+        Layer("Noise", "noise.power", "point", path, "dB(A)"),
+    ]
+    return scenario.run(tmp_path / "run")
+
+
+def test_layer_with_too_many_elements_is_drawn_as_cells_and_noted(many, tmp_path):
+    page = write_report(many, tmp_path / "page.html").read_text()
+    power, count, noise = content(page)["layers"]
+    assert [power["title"], count["title"]] == ["Power, sums of 25 m cells", "Count, means of 25 m cells"]
+    assert noise["title"] == "Noise, means by energy of 25 m cells"
+    assert (power["kind"], power["fixed"], count["fixed"]) == ("polygon", False, True)
+    shapes = json.loads(block(page, power["shapes"]))
+    assert shapes["labels"] == ["cell 0, -1", "cell 1, -1", "cell 2, -1", "cell 3, -1"]
+    assert shapes["names"] == ["3 elements", "2 elements", "2 elements", "1 element"]  # of 0 to 24, 36 and 48, …
+    assert shapes["paths"][0][2:] == [250, 0, 0, 250, -250, 0]  # decimetres around the square
+    for text in (
+        "The 8 elements of “Power” are drawn as 4 square cells of 25 m, with the sums of the elements in each; cosim "
+        "view shows every element.",
+        "with the means by energy of the elements in each",
+    ):
+        assert text in page
+
+
+def test_cells_have_sums_or_means_of_their_elements_and_curves_those_of_all(many, tmp_path):
+    page = write_report(many, tmp_path / "page.html").read_text()
+    of = np.array([0, 0, 0, 1, 1, 2, 2, 3])
+    power = many.series("source.power").to_numpy(dtype=float) / 1000
+    level = 10 ** (many.series("noise.power").to_numpy(dtype=float) / 10)
+    for k in range(4):
+        sums = power[:, of == k].sum(axis=1)
+        np.testing.assert_allclose(values(page, 0, 0)[:, k], sums, atol=np.ptp(sums) / 508 * 1.01)
+        means = 10 * np.log10(level[:, of == k].mean(axis=1))
+        np.testing.assert_allclose(values(page, 2, 0)[:, k], means, atol=np.ptp(means) / 508 * 1.01)
+    np.testing.assert_allclose(values(page, 1, 0)[:, 0], [1, 2, 3, 4, 5, 6], atol=0.01)
+    curves = [layer["runs"][0] for layer in content(page)["layers"]]
+    np.testing.assert_allclose(curves[0]["sum"], power.sum(axis=1), rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(curves[2]["mean"], 10 * np.log10(level.mean(axis=1)), rtol=1e-3)
+
+
+def test_line_counts_for_the_cell_of_its_middle_and_an_outline_for_that_of_its_corners():
+    path = {"a": np.array([(0.0, 0.0), (10.0, 0.0), (10.0, 100.0)])}
+    assert cells.make_cells(path, lines=True).labels == ("cell 1, 4",)  # 55 m along it: (10, 45)
+    assert cells.make_cells(path, lines=False).labels == ("cell 0, 3",)  # (6.7, 33.3)
+
+
+def test_cell_without_any_value_is_missing():
+    found = cells.make_cells({str(k): np.array([[1e9 * k, 0.0]]) for k in range(2)}, lines=False)
+    rows = found.summarized(np.array([[np.nan, 2.0], [1.0, np.nan]]), adds_up=True, level=False)
+    np.testing.assert_array_equal(rows, [[np.nan, 2.0], [1.0, np.nan]])
+
+
+def test_viewer_and_not_the_report_shows_every_element_of_a_large_layer(many, tmp_path):
+    viewer = Viewer(many)
+    assert json.loads(viewer.answer("/shapes/0/0")[1])["labels"] == [str(k) for k in range(8)]
+    shown = np.frombuffer(viewer.answer("/frame/0/0/0/3")[1], "<f4")
+    np.testing.assert_allclose(shown, many.series("source.power").iloc[3] / 1000, rtol=1e-6)
+    assert "square cells" not in viewer.page.decode()
+
+
+def test_map_before_a_run_and_figures_draw_cells_too(many, tmp_path):
+    layers = read_layers(many.folder)
+    page = write_map("twin", layers[:1], tmp_path / "map.html").read_text()
+    assert content(page)["layers"][0]["title"] == "Power, cells of 25 m"
+    assert write_figures(many, tmp_path / "figures")
 
 
 @pytest.mark.parametrize(("hours", "window"), [(24, 900), (1, 60), (168, 7200), (8760, 604_800)])

@@ -102,7 +102,7 @@ for (k, _), key in study.runs.items():
     print(Result.open(study.run_folder(key).result).provenance["parameters"]["policies"])
 """
     done = place.python("from cosim import Result\n" + script)
-    assert done.stdout.split("\n")[:2] == ["none", "['HeatPumps:share=0.5']"], done.stderr
+    assert done.stdout.split("\n")[:2] == ["none", "['HeatPumps:share=0.5,floor_heating=0.0']"], done.stderr
 
 
 def test_limits_records_and_indicators_are_options_of_the_command(place):

@@ -5,11 +5,12 @@ import json
 
 import numpy as np
 import pytest
+import shapely
 
 from cosim.adapters.buildings import SURFACES
 from cosim.core import CosimError, InputFileError
 from cosim.core.buildings.zones import Zones
-from cosim.scenarios.buildings.stock import make_stock
+from cosim.scenarios.buildings.stock import PARTY_WALL_U, make_stock
 from cosim.scenarios.buildings.tabula import TYPES_FILE, read_types, tabula_types
 from tests.support.paths import DATA
 
@@ -138,6 +139,8 @@ def test_unknown_type_or_bad_figure_is_refused_and_names_the_building():
         ({"window_u": "-1"}, "window_u = -1.0: it must be finite and not negative"),
         ({"floor_u": "0"}, "floor_u = 0.0: it must be above 0"),
         ({"window_g": "1.2"}, "window_g = 1.2: it must be above 0 and at most 1"),
+        ({"wall_unheated": "1.5"}, "wall_unheated = 1.5: it must be from 0 to 1"),
+        ({"cellar": "2"}, "cellar = 2.0: it must be from 0 to 1"),
         ({"c_m": "many"}, "c_m = 'many': it must be a number"),
         ({"roof_u": "nan"}, "roof_u = nan"),
         ({"h_transmission": "5"}, "its areas and U-values give"),
@@ -184,6 +187,10 @@ def test_the_table_holds_what_tabula_publishes():
         assert kind.wall_area == pytest.approx(wall, abs=0.01)
         assert kind.wall_u == pytest.approx(loss / wall, abs=1e-3)
         transmittance = row["g_gl_n" if code.startswith(("ES.", "IT.")) else "g_gl_n_Window_1"]
+        assert kind.cellar == (row["Code_CellarCond"] in ("N", "NI", "P"))
+        inner = [i for i in parts if row[f"b_Transmission_Wall_{i}"] < 1]
+        away = sum(row[f"A_Calc_Wall_{i}"] * row[f"U_Actual_Wall_{i}"] * row[f"b_Transmission_Wall_{i}"] for i in inner)
+        assert kind.wall_unheated == pytest.approx(away / loss, abs=1e-3)
         assert (kind.window_g, kind.q_h_nd) == (transmittance, row["q_h_nd"])
     assert ("ES.ME.SFH.01", 1) not in tabula_types()
 
@@ -195,17 +202,75 @@ def test_stock_consists_of_plain_arrays():
     assert len(stock) == 3
 
 
-def test_radiant_heating_acts_on_surfaces_and_needs_more_at_the_same_air_temperature():
-    def need(**changes):
-        stock = make_stock(["a"], ["ES.ME.AB.02"], 800.0, 4, 2, 0.0, **changes)
-        zones = Zones(stock.zones, stock.archetype, stock.floor_area, 20.0)
-        for _ in range(24 * 20):
-            step = zones.step(3600, 5.0, heating_setpoint=20.0)
-        return stock.zones, step.power[0]
+def steady(stock, outdoor=5.0, hours=24 * 40, **given):
+    zones = Zones(stock.zones, stock.archetype, stock.floor_area, 20.0)
+    for _ in range(hours):
+        step = zones.step(3600, outdoor, heating_setpoint=20.0, **given)
+    return step
 
-    (plain, convective), (zones, radiant) = need(), need(radiant_share=0.3)
-    assert zones.heating_exterior + zones.heating_interior == pytest.approx(0.3)
-    assert zones.heating_exterior / 0.3 == pytest.approx(plain.exterior_share)
-    assert 1.0 < radiant / convective < 1.1
-    with pytest.raises(CosimError, match=r"radiant share of heating is 1\.5: it must be from 0 to 1"):
-        need(radiant_share=1.5)
+
+def test_each_system_gives_its_share_of_heat_to_the_surfaces_and_radiators_lose_what_tabula_publishes():
+    kinds = ("air", "radiators", "underfloor")
+    stock = eixample(3, emission=kinds)
+    at_surfaces = (stock.zones.heating_exterior + stock.zones.heating_interior)[stock.archetype]
+    assert at_surfaces == pytest.approx([0.0, 0.3, 1.0])
+    assert stock.zones.heating_exterior[stock.archetype[2]] == pytest.approx(1 / 6)  # the floor on the ground
+    power = steady(stock).power / stock.floor_area / 15
+    assert power == pytest.approx(stock.zones.loss_coefficient[stock.archetype], rel=1e-9)
+    assert power[0] < power[1] < power[2] < 1.2 * power[0]
+    kind = tabula_types()["ES.ME.AB.02", 1]
+    areas = kind.areas(1800.0, 6, 2)
+    light = float(kind.zone_of(areas).outdoor_conductance[0])
+    assert power[1] == pytest.approx(float(kind.opaque(areas)) + light, rel=1e-9)
+    with pytest.raises(CosimError, match=r"emission of heat is \['stove'\] for 2 of 2 buildings: give each one of rad"):
+        eixample(2, emission="stove")
+
+
+def test_floor_heating_replaces_radiators_of_heated_buildings_and_keeps_their_systems():
+    stock = eixample(40, heat_pump_share=0.5).with_old_heating(0.3, 0.1)
+    laid = stock.with_underfloor(0.5)
+    new = np.array(laid.emission) == "underfloor"
+    assert 0 < new.sum() <= 20
+    assert not (new & (laid.heating_capacity == 0)).any()
+    assert laid.heating == stock.heating
+    shares = (laid.zones.heating_exterior + laid.zones.heating_interior)[laid.archetype]
+    assert shares == pytest.approx(np.where(new, 1.0, 0.3))
+    assert (np.array(stock.with_underfloor(0.8).emission)[new] == "underfloor").all()
+    with pytest.raises(CosimError, match=r"share of floor heating is 1\.5: it must be from 0 to 1"):
+        stock.with_underfloor(1.5)
+
+
+def test_the_ground_and_unheated_cellars_and_stairs_have_their_weight():
+    slab, cellar = (dataclasses.replace(tabula_types()["ES.ME.AB.02", 1], cellar=c) for c in (0.0, 1.0))
+    areas = slab.areas(1800.0, 6, 2)
+    assert slab.on_ground(areas) == pytest.approx(slab.floor_u / 6 / float(slab.opaque(areas)))
+    assert cellar.on_ground(areas) == pytest.approx(0.5 * float(slab.on_ground(areas)))
+    stock = make_stock(["a", "b"], ["ES.ME.AB.01", "SE.N.MFH.01"], 800.0, [4, 1], 0, 0.0)
+    assert (stock.ground_share > 0).all()
+    kinds = [tabula_types()[code, 1] for code in stock.types]
+    assert kinds[1].wall_unheated > 0  # parts with half the loss: what lies behind them is in the shade
+    for i, kind in enumerate(kinds):
+        parts = kind.areas(800.0, [4, 1][i], 0)
+        lit = 0.6 * 0.04 * kind.wall_u * float(parts.wall) * (1 - kind.wall_unheated) / float(kind.opaque(parts))
+        assert stock.sun_on_exterior[i, 1:].sum() == pytest.approx(lit)
+
+
+def test_sun_does_not_reach_the_facade_that_it_comes_through():
+    stock = eixample(1, azimuths=0.0, attached=2)
+    zone, spread = stock.zones, stock.sun_to_exterior[0]
+    facade = dict(zip(SURFACES, stock.window_area[0] > 0, strict=True))
+    assert [name for name, has in facade.items() if has] == ["north", "south"]
+    wall = float(tabula_types()["ES.ME.AB.02", 1].areas(1800.0, 6, 2).wall)
+    others = zone.exterior_area[0] - wall / 2
+    assert spread[SURFACES.index("south")] == pytest.approx(others / (others + zone.interior_area[0]))
+    assert spread[SURFACES.index("east")] == pytest.approx(zone.exterior_share[0])
+
+
+def test_buildings_that_touch_share_walls_as_high_as_the_lower_one():
+    corners = [(0, 0, 10, 12), (10.1, 0, 20, 12), (20, 12, 30, 24), (90, 0, 99, 9)]  # the third touches at a corner
+    shapes = [shapely.box(*corner) for corner in corners]
+    stock = eixample(4, storeys=[3, 5, 4, 2]).with_neighbours(shapes)
+    assert stock.party_walls.tolist() == [[0, 1, pytest.approx(PARTY_WALL_U * 12 * 3 * 2.8, rel=0.05)]]
+    with pytest.raises(CosimError, match="3 footprints are given for 4 buildings: give one each"):
+        stock.with_neighbours(shapes[:3])
+    assert eixample(2).with_neighbours([shapes[0], shapes[3]]).party_walls.shape == (0, 3)

@@ -8,7 +8,7 @@ import pytest
 
 from cosim import CosimError
 from cosim.scenarios.carbon import intensity
-from cosim.scenarios.carbon.intensity import annual_intensity, typical_intensity
+from cosim.scenarios.carbon.intensity import typical_intensity
 from tests.support.paths import DATA, ROOT
 
 
@@ -18,7 +18,7 @@ def hours_of(year):
 
 def spain(year):
     """Return the shipped means of a year by month and hour, shape (12, 24). [g/kWh]"""
-    rows = [row for row in intensity._table("carbon_hourly.csv") if row["year"] == str(year)]
+    rows = [row for row in intensity._table("carbon_hourly.csv") if (row["country"], row["year"]) == ("ES", str(year))]
     return np.array([[float(row[str(hour)]) for hour in range(24)] for row in rows])
 
 
@@ -61,16 +61,27 @@ def test_typical_hour_is_the_mean_of_both_years_in_civil_time():
     np.testing.assert_allclose(typical_intensity("ES", summer), expected)
 
 
-def test_italy_keeps_its_published_mean_and_falls_at_noon():
-    year = hours_of(2024) + pd.Timedelta("30min")
-    assert typical_intensity("IT", year).mean() == pytest.approx(annual_intensity("IT"), rel=1e-3)
-    noon, night = (pd.DatetimeIndex([f"2025-{day}T{hour}:10Z" for day in ("01-15", "07-15")]) for hour in ("12", "00"))
-    by_day, by_night = typical_intensity("IT", noon), typical_intensity("IT", night)
-    assert by_night[0] == by_night[1] > annual_intensity("IT") > by_day[0] > by_day[1]
+def test_italy_has_its_published_means_of_months_and_falls_at_noon():
+    script = runpy.run_path(str(ROOT / "docs" / "carbon_italy.py"))
+    year = hours_of(2023)  # both years of the table by the calendar of one
+    found = 1000 * pd.Series(typical_intensity("IT", year), year)
+    assert found.mean() == pytest.approx((316 + 267) / 2, abs=1.0)
+    direct = (np.array(script["BY_MONTH"][2023]) + script["BY_MONTH"][2024]) / 2
+    by_month = found.groupby(year.tz_convert("Europe/Rome").month).mean().to_numpy()
+    np.testing.assert_allclose(by_month - by_month.mean(), 1.18 * (direct - direct.mean()), atol=1.5)
+    by_hour = found.groupby(year.hour).mean()
+    assert (by_hour.idxmin(), by_hour.idxmax()) == (11, 20)
+    july, january = (found[(year.month == m) & (year.hour == 11)].mean() / by_month[m - 1] for m in (7, 1))
+    assert july < january < 0.9
 
 
-def test_annual_intensities_are_the_published_means():
-    assert annual_intensity("ES") == 0.174
-    assert annual_intensity("IT") == 0.331
-    with pytest.raises(CosimError, match="no country 'XX'"):
-        annual_intensity("XX")
+@pytest.mark.skipif(not (DATA / "carbon").is_dir(), reason="../shared/data/carbon is absent")
+def test_the_method_of_italy_meets_spain_where_its_hours_are_known():
+    script = runpy.run_path(str(ROOT / "docs" / "carbon_italy.py"))
+    shaped, months, mean = script["error_in_spain"](DATA / "carbon" / "ES_2024_hourly.csv.gz")
+    assert shaped < 8 < 25 < months < mean
+
+
+def test_country_without_a_table_is_refused():
+    with pytest.raises(CosimError, match="no country 'XX': it has ES, IT"):
+        typical_intensity("XX", hours_of(2023))

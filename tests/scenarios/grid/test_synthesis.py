@@ -18,6 +18,8 @@ from scipy.spatial import Delaunay
 from cosim.adapters.grid import Grid
 from cosim.core import ScenarioError, Step
 from cosim.core.random import generator
+from cosim.scenarios.grid import cabinets
+from cosim.scenarios.grid.cabinets import Streets
 from cosim.scenarios.grid.synthesis import ServicePoint, coincident_load, synthesize_grid
 
 PITCH = 133.3
@@ -286,3 +288,43 @@ def test_all_invalid_input_is_refused_in_one_error():
     apart.add_edge(2, 3, length=-1.0)
     with pytest.raises(ScenarioError, match=r"has length -1\.0(.|\n)*not connected: pass its largest component"):
         synthesize_grid(apart, [ServicePoint("a", 0, 0, 1)], country="ES")
+
+
+@pytest.mark.parametrize("streets", [blocks(), irregular()], ids=["blocks", "irregular"])
+def test_paths_found_nearby_are_those_through_all_streets(streets):
+    graph, services = streets
+    cut = Streets(graph, services, 20.0)
+    cabinets = range(cut.n_street, len(cut.xy))
+    draw = generator(0, "groups")
+    for _ in range(20):
+        group = sorted(draw.choice(cabinets, 5, replace=False).tolist())
+        roots = draw.choice(cut.n_street, 3, replace=False).tolist()
+        near, distance, before = cut.paths_to(roots, group)
+        whole, _ = cut.paths(roots)
+        at = np.searchsorted(near, group)
+        np.testing.assert_array_equal(near[at], group)
+        np.testing.assert_allclose(distance[:, at], whole[:, group], rtol=1e-12)
+        for row, root in enumerate(roots):
+            node = group[0]
+            while node != root:
+                node = before[row, np.searchsorted(near, node)]
+                assert node in near
+
+
+def test_ways_between_stations_are_as_long_on_streets_without_their_cabinets(monkeypatch):
+    graph, services = irregular()
+    streets = Streets(graph, services, 20.0)
+    roots = [0, 5, 17]
+    monkeypatch.setattr(cabinets, "LARGE", 0)
+    distance, before = streets.paths_between(roots)
+    assert distance.shape == before.shape == (3, streets.n_street)
+    np.testing.assert_allclose(distance, streets.paths(roots)[0][:, : streets.n_street], rtol=1e-12)
+
+
+def test_part_of_the_streets_is_that_of_the_whole_matrix():
+    graph, services = irregular()
+    streets = Streets(graph, services, 20.0)
+    near = np.flatnonzero(streets.xy[:, 0] < 500.0)
+    part, expected = streets._part(near), streets.matrix[near][:, near]
+    for name in ("data", "indices", "indptr"):
+        np.testing.assert_array_equal(getattr(part, name), getattr(expected, name))

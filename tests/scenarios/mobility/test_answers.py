@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from cosim.core import CosimError
+from cosim.scenarios.indicators.travel import travel_indicators
 from cosim.scenarios.measures import always, between
 from cosim.scenarios.mobility.choice import BICYCLE, CAR, MODES, PUBLIC, RIDE, STAYS
 from cosim.scenarios.mobility.costs import (
@@ -111,10 +112,22 @@ def test_a_charge_takes_cars_off_the_road_and_nobody_else_moves(plans):
     assert len(plans["charge"].legs) < len(plans["fixed"].legs)
 
 
-def test_those_who_keep_driving_keep_their_trips_and_routes(plans):
+def test_those_who_keep_driving_keep_their_trips_and_routes_and_some_their_times(plans):
+    """Departures move away from a toll's beginning and end; everything else stays."""
     kept = plans["charge"].legs.index.intersection(plans["fixed"].legs.index)
     assert len(kept) > 100
-    assert plans["charge"].legs.loc[kept].equals(plans["fixed"].legs.loc[kept])
+    moved = plans["charge"].answer.moved
+    now, before = plans["charge"].legs.loc[kept], plans["fixed"].legs.loc[kept]
+    assert now.drop(columns="depart_s").equals(before.drop(columns="depart_s"))
+    shift = (now["depart_s"] - before["depart_s"]).to_numpy()
+    assert (shift == [moved.get(label, 0.0) for label in kept]).all()
+    early = shift < 0
+    assert 0 < early.sum() < 0.1 * len(kept)
+    assert before["depart_s"][early].between(7 * 3600, 8 * 3600).all()
+    told = travel_indicators(plans["charge"].answer)["car trips at another time"]
+    assert told.value == len(moved) > 0
+    assert "min in the mean" in told.about
+    assert travel_indicators(plans["same"].answer)["car trips at another time"].value == 0
 
 
 def test_better_service_draws_from_all_modes(plans):
@@ -140,7 +153,8 @@ def test_shares_of_the_base_case_are_those_of_the_day(district, plans):
     assert tours["distance_km"][tours["before"] == 4].mean() < 3 < tours["distance_km"][tours["before"] == CAR].mean()
 
 
-def test_same_seed_gives_the_same_day(district, plans):
+def test_same_seed_gives_the_same_day(district, plans, monkeypatch):
+    monkeypatch.setenv("COSIM_BUILT", "off")
     net, sites, folder = district
     changes = TravelChanges(headway=0.5, fare=0.5)
     again = plan_day(net, sites, folder / "again", 5, habits=HABITS, changes=changes, **RATES)

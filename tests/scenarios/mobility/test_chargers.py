@@ -3,11 +3,12 @@
 from xml.sax.saxutils import quoteattr
 
 import defusedxml.ElementTree
+import numpy as np
 import pytest
 
 from cosim.adapters.traffic.installation import run_sumo_tool
 from cosim.scenarios.mobility.cars import ONBOARD_W, vehicle_types
-from cosim.scenarios.mobility.chargers import DELAY_S, place_chargers, write_chargers
+from cosim.scenarios.mobility.chargers import DELAY_S, _nearest_free, place_chargers, write_chargers
 from cosim.scenarios.mobility.drives import CarDay
 from cosim.scenarios.mobility.routing import write_xml
 from cosim.scenarios.streets.eixample import building_sites, eixample_streets
@@ -69,3 +70,14 @@ def test_who_parks_at_a_station_charges_and_who_queues_beside_it_does_not(tmp_pa
         whole = rate * (600 + STAYS_S - begin - DELAY_S) / 3600
         # Driving there took less than 0.6 kWh.
         assert energy[name, station] == pytest.approx(min(whole, 0.4 * capacity), abs=600)
+
+
+def test_nearest_free_stretches_are_those_of_a_search_over_all():
+    random = np.random.default_rng(0)
+    doors, middle = random.uniform(0, 100, (60, 2)).round(), random.uniform(0, 100, (80, 2)).round()
+    doors[30:] = doors[0]  # all around are taken
+    free, expected = np.ones(len(middle), bool), []
+    for door in doors:
+        expected.append(int(np.argmin(np.where(free, np.hypot(*(middle - door).T), np.inf))))
+        free[expected[-1]] = False
+    assert _nearest_free(doors, middle) == expected

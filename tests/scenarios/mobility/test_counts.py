@@ -264,6 +264,29 @@ def test_counted_day_has_the_counted_volumes_and_lines_by_the_hour(town, tmp_pat
     assert departs == sorted(departs)
 
 
+@pytest.mark.parametrize(("begin_h", "last_h"), [(0, 23.9), (0, 17.6), (6, 20)])
+def test_lines_of_a_whole_day_run_once_at_their_own_time(town, tmp_path, begin_h, last_h):
+    edges = " ".join(town.routes[0])
+    cars = [(f"c{k}", 3600 * h, "") for k, h in enumerate(np.linspace(begin_h, last_h, 60))]
+    buses = [(f"b{h}", 3600 * h + 60, ' line="7"') for h in range(max(begin_h, 5), 24)]
+    text = "".join(
+        f'<vehicle id="{name}" depart="{t:.1f}"{line}><route edges="{edges}"/>'
+        + (f'<stop edge="{town.routes[0][0]}" until="{t + 30:.1f}"/>' if line else "")
+        + "</vehicle>"
+        for name, t, line in sorted(cars + buses, key=lambda row: row[1])
+    )
+    (tmp_path / "day.rou.xml").write_text(f"<routes>{text}</routes>")
+    sumocfg = tmp_path / "day.sumocfg"
+    sumocfg.write_text(
+        f'<configuration><net-file value="{town.net}"/><route-files value="day.rou.xml"/>'
+        f'<begin value="{3600 * begin_h}"/></configuration>'
+    )
+    counts = town.write("day.csv", [np.full(HOURS, 10.0)], [town.routes[0][0]])
+    found = [v for v in vehicles(counted_day(sumocfg, counts, tmp_path / "day")) if v.get("line")]
+    assert [float(v.get("depart")) for v in found] == [t for _, t, _ in buses]
+    assert [float(v.find("stop").get("until")) for v in found] == [t + 30 for _, t, _ in buses]
+
+
 def test_same_seed_gives_the_same_bytes_and_another_count_keeps_other_vehicles(town, tmp_path):
     first, again, other = (
         counted_day(town.sumocfg, counts, tmp_path / name).with_name("counted.rou.xml").read_bytes()
@@ -326,6 +349,33 @@ def test_command_prints_and_writes_the_agreement(town, tmp_path):
     assert written["fitted"]["all"]["r2"] > 0.99
     assert len(written["held_out"]["by hour"]) == HOURS
     assert len(written["edges"]) == len(town.edges)
+
+
+def test_command_takes_messages_by_the_hours_of_a_zone(town, tmp_path):
+    edges = [edge for edge in town.edges if len(read_net(town.net).getEdge(edge).getLanes()) > 1][:4]
+    entities = [
+        {
+            "id": f"urn:{edge}:{hour}",
+            "type": "TrafficFlowObserved",
+            "dateObserved": f"2024-02-01T{hour:02d}:00:00Z/2024-02-01T{hour:02d}:30:00Z",
+            "intensity": 251.0 if hour == 12 else 50.0,
+            "location": {"type": "Point", "coordinates": place_of(town, edge)[0]},
+            "refRoadSegment": f"urn:{edge}",
+            "laneId": 1,
+        }
+        for edge in edges
+        for hour in range(HOURS)
+    ]
+    (tmp_path / "c.json").write_text(json.dumps(entities))
+    for zone, hour in (("UTC", 12), ("Europe/Rome", 13)):
+        arguments = ["counts", "--sumocfg", town.sumocfg, "--counts", tmp_path / "c.json", "--zone", zone]
+        done = CliRunner().invoke(app, [str(argument) for argument in [*arguments, "--folds", 2]])
+        assert done.exit_code == 0, done.output
+        [busiest] = [line for line in done.output.splitlines() if re.search(r"\b502\b", line)]
+        assert re.search(r"\d+", busiest).group() == str(hour)
+    done = CliRunner().invoke(app, [str(argument) for argument in [*arguments[:-1], "Europe/Bologna"]])
+    assert done.exit_code != 0
+    assert "Europe/Bologna" in done.output
 
 
 @pytest.mark.skipif(not LOOPS.is_file(), reason="needs the counts of Bologna in ../shared/data/counts")

@@ -1,10 +1,11 @@
 """Departures, visits and crossings of a working day."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from cosim.core import CosimError
-from cosim.scenarios.mobility.drives import HOURLY_SHARE, CarDay
+from cosim.scenarios.mobility.drives import HOURLY_SHARE, CarDay, by_departure
 from cosim.scenarios.streets.eixample import building_sites, eixample_streets
 
 
@@ -48,3 +49,11 @@ def test_sites_at_no_street_for_cars_are_refused(district):
     net, sites = district
     with pytest.raises(CosimError, match="sites stand at edge 'nowhere'"):
         CarDay(net, sites.assign(edge="nowhere"), 0)
+
+
+def test_drives_are_ordered_by_departure_and_name():
+    labels = ["b", "a", "d", "c", "e"]
+    legs = pd.DataFrame({"depart_s": [1.0, 1.0, 0.0, 1.0, 2.0]}, index=pd.Index(labels, name="vehicle"))
+    assert by_departure(legs).index.tolist() == ["d", "a", "b", "c", "e"]
+    pd.testing.assert_frame_equal(by_departure(legs), legs.sort_values(["depart_s", "vehicle"]))
+    assert by_departure(legs[:0]).empty

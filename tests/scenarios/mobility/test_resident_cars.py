@@ -12,15 +12,10 @@ from cosim.adapters.traffic.installation import run_sumo_script, run_sumo_tool
 from cosim.core import CosimError, InputFileError
 from cosim.scenarios import eixample
 from cosim.scenarios.mobility.cars import ELECTRIC, FLEET
+from cosim.scenarios.mobility.counts.sampling import calibrate, detector_edges
 from cosim.scenarios.mobility.population import Habits, activity_chains
 from cosim.scenarios.mobility.resident_cars import OUTSIDE, city_demand
-from cosim.scenarios.mobility.routing import (
-    calibrate,
-    detector_edges,
-    equilibrium_routes,
-    gates,
-    write_xml,
-)
+from cosim.scenarios.mobility.routing import equilibrium_routes, gates, write_xml
 from cosim.scenarios.streets.eixample import building_sites, eixample_streets
 from cosim.scenarios.streets.network import read_net, sites_along
 from tests.support.paths import BOLOGNA
@@ -88,7 +83,8 @@ def test_more_electric_cars_leave_trips_and_routes_unchanged(district, day, tmp_
     assert cars.mean() == pytest.approx(0.4, abs=0.06)  # of the residents' cars only those that drive that day
 
 
-def test_same_seed_gives_the_same_bytes_and_another_seed_does_not(district, day, tmp_path):
+def test_same_seed_gives_the_same_bytes_and_another_seed_does_not(district, day, tmp_path, monkeypatch):
+    monkeypatch.setenv("COSIM_BUILT", "off")
     again, other = (city_demand(*district, tmp_path / str(seed), seed, ev_share=0.4) for seed in (4, 5))
     for first, second in zip(day.routes + day.additional, again.routes + again.additional, strict=True):
         assert first.read_bytes() == second.read_bytes()

@@ -6,7 +6,8 @@ from collections import Counter
 import pandas as pd
 import pytest
 
-from cosim.scenarios.mobility.routing import assigned_routes, shortest_routes
+from cosim.scenarios.mobility import routing
+from cosim.scenarios.mobility.routing import _let_through, assigned_routes, shortest_routes
 from cosim.scenarios.streets.eixample import eixample_streets
 from cosim.scenarios.streets.network import drivable, read_net
 
@@ -40,12 +41,39 @@ def test_few_trips_take_ways_as_short_as_by_dijkstra(trips, tmp_path):
 def test_many_trips_avoid_streets_that_others_fill(trips, tmp_path):
     net, _ = trips
 
-    def busiest(number):
+    def busiest(number, stand_for=1.0):
         cars = [f"car.{k}" for k in range(number)]
         same = pd.DataFrame({"depart_s": 0.0, "start": "x4y4-x3y4", "end": "x1y1-x1y2"}, index=cars)
-        routes = assigned_routes(net, same, tmp_path, 1)
+        routes = assigned_routes(net, same, tmp_path, 1, cars_per_trip=stand_for)
         assert len(routes) == number
         used = Counter(edge for route in routes.values() for edge in route[3:-3])
         return max(used.values()) / number
 
     assert busiest(6000) < 0.9 * busiest(60)
+    assert busiest(60, 100.0) < 0.9 * busiest(60)
+
+
+def test_signals_let_through_their_share_of_green(trips):
+    net = read_net(trips[0], programs=True)
+    found = {edge.getID(): _let_through(edge) for edge in drivable(net) if edge.getTLS()}
+    assert found
+    for label, (per_hour, red_s) in found.items():
+        lanes = sum(lane.allows("passenger") for lane in net.getEdge(label).getLanes())
+        share = per_hour / (1800.0 * lanes)
+        program = next(iter(net.getEdge(label).getTLS().getPrograms().values()))
+        cycle = sum(phase.duration for phase in program.getPhases())
+        assert 0.0 < share < 0.95
+        assert red_s == pytest.approx(0.5 * cycle * (1 - share) ** 2)
+
+
+def test_large_networks_take_ways_as_short_whoever_else_drives(trips, tmp_path, monkeypatch):
+    net, table = trips
+    by_vehicle = shortest_routes(net, table, tmp_path, 1)
+    monkeypatch.setattr(routing, "SMALL", 10)
+    drawn, some = shortest_routes(net, table, tmp_path, 1), shortest_routes(net, table.iloc[::7], tmp_path, 1)
+    assert list(drawn) == list(table.index)
+    assert all(route[0] == table.at[car, "start"] and route[-1] == table.at[car, "end"] for car, route in drawn.items())
+    assert some == {car: drawn[car] for car in table.index[::7]}
+    assert drawn != shortest_routes(net, table, tmp_path, 2)
+    assert seconds(net, drawn) == pytest.approx(seconds(net, by_vehicle), rel=0.05)
+    assert list(tmp_path.iterdir()) == []

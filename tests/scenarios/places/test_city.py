@@ -11,13 +11,19 @@ import pytest
 import shapely
 from typer.testing import CliRunner
 
+from cosim.adapters.traffic.files import read_configuration, root_of
 from cosim.core import CosimError, InputFileError
+from cosim.exports.export import export
 from cosim.scenarios.places import app
-from cosim.scenarios.places.folder import CityFolder, read_grid, schema_problem
+from cosim.scenarios.places.countries import figures
+from cosim.scenarios.places.folder import CityFolder, read_drives, read_grid, schema_problem
 from cosim.scenarios.places.make import make_city
 from cosim.scenarios.places.sources.options import Options
 from cosim.scenarios.places.twin import build
+from cosim.scenarios.policies import DistancePrice
 from tests.support.maps import Map, town
+from tests.support.paths import BOLOGNA
+from tests.support.traffic_runs import needs_bologna
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +62,9 @@ def test_city_is_a_folder_that_any_tool_reads(made):
     assert np.allclose(shapely.total_bounds(outlines), [13.53, 52.43, 13.536, 52.433], atol=2e-3)
     assert len(read_grid(city.path).net.trafo) >= 1
     assert city.problems() == []
+    shown = (city.path / "import.html").read_text(encoding="utf-8")
+    assert "Europe/Berlin" in shown
+    assert "for 1 h, seed" not in shown  # a map has no course of time
 
 
 def test_city_made_again_has_the_same_bytes(made, tmp_path):
@@ -118,8 +127,9 @@ def test_street_without_a_way_round_is_refused(tmp_path):
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({"car_share": 2.0}, "car_share is 2.0"), ({"through": -1.0}, "through is -1.0"),
+    [({"car_share": 2.0}, "car_share is 2:"), ({"through": -1.0}, "through is -1.0"),
      ({"storeys": 0.0}, "storeys is 0"), ({"cars_per_person": float("nan")}, "cars_per_person is nan"),
+     ({"cars_per_drive": 0.0}, "cars_per_drive is 0: give a number above 0"),
      ({"zone": "Asia/Tokyo"}, "is that of JP, not of DE"),
      ({"country": "ES"}, "lies in DE"), ({"weather": "atlantis"}, "neither a city nor a path")],
 )  # fmt: skip
@@ -206,6 +216,10 @@ def test_place_runs_with_policies_and_says_whose_map_it_is(made, tmp_path):
     plain = build(city=path, begin_hour=8, hours=0.25).run(tmp_path / "plain")
     plan = build(city=path, begin_hour=8, hours=0.25, policies=[EvShare(1.0), SpeedLimit(30)]).run(tmp_path / "plan")
     assert plain.provenance["parameters"]["attribution"] == ["© OpenStreetMap contributors, ODbL 1.0"]
+    assert export(plain.folder, "dcat").files == 1
+    catalogue = (tmp_path / "plain-dcat/dcat.jsonld").read_text()
+    assert "© OpenStreetMap contributors, ODbL 1.0" in catalogue
+    assert "https://opendatacommons.org/licenses/odbl/1-0/" in catalogue
     assert plain.indicators["trips begun"].value > 0
     assert plain.indicators["tailpipe CO2"].value > plan.indicators["tailpipe CO2"].value == 0
     assert plain.indicators["electricity of premises"].value > 0
@@ -219,3 +233,88 @@ def test_running_a_city_needs_no_libraries_of_maps():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def vehicles(scenario):
+    """Return departures and routes of the cars that SUMO inserts."""
+    [file] = [path for path in read_configuration(scenario.model.sumocfg).routes if path.name == "cars.rou.xml"]
+    return {v.get("id"): (float(v.get("depart")), v.get("type")) for v in root_of(file).iter("vehicle")}
+
+
+def test_drivers_of_a_city_answer_by_mode_and_the_others_stay_as_they_were(made):
+    city, hours = str(made[0].city.path), {"begin_hour": 8, "hours": 0.5, "ev_share": 0.3}
+    base, same, charged = (
+        vehicles(scenario := build(city=city, answers=answers, policies=policies, **hours))
+        for answers, policies in (
+            ("routes", ()),
+            ("modes", ()),
+            ("modes", [DistancePrice(5.0, from_hour=7, to_hour=20)]),
+        )
+    )
+    assert same == base
+    answer = scenario.model.sectors["travel"]
+    assert scenario.model.answers == "modes"
+    gone = base.keys() - charged.keys()
+    assert charged.keys() < base.keys()
+    assert len(base) - len(charged) == pytest.approx(answer.trips("before")["car"] - answer.trips()["car"])
+    # a car that is left makes none of its drives
+    car = {label: row.car for label, row in read_drives(made[0].city.path).legs.iterrows()}
+    assert {car[label] for label in gone}.isdisjoint({car[label] for label in charged})
+    for label, (depart, kind) in charged.items():
+        assert depart - base[label][0] == pytest.approx(answer.moved.get(label, 0.0), abs=0.6)
+        assert kind == base[label][1]
+
+
+def test_modes_and_empty_dwellings_are_the_countrys_unless_given(made, tmp_path):
+    spain, germany = figures("ES"), figures("DE")
+    assert spain.modes()["car"] < germany.modes()["car"]
+    assert all(
+        sum(country.modes(car).values()) == pytest.approx(1) for country in (spain, germany) for car in (None, 0.1)
+    )
+    told = made[0].findings.found["guessed"]["modes of the country, for want of --car-share"]
+    assert list(told) == ["DE"]
+    city = made[0].city.about["counts"]
+    assert city["residents"] == pytest.approx(city["dwellings"] * 0.955 * 2.0)
+    fewer = make_city(Options(osm=made[1], car_share=0.05), tmp_path / "town")
+    assert fewer.city.about["counts"]["drives"] < 0.8 * city["drives"]
+    assert "modes of the country" not in str(fewer.findings.as_json())
+
+
+@needs_bologna
+def test_bologna_is_the_same_kind_of_folder_and_keeps_its_traffic(tmp_path):
+    config = BOLOGNA / "acosta" / "run.sumocfg"
+    out, again = tmp_path / "acosta", tmp_path / "again" / "acosta"
+    options = ["--sites", "100", "--home-chargers", "0.2"]
+    done = CliRunner().invoke(
+        app, ["make", "--generate", "bologna", "--sumocfg", str(config), "--out", str(out), *options]
+    )
+    assert done.exit_code == 0, done.output
+    city = CityFolder.open(out)
+    assert (city.about["country"], city.about["zone"], city.problems()) == ("IT", "Europe/Rome", [])
+    counts = city.about["counts"]
+    assert counts["drives"] + counts["timetabled vehicles"] == 8779  # as the scenario has them
+    assert (counts["residential buildings"], counts["share routed"]) == (100, 1.0)
+    assert set(pq.read_table(out / "buildings.parquet")["storeys"].to_pylist()) == {3.0, 4.0, 5.0}
+    make_city(Options(generate="bologna", sumocfg=config, sites=100, home_chargers=0.2), again)
+    assert contents(again) == contents(out)
+    result = build(city=str(out), begin_hour=8, hours=0.1, ev_share=1.0).run(tmp_path / "run")
+    begun = sum(
+        28800 <= depart < 28800 + 360 for depart in pq.read_table(out / "drives.parquet")["depart_s"].to_pylist()
+    )
+    assert result.indicators["trips begun"].value > 0.7 * begun > 0
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [({"generate": "bologna"}, "give --generate bologna with --sumocfg"),
+     ({"generate": "eixample", "sumocfg": "run.sumocfg"}, "neither without the other"),
+     ({"generate": "bologna", "sumocfg": "nowhere.sumocfg"}, "there is no file .*nowhere"),
+     ({"generate": "bologna", "sumocfg": "bad.sumocfg"}, "bad.sumocfg")],
+)  # fmt: skip
+def test_bologna_without_a_sound_configuration_is_refused(tmp_path, options, message):
+    (tmp_path / "run.sumocfg").write_text("<configuration/>")
+    (tmp_path / "bad.sumocfg").write_text("<configuration><input>")
+    given = {k: tmp_path / v if k == "sumocfg" else v for k, v in options.items()}
+    with pytest.raises(CosimError, match=message):
+        make_city(Options(**given), tmp_path / "town")
+    assert not (tmp_path / "town").exists()

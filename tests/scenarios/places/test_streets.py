@@ -1,6 +1,7 @@
 """The SUMO network of a map: what netconvert makes of corrected tags, and what is cut off."""
 
 import math
+from itertools import pairwise
 
 import pytest
 
@@ -96,7 +97,7 @@ def test_names_and_classes_are_kept(special):
 
 def test_streets_that_cars_cannot_leave_are_cut_off_and_listed(tmp_path):
     drawn = town(houses=False)
-    trap = drawn.way((0.0, 0.0), (-100.0, -50.0), (-150.0, -50.0), highway="residential", oneway="yes")
+    trap = drawn.way((120.0, 120.0), (160.0, 150.0), (170.0, 180.0), highway="residential", oneway="yes")
     island = drawn.way((2000.0, 0.0), (2100.0, 0.0), highway="residential")
     net, findings = network(drawn, tmp_path)
     cut = set(findings.found["dropped"]["street that cars cannot leave or reach"])
@@ -119,6 +120,18 @@ def test_divided_road_at_the_border_is_kept(tmp_path):
     entries, exits = border(net)
     assert "primary" in {street_class(net.getEdge(edge)) for edge in entries}
     assert "primary" in {street_class(net.getEdge(edge)) for edge in exits}
+
+
+def test_one_way_streets_at_the_outline_lead_on(tmp_path):
+    drawn = town(houses=False)
+    out = drawn.way((0.0, 0.0), (-200.0, -50.0), highway="residential", oneway="yes")
+    into = drawn.way((560.0, 400.0), (360.0, 360.0), highway="residential", oneway="yes")
+    net, findings = network(drawn, tmp_path)
+    entries, exits = border(net)
+    [leaving], [coming] = of_way(net, out), of_way(net, into)
+    assert exits[leaving.getID()] == entries[coming.getID()] == 0.5
+    assert max(entries.values()) == 2.0  # a secondary street
+    assert not findings.found.get("dropped", {}).get("street that cars cannot leave or reach")
 
 
 def test_signals_are_guessed_only_when_told(tmp_path):
@@ -224,6 +237,38 @@ def test_crossing_of_divided_roads_is_one_junction(tmp_path, centre):
     divided = [edge for edge in net.getEdges(withInternal=False) if edge.getName() == "divided"]
     assert len(divided) == 8
     assert all(len(edge.getOutgoing()) >= 1 for edge in divided)
+
+
+def test_roundabout_with_lights_and_no_room_is_one_crossing(tmp_path):
+    def made(name, radius, **tags):
+        drawn = town(houses=False)
+        ring = [(180 + radius * math.cos(a * math.pi / 2), 180 + radius * math.sin(a * math.pi / 2)) for a in range(4)]
+        drawn.way(*ring, ring[0], highway="tertiary", junction="roundabout", oneway="yes", lanes="2")
+        for point, end in zip(ring, ((240.0, 120.0), (120.0, 240.0), (120.0, 120.0), (240.0, 240.0))):
+            drawn.way(point, end, highway="tertiary", lanes="4")
+            drawn.node(*point, **tags)
+        (tmp_path / name).mkdir()
+        net, findings = network(drawn, tmp_path / name)
+        return len(net.getRoundabouts()), "roundabout with lights" in str(findings.as_json())
+
+    lights = {"highway": "traffic_signals"}
+    assert made("small", 12.0, **lights) == (0, True)
+    assert made("without lights", 12.0)[1] is False
+    assert made("large", 45.0, **lights) == (1, False)
+
+
+def test_crossings_larger_than_the_limit_are_joined_in_parts(tmp_path, monkeypatch):
+    places = {"a": -100.0, "b": 0.0, "c": 6.0, "d": 14.0, "e": 20.0, "f": 120.0}
+    rows = [f'<node id="{name}" x="{x}" y="0"/>' for name, x in places.items()]
+    nodes = write_xml(tmp_path / "chain.nod.xml", "nodes", rows)
+    rows = [f'<edge id="{a}{b}" from="{a}" to="{b}" length="{places[b] - places[a]}"/>' for a, b in pairwise("abcdef")]
+    edges = write_xml(tmp_path / "chain.edg.xml", "edges", rows)
+    run_sumo_tool("netconvert", "--node-files", nodes, "--edge-files", edges, "--output-file", tmp_path / "net.xml")
+    net = read_net(tmp_path / "net.xml")
+    monkeypatch.setattr(streets, "ROOM_M", 10.0)
+    assert streets._one_crossing(net, set()) == [("b", "c", "d", "e")]
+    monkeypatch.setattr(streets, "CROSSING_M", 15.0)
+    assert streets._one_crossing(net, set()) == [("b", "c"), ("d", "e")]
 
 
 def test_junctions_that_netconvert_cannot_join_are_left_and_listed(tmp_path, monkeypatch):

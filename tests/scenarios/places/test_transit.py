@@ -7,6 +7,7 @@ import defusedxml.ElementTree
 import pytest
 import shapely
 
+from cosim.adapters.traffic.installation import run_sumo_tool
 from cosim.core import InputFileError
 from cosim.scenarios.places.countries import locate
 from cosim.scenarios.places.findings import Findings
@@ -22,12 +23,12 @@ AREA = shapely.box(*degrees(-50, -50), *degrees(410, 410))
 PLACES = {"west": (20, 115), "middle": (200, 115), "east": (340, 115), "far": (2000, 115), "other side": (200, 126)}
 
 
-def feed(path, *, times=None, stops=PLACES, calendar="calendar_dates", without=()):
-    """Write a feed of one bus that goes from the west to the far east."""
+def feed(path, *, times=None, stops=PLACES, calendar="calendar_dates", without=(), route_type=3):
+    """Write a feed of one bus, or what the type is, that goes from the west to the far east."""
     times = times or [("west", "08:00:00"), ("middle", " 8:02:00"), ("east", ""), ("far", "08:20:00")]
     places = {name: degrees(*xy) for name, xy in stops.items()}
     tables = {
-        "routes": "route_id,route_short_name,route_type\nr,7,3\n",
+        "routes": f"route_id,route_short_name,route_type\nr,7,{route_type}\n",
         "trips": "route_id,service_id,trip_id\nr,workday,t\n",
         "stops": "stop_id,stop_name,stop_lat,stop_lon\n"
         + "".join(f"{name},{name}, {lat:.7f} ,{lon:.7f}\n" for name, (lon, lat) in places.items()),
@@ -149,3 +150,106 @@ def test_lines_of_the_map_run_at_their_interval(city, tmp_path):
     assert {stop.name for stop in line.stops} == {"at 60", "at 300"}
     assert len(line.runs) == (24 - 5) * 2
     assert write_transit(folder / "streets.net.xml", found, tmp_path, Findings())["lines"] == 1
+
+
+def dirty(path, source, **tables):
+    """Copy a feed with tables replaced, as text or as bytes."""
+    with zipfile.ZipFile(source) as old, zipfile.ZipFile(path, "w") as new:
+        for member in old.namelist():
+            if member.removesuffix(".txt") not in tables:
+                new.writestr(member, old.read(member))
+        for name, text in tables.items():
+            new.writestr(f"{name}.txt", text)
+    return path
+
+
+def test_dirt_in_a_timetable_is_mended_and_told(tmp_path):
+    clean = feed(tmp_path / "clean.zip")
+    findings = Findings()
+    times = (
+        "trip_id,arrival_time,departure_time,stop_id,stop_sequence\n"
+        "t,8:00,8:00,west,0\nt,08:02:00,08:02:00,middle,1\nt,08:02:00,08:02:00,middle,1\nt,08:03:00,08:03:00,nowhere,2\n"
+        "t,08:05:00,08:05:00,east,3\nlost,08:00:00,08:00:00,west,0\nlost,08:05:00,08:05:00,east,1\n"
+        "timeless,,,west,0\ntimeless,,,east,1\n"
+    )
+    trips = "route_id,service_id,trip_id\nr,workday,t\nr,workday,t\nnone,workday,lost\nr,workday,timeless\n"
+    routes = "route_id,route_short_name,route_type\nr,Círculo,3.0\nr,Círculo,3.0\n".encode("cp1252")
+    frequencies = "trip_id,start_time,end_time,headway_secs\nt,06:00:00,22:00:00,600\n"
+    changed = {"stop_times": times, "trips": trips, "routes": routes, "frequencies": frequencies}
+    [trip] = read_gtfs(dirty(tmp_path / "dirty.zip", clean, **changed), AREA, findings).trips
+    assert (trip.name, trip.line, trip.mode) == ("t", "Círculo", "bus")
+    assert trip.stops == ("west", "middle", "east")
+    assert trip.arrive_s[:2] == (8 * 3600.0, 8 * 3600.0 + 120)
+    assert {why for _, why, _ in findings.counts()} == {
+        "call at a stop that the timetable does not have",
+        "trip without a route",
+        "trip without times",
+        "repeats of a trip in frequencies.txt",
+    }
+
+
+@pytest.mark.parametrize(
+    ("table", "text", "message"),
+    [
+        ("stops", "stop_id,stop_name\nwest,w\n", "stops.txt has no column stop_lat"),
+        (
+            "calendar_dates",
+            "service_id,date,exception_type\nworkday,31/01/2025,1\n",
+            "calendar has the date '31/01/2025'",
+        ),
+        (
+            "stop_times",
+            "trip_id,arrival_time,departure_time,stop_id,stop_sequence\nt,08:00:00,08:00:00,west,first\n",
+            "stop_times.txt has the stop_sequence 'first': it must be a number",
+        ),
+        ("trips", "", "cannot be read as GTFS"),
+    ],
+)
+def test_a_timetable_that_cannot_be_mended_is_refused_in_one_line(tmp_path, table, text, message):
+    path = dirty(tmp_path / "bad.zip", feed(tmp_path / "clean.zip"), **{table: text})
+    with pytest.raises(InputFileError) as error:
+        read_gtfs(path, AREA, Findings())
+    assert message in str(error.value)
+
+
+@pytest.mark.parametrize(("kind", "number"), [("subway", 1), ("tram", 0)])
+def test_metros_and_trams_run_on_their_rails(tmp_path, kind, number):
+    drawn = town(houses=False)
+    at = (60.0, 300.0)
+    stops = [drawn.node(x, 65.0, public_transport="stop_position", name=f"at {x:g}", **{kind: "yes"}) for x in at]
+    ways = [
+        drawn.way(*((x, 65.0) for x in xs), railway=kind, layer="-2", maxspeed=limit)
+        for xs, limit in (((-150.0, *at, 350.0), "70"), ((350.0, 600.0), "50"))
+    ]
+    members = [("node", stop, "stop") for stop in stops] + [("way", way, "") for way in ways]
+    drawn.relation(members, type="route", route=kind, ref="M1", name="M1", interval="00:10")
+    findings = Findings()
+    extract = read_osm(drawn.write(tmp_path / "map.osm"), tmp_path, findings)
+    net_file = tmp_path / "streets.net.xml"
+    build_streets(extract.streets, locate(extract.bounds), net_file, findings)
+    net = read_net(net_file)
+    intervals = {str(route["id"]): route["interval"] for route in extract.routes}
+    drawn_lines = map_lines(
+        net, net_file.with_suffix(".stops.xml"), net_file.with_suffix(".lines.xml"), intervals, findings
+    )
+    places = {name: (x, 66.0) for name, x in zip(("west", "middle"), at)}
+    path = feed(
+        tmp_path / "f.zip", stops=places, times=[("west", "08:00:00"), ("middle", "08:02:00")], route_type=number
+    )
+    timetabled = timetable_lines(net, read_gtfs(path, AREA, findings), False, findings)
+    for lines, runs in ((drawn_lines, 6 * (24 - 5)), (timetabled, 1)):
+        [line] = lines
+        assert (line.kind, len(line.runs), len(line.stops)) == (kind, runs, 2)
+        assert all(
+            net.getEdge(stop.edge).allows(kind) and not net.getEdge(stop.edge).allows("bus") for stop in line.stops
+        )
+        counts = write_transit(net_file, lines, tmp_path, findings)
+        assert (counts["lines"], counts["timetabled vehicles"]) == (1, runs)
+        run_sumo_tool(
+            "sumo", "--net-file", net_file, "--route-files", tmp_path / "transit.rou.xml", "--additional-files",
+            tmp_path / "transit.add.xml", "--begin", "28000", "--end", "29600", "--no-step-log",
+            "--tripinfo-output", tmp_path / "trips.xml",
+        )  # fmt: skip
+        arrived = list(defusedxml.ElementTree.parse(tmp_path / "trips.xml").iter("tripinfo"))
+        assert arrived
+        assert {trip.get("vType") for trip in arrived} == {f"transit_{kind}"}

@@ -37,7 +37,7 @@ def test_traffic_of_a_closed_superblock_reappears_around_it():
     spec = importlib.util.spec_from_file_location("bologna_policies", SCRIPT)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    found = module.main("joined", seeds=1, blocks=3)
+    found = module.main("joined", seeds=1, blocks=3, at_most=1)
     cell = found["cell 0"]
     before, after = cell["before"], cell["after"]
     # Nobody begins or ends inside, so that less is left than in Barcelona's Sant Antoni (-82 %).

@@ -37,12 +37,13 @@ def base(tmp_path_factory):
 
 
 def sunless(city):
-    """Return the city without solar radiation and exchange with the sky, so that only losses and gains are left."""
+    """Return the city without sun, sky, ground and neighbours, so that only losses to outdoors and gains are left."""
     stock = city.stock
     none = {
         name: np.zeros_like(getattr(stock, name))
-        for name in ("solar_transmittance", "sun_on_exterior", "sky_depression")
+        for name in ("solar_transmittance", "sun_on_exterior", "sky_depression", "ground_share")
     }
+    none["party_walls"] = np.zeros((0, 3))
     return dataclasses.replace(city, stock=dataclasses.replace(stock, **none))
 
 
@@ -87,6 +88,17 @@ def test_heat_pumps_swap_gas_for_electricity_by_their_cop(base, tmp_path):
     heat, power = kwh(pumps, "buildings.heating_heat"), kwh(pumps, "buildings.heat_pump_power")
     assert heat == pytest.approx(kwh(base, "buildings.heating_heat"), rel=0.05)
     assert 2 < heat / power < 5
+
+
+def test_heat_pumps_with_floor_heating_need_less_electricity_for_their_heat(tmp_path):
+    city = dataclasses.replace(district(), stock=district().stock.with_heat_pumps(1.0))
+    laid = HeatPumps(1.0, floor_heating=1.0).change_city(city)
+    assert HeatPumps(1.0).change_city(city) is city
+    assert set(np.array(laid.stock.emission)[laid.stock.heating_capacity > 0]) == {"underfloor"}
+    assert (Retrofit(2).change_city(laid).stock.emission) == laid.stock.emission
+    plain, warm = (run_buildings(c, tmp_path / n, hours=6) for c, n in ((city, "radiators"), (laid, "floors")))
+    per_heat = [kwh(r, "buildings.heat_pump_power") / kwh(r, "buildings.heating_heat") for r in (plain, warm)]
+    assert per_heat[1] < 0.95 * per_heat[0]
 
 
 def test_heat_pump_policy_sets_their_share():

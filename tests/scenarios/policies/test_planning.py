@@ -106,6 +106,19 @@ def test_shading_lowers_cooling(tmp_path):
     assert cooling[1] < 0.8 * cooling[0]
 
 
+def test_shading_by_rule_lowers_cooling_and_leaves_the_winter_as_it_is(tmp_path):
+    ruled = Shading(1.0, transmittance=0.3, by_rule=True).change_city(district())
+    assert (ruled.stock.blinds == 0.3).all()
+    runs = {
+        (k, day): run_buildings(city, tmp_path / f"{k}{day}", day=day)
+        for k, city in enumerate((district(), ruled))
+        for day in ("2025-01-15", "2025-07-15")
+    }
+    cooling, heat = "buildings.cooling_power", "buildings.heating_heat"
+    assert kwh(runs[1, "2025-07-15"], cooling) < 0.95 * kwh(runs[0, "2025-07-15"], cooling)
+    assert kwh(runs[1, "2025-01-15"], heat) == kwh(runs[0, "2025-01-15"], heat)
+
+
 def test_green_roofs_lower_solar_heat_on_roofs_only(tmp_path):
     before, after = district(), GreenRoofs(1.0, sun_kept_off=0.5).change_city(district())
     np.testing.assert_allclose(after.stock.sun_on_exterior[:, 0], before.stock.sun_on_exterior[:, 0] / 2)

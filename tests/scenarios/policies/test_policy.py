@@ -290,7 +290,7 @@ def test_command_line_runs_policies_and_records_how_to_build_them_again(tmp_path
     about = json.loads((tmp_path / "run" / "run.json").read_text())
     builder = about["builder"]
     assert builder["policies"] == ["HeatPumps:share=1", "SpeedLimit:limit_kmh=30,except_above_kmh=60"]
-    assert about["parameters"]["policies"][0] == "HeatPumps:share=1.0"
+    assert about["parameters"]["policies"][0] == "HeatPumps:share=1.0,floor_heating=0.0"
     again = load_builder(builder["target"])(builder["settings"], builder["policies"], seed=about["seed"])
     assert set(again.model.stock.heating) == {"heat_pump"}
 

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import re
 
 import defusedxml.ElementTree
 import networkx as nx
@@ -11,6 +12,7 @@ import pytest
 import shapely
 
 from cosim.adapters.traffic.installation import run_sumo_tool, sumo_binary
+from cosim.adapters.traffic.network import network_edges
 from cosim.core import CosimError, InputFileError
 from cosim.scenarios.mobility.chargers import place_chargers, write_chargers
 from cosim.scenarios.streets.classes import street_classes
@@ -88,6 +90,23 @@ def test_y_axis_points_to_true_north_and_streets_run_north_east(eixample):
     assert geod.inv(*ends[0], *ends[1])[0] == pytest.approx(45, abs=0.02)
     x, y = project(net, *unproject(net, [10.0, -30.0], [20.0, 40.0]))
     np.testing.assert_allclose([x, y], [[10, -30], [20, 40]], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "projection",
+    [
+        "+proj=utm +zone=31 +ellps=WGS84 +datum=WGS84 +units=m +no_defs",
+        "+proj=aeqd +lat_0=41.4 +lon_0=2.1 +datum=WGS84",
+    ],
+)
+def test_reference_system_of_a_network_has_its_offset_in_it(eixample, tmp_path, projection):
+    path, (x, y) = tmp_path / "moved.net.xml", ([10.0, -30.0], [20.0, 40.0])
+    text = eixample.read_text(encoding="utf-8")
+    location = f'<location netOffset="-431000.5,-4583000.25" projParameter="{projection}" '
+    path.write_text(re.sub(r'<location netOffset="[^"]*"(.*?) projParameter="[^"]*"', rf"{location}\1", text))
+    assert f'projParameter="{projection}"' in path.read_text(encoding="utf-8")
+    turn = pyproj.Transformer.from_crs(network_edges(path).crs, "EPSG:4326", always_xy=True).transform
+    np.testing.assert_allclose(turn(x, y), unproject(path, x, y), atol=1e-9)
 
 
 def test_buildings_fill_their_block_except_for_the_courtyard():
@@ -172,7 +191,7 @@ def test_same_arguments_give_the_same_bytes(tmp_path):
 
 
 def test_wrong_arguments_are_refused(tmp_path):
-    with pytest.raises(CosimError, match="1000000 × 2 blocks: at most 2500"):
+    with pytest.raises(CosimError, match="1000000 × 2 blocks: at most 4096"):
         eixample_streets(tmp_path, 1_000_000, 2)
     with pytest.raises(CosimError, match="at least 2 × 2"):
         eixample_streets(tmp_path, 1, 4)
@@ -278,6 +297,7 @@ def test_network_without_projection_cannot_be_unprojected(tmp_path):
     run_sumo_tool("netconvert", "-n", tmp_path / "a.nod.xml", "-e", tmp_path / "a.edg.xml", "-o", path)
     with pytest.raises(CosimError, match="no geographic projection"):
         unproject(path, 0, 0)
+    assert network_edges(path).crs == ""
 
 
 def test_network_closed_to_cars_has_no_street_graph(tmp_path):

@@ -14,8 +14,9 @@ from cosim.core.weather.glazing import Glazing
 from cosim.core.weather.normals import synthetic_year
 from cosim.scenarios.validation import app
 from cosim.scenarios.validation.bestest import LEAD_H, STEP_S, Suite
-from cosim.scenarios.validation.bestest_file import read_fan
+from cosim.scenarios.validation.bestest_file import course, read_fan
 from cosim.scenarios.validation.cases import read_json
+from cosim.scenarios.validation.document import course_table
 from cosim.scenarios.validation.shading import Window, wall_share, window_share
 from tests.support.paths import DATA
 
@@ -92,12 +93,12 @@ def test_single_pane_transmits_as_in_the_reference_programs(tmp_path):
     test_transmitted_solar_radiation_is_in_the_range_of_the_reference_programs(single, "670 South", "S", None, None)
 
 
-def changed(tmp_path, change, reference=None):
+def changed(tmp_path, change, *options):
     definitions = json.loads((CASES / "case_definitions.json").read_text())
     change(definitions)
     (tmp_path / "case_definitions.json").write_text(json.dumps(definitions))
-    (tmp_path / "reference.csv").write_text(reference or (CASES / "reference.csv").read_text())
-    return CliRunner().invoke(app, ["bestest", "--cases", str(tmp_path), "--weather", str(WEATHER)])
+    (tmp_path / "reference.csv").write_text((CASES / "reference.csv").read_text())
+    return CliRunner().invoke(app, ["bestest", "--cases", str(tmp_path), "--weather", str(WEATHER), *options])
 
 
 @needs_data
@@ -137,16 +138,34 @@ def test_other_cases_are_run_and_reported_with_and_without_a_reference(tmp_path)
             "blind": {**base, "windows": []},
         }
 
-    result = changed(tmp_path, change)
+    out = tmp_path / "out.json"
+    result = changed(tmp_path, change, "--json", str(out))
     assert result.exit_code == 0, result.output
     assert "no reference" in result.output
     assert "610, 640, 900, 940" in result.output
-    found = Suite(tmp_path, read_epw(WEATHER)).figures()
-    value = {(f.case, f.metric): f.value for f in found}
+    assert "of 24 months and hours inside the range" in result.output
+    value = {(f["case"], f["metric"]): f["value"] for f in json.loads(out.read_text())["figures"]}
     assert value["650", "annual_heating_MWh"] == 0
     assert 4.5 < value["650", "annual_cooling_MWh"] < value["600", "annual_cooling_MWh"]
     assert value["650", "Tmin_C"] < -15
     assert value["blind", "annual_cooling_MWh"] < value["W", "annual_cooling_MWh"] < value["600", "annual_cooling_MWh"]
+
+
+def test_courses_stand_beside_the_programs_months_and_hours():
+    loads = {("600", "heating"): np.full(12, 700.0), ("W", "cooling"): np.full(12, 1.0)}
+    hours = np.full(8760, -10.0)
+    hours[31 * 24 + 14] = 47.0  # 14 to 15 h on 1 February
+    found = course(loads, {"600FF": hours})
+    months, hourly = [m for m in found if not m.hour], [m for m in found if m.hour]
+    assert [m.month for m in months if m.inside] == [1, 2, 12]
+    assert len(hourly) == 24
+    assert [m.hour for m in hourly if m.inside] == [15]
+    assert (hourly[14].low, hourly[14].high) == (46.07, 48.81)
+    assert str(months[2]) == "heating of case 600 in month 3: 700.0 kWh (433.5 to 495.0)"
+    assert str(hourly[0]) == "temperature of case 600FF in hour 1 of day 1 of month 2: -10.0 °C (4.5 to 7.3)"
+    table = course_table(hourly)
+    assert "| 15 | 47.0 (46.1 to 48.8) |" in table
+    assert "| 1 | -10.0 (4.5 to 7.3) **outside** |" in table
 
 
 def test_panes_conserve_solar_radiation_at_every_angle():

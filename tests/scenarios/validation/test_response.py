@@ -3,10 +3,14 @@
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from cosim.scenarios.mobility.costs import MONEY_SCALE, TASTES
+from cosim.core import CosimError
+from cosim.scenarios.mobility.choice import CAR, PUBLIC, WALK
+from cosim.scenarios.mobility.costs import MONEY_SCALE, TASTES, TravelChanges
+from cosim.scenarios.mobility.travellers import Travellers
 from cosim.scenarios.validation import response
 from cosim.scenarios.validation.commands import app
 from cosim.scenarios.validation.document import with_reactions
@@ -52,6 +56,26 @@ def test_table_names_value_range_verdict_and_source():
     assert "1 of 2" in page
     assert "| a | -0.300 | -0.350 to -0.250 | inside | S. |" in page
     assert "| b | 5.0 % | 1.0 to 2.0 % | **outside** | T. Why. |" in page
+
+
+def test_fuller_streets_make_more_traffic_evaporate():
+    gone = [corridor(saturation=full)[2] for full in (0.95, 1.1, 1.2)]
+    assert corridor()[2] == gone[0] < gone[1] < gone[2]
+
+
+def test_the_fewer_go_by_public_transport_the_more_of_them_are_won():
+    tours = pd.DataFrame({"distance_km": [4.0, 8.0], "trips": [2, 2], "pays_parking": False, "purpose": "visit"})
+    shares = np.array([[0.4, 0.0, 0.5, 0.0, 0.1], [0.5, 0.0, 0.4, 0.0, 0.1]])
+    pool = response._Pool(Travellers(tours, shares, {}, pd.DataFrame()))
+    few = pool.with_share(PUBLIC, 0.1)
+    assert few.shares[:, PUBLIC].mean() == pytest.approx(0.1)
+    assert few.shares.sum(axis=1) == pytest.approx(1)
+    # the odds of all other modes to each other stay
+    assert few.shares[:, CAR] / few.shares[:, WALK] == pytest.approx(shares[:, CAR] / shares[:, WALK])
+    more = TravelChanges(headway=1 / 1.1)
+    assert few.ratio(few.after(more), PUBLIC) > pool.ratio(pool.after(more), PUBLIC) > 1
+    with pytest.raises(CosimError, match="the share of 'public' is 1"):
+        pool.with_share(PUBLIC, 1.0)
 
 
 @pytest.mark.slow

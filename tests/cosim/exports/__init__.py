@@ -1,0 +1,1 @@
+"""Exports: each format written by us and read by others."""
