@@ -1,4 +1,4 @@
-"""Seeded years around monthly normals: days that differ, with published spread and persistence."""
+"""Seeded years around monthly normals: days that differ, with observed spread and persistence."""
 
 from __future__ import annotations
 

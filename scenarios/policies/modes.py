@@ -44,9 +44,10 @@ class ModeShift(Policy):
 class TransitService(Policy):
     """Changes headways and fares of public transport; travellers answer, so it needs ``answers="modes"``.
 
-    Evidence: elasticities of bus trips with respect to fares of −0.3, with a range of perhaps −0.1 to −0.6 (House of
-    Commons, written answers of 10 May 1993); −0.57 after a week and −0.41 after a month in Bogotá (Guzman et al.,
-    Transportation 47, 2020); −0.1 in Madrid (Burguillo et al., Research in Transportation Economics 62, 2017).
+    Evidence: elasticities of trips with respect to fares from −0.2 to −0.9 (Department for Transport, TAG Unit
+    M2.1, 2025, realism tests, as quoted by github.com/kakduman/sf-trace); −0.57 after a week and −0.41 after a month in
+    Bogotá (Guzman et al., Transportation 47, 2020); −0.1 in Madrid (Burguillo et al., Research in Transportation
+    Economics 62, 2017).
 
     Parameters
     ----------

@@ -119,7 +119,8 @@ class FuelPrice(Policy):
     Electric cars, which do not pay it, answer as the others do: a simplification.
 
     Evidence: the elasticity of car traffic with respect to the price of fuel is −0.1 to −0.5 (Dunkerley, Rohr and Daly,
-    Road traffic demand elasticities, RAND Europe RR-888, 2014).
+    Road traffic demand elasticities, RAND Europe RR-888, 2014), in the realism tests of the Department for Transport's
+    TAG Unit M2.1 (2025) −0.15 to −0.35 (as quoted by github.com/kakduman/sf-trace).
 
     Parameters
     ----------

@@ -50,6 +50,7 @@ SLOWER = 0.05
 """Longer times in a city with a limit of 30 km/h. Not above 5 % for Bologna's buses, by the studies that were made for
 it (italy.cleancitiescampaign.org, 14 February 2024)."""
 
+_TAG = "Department for Transport (UK): TAG Unit M2.1 (2025), realism tests, as quoted by github.com/kakduman/sf-trace"
 _COMMONS = "House of Commons, written answers of 10 May 1993 (R. Freeman), buses"
 
 
@@ -153,18 +154,20 @@ def _elasticities(people: Travellers) -> list[Reaction]:
         Reaction(
             "fuel price, car km",
             arc(pool.ratio(fuel, CAR, pool.km)),
-            -0.5,
-            -0.1,
+            -0.35,
+            -0.15,
             "elasticity",
-            "Dunkerley, Rohr and Daly, Road traffic demand elasticities, RAND Europe RR-888 (2014): 23 sources",
+            _TAG,
+            "23 sources have −0.1 to −0.5 (Dunkerley, Rohr and Daly, RAND Europe RR-888, 2014).",
         ),
         Reaction(
             "fares, trips by public transport",
             arc(pool.ratio(fare, PUBLIC)),
-            -0.6,
-            -0.1,
+            -0.9,
+            -0.2,
             "elasticity",
-            f"{_COMMONS}: −0.3, with a range of perhaps −0.1 to −0.6",
+            _TAG,
+            f"{_COMMONS}: −0.3, with a range of perhaps −0.1 to −0.6.",
         ),
         Reaction(
             "fuel price, trips by public transport",
@@ -178,11 +181,12 @@ def _elasticities(people: Travellers) -> list[Reaction]:
         Reaction(
             "time by car, car trips",
             arc(pool.ratio(time, CAR)),
-            -2.1,
+            -0.75,
             0.0,
             "elasticity",
-            "London 2003, car trips by generalised cost −1.3 to −2.1 (Santos, researchgate 258181286)",
-            "Only a bound: time is a part of that cost, and so answered less.",
+            _TAG,
+            "Too strong. By the whole generalised cost, of which time is a part, London's car trips had −1.3 to −2.1 "
+            "in 2003 (Santos, researchgate 258181286).",
         ),
         Reaction(
             "price of parking +50 %, stays that pay",
@@ -201,7 +205,8 @@ def _elasticities(people: Travellers) -> list[Reaction]:
             0.6,
             "elasticity",
             f"{_COMMONS}: a central range of 0.4 to 0.6, and estimates from 0.16 to 1.0",
-            "Too weak; 0.22 where the headway is under ten minutes (TCRP report 95, chapter 9). Who goes by public "
+            "Too weak. Systems of central cities have about 0.3, and where the headway is under ten minutes it is 0.22 "
+            "(TCRP report 95, chapter 9, as quoted by github.com/kakduman/sf-trace). Who goes by public "
             "transport already cannot be won, and in Barcelona these are four in ten: "
             f"with {FEW:.0%} of the trips, as in a British town (assumption), the same travellers give {rarely:.2f}.",
         ),
