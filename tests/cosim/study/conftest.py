@@ -136,7 +136,7 @@ class Place:
         return found
 
 
-def wait_for(condition, timeout_s=90.0):
+def wait_for(condition, timeout_s=180.0):
     """Wait until a condition holds."""
     end = time.monotonic() + timeout_s
     while not condition():
