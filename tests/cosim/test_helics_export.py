@@ -30,7 +30,7 @@ def test_a_scenario_is_bit_equal_with_a_federate_in_place_of_an_adapter(tmp_path
             "seen": Subscription("ours/seen", "1", L, "end"),
         },
         programs=[[*FEDERATES, "ours", "{broker}", "Echo", "6", "cosim/load"]],
-        timeout_s=20.0,
+        timeout_s=90.0,
     )
     outside = Scenario(CLOCK, source=Source(), echo=federation)
     outside.connect("source.power", "echo.load")
@@ -53,8 +53,8 @@ def test_a_scenario_joins_a_federation_of_plain_helics(tmp_path):
             subscribe={"source.feedback": "plain/double"},
             initial={"source.feedback": 5.0},
         )
-        result = federate.run(address, tmp_path / "run", timeout_s=20.0, double=True)
-        assert other.wait(20) == 0
+        result = federate.run(address, tmp_path / "run", timeout_s=90.0, double=True)
+        assert other.wait(90) == 0
     finally:
         other.kill()
         other.wait()

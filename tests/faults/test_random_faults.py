@@ -85,12 +85,12 @@ def one_run(number, folder):
             time.sleep(chance.random() * 2)
             victims = children_of(marker) if "worker" in fault else [process.pid]
             os.kill(chance.choice(victims), getattr(signal, fault.split()[0]))
-        text, _ = process.communicate(timeout=90)
+        text, _ = process.communicate(timeout=300)
     except subprocess.TimeoutExpired:
         process.kill()
         return f"{fault}: hung"
     finally:
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while children_of(marker) and time.monotonic() < deadline:
             time.sleep(0.05)
     name = f"{number}: {fault} at step {step}, {placement}"

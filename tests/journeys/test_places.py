@@ -108,11 +108,11 @@ def test_killed_run_of_a_city_resumes_to_the_same_bytes(cities):
     whole = settings("berlin", 2)
     cosim(cities, "run", "place", *whole, "--out", "whole")
     run = start(cities, "run", "place", *whole, "--out", "killed", "--checkpoint-every", "1h")
-    deadline = time.monotonic() + 100
+    deadline = time.monotonic() + 300
     while not (cities / "killed" / "checkpoints" / "60").exists() and time.monotonic() < deadline:
         time.sleep(0.005)
     run.send_signal(signal.SIGKILL)
-    run.communicate(timeout=60)
+    run.communicate(timeout=180)
     assert run.returncode == -signal.SIGKILL
     cosim(cities, "resume", "killed", "--no-report")
     assert bytes_of(cities / "killed") == bytes_of(cities / "whole")

@@ -22,17 +22,17 @@ def test_publishing_while_the_client_confirms_ends():
     def confirm():
         with lock:
             locked.set()
-            publishing.wait(5)
+            publishing.wait(60)
             connection._confirmed()
 
     connection._client = Client()
     theirs = threading.Thread(target=confirm, daemon=True)
     theirs.start()
-    locked.wait(5)
+    locked.wait(60)
     ours = threading.Thread(target=connection.publish, args=("topic", "text"), daemon=True)
     ours.start()
     for thread in (ours, theirs):
-        thread.join(5)
+        thread.join(60)
         assert not thread.is_alive()
     assert connection.unconfirmed == 0
 

@@ -23,7 +23,7 @@ class Meeting(Adapter):
     def advance(self, step):
         self.step_number += 1
         if self.skip_first < self.step_number <= self.skip_first + 5:
-            self.barrier.wait(timeout=20)
+            self.barrier.wait(timeout=90)
         self.published.value = 1.0
 
 

@@ -36,7 +36,7 @@ def worker(keys: Path) -> Iterator[subprocess.Popen[str]]:
     )  # fmt: skip
     yield process
     process.terminate()
-    process.communicate(timeout=20)
+    process.communicate(timeout=90)
 
 
 def remote(process: subprocess.Popen[str], keys: Path) -> Remote:

@@ -61,7 +61,7 @@ class Sender:
         self.sent += 1
 
     def wait(self):
-        until = time.monotonic() + 20
+        until = time.monotonic() + 90
         while self.acknowledged < self.sent and time.monotonic() < until:
             time.sleep(0.002)
         assert self.acknowledged == self.sent
@@ -151,7 +151,7 @@ def test_a_day_with_bad_messages_and_a_broker_killed_twice_ends_right(tmp_path):
                 sender.wait()
                 peak = max(peak, len(scenario.adapters["feed"]._inbox))
         sender.wait()
-        run.join(60)
+        run.join(120)
         sender.close()
         assert not run.is_alive()
     (result,) = box
@@ -282,7 +282,7 @@ def test_huge_payloads_are_counted_and_not_read(tmp_path):
             sender.send("city/centre/temperature", payload)
         sender.wait()
         sender.close()
-        run.join(30)
+        run.join(120)
     counts = box[0].series("feed.counts").iloc[-1]
     assert counts["city/+/temperature|too large"] == 1  # the broker does not even send the largest
     assert counts["city/+/temperature|used"] == 1
@@ -313,7 +313,7 @@ def test_a_run_that_broke_off_finds_every_acknowledged_message_again(tmp_path):
         for minute in range(31):
             sender.send("city/centre/temperature", json.dumps({"at": stamp(minute), "t": 273.15 + minute}))
         sender.wait()
-        run.join(30)
+        run.join(120)
         sender.close()
         assert "ZeroDivisionError" in str(failures[0])
         again = build(hours=0.5)
@@ -338,7 +338,7 @@ def test_entities_are_published_each_step(tmp_path):
         listener.subscribe("cosim/#", 1)
         listener.loop_start()
         result = scenario.run(tmp_path / "run")
-        until = time.monotonic() + 5
+        until = time.monotonic() + 60
         while len(received) < 6 and time.monotonic() < until:
             time.sleep(0.02)
         listener.disconnect()
@@ -372,7 +372,7 @@ def test_a_run_by_the_clock_goes_on_without_its_broker(tmp_path):
         time.sleep(0.5)
         broker.kill()
         began = time.monotonic()
-        run.join(30)
+        run.join(120)
         assert time.monotonic() - began < 10
     (result,) = box
     assert "broker lost" in set(result.events.kind)
