@@ -163,10 +163,8 @@ def _packed(table: pd.DataFrame) -> pa.Table:
         values = column.to_numpy()
         if values.dtype == object:
             array = pa.array(values, pa.large_string())
-            numbers, words = pd.factorize(values)
-            if 2 * len(words) < len(values):
-                array = pa.DictionaryArray.from_arrays(pa.array(numbers.astype(np.int32)), pa.array(words, array.type))
-            columns[name] = array
+            encoded = array.dictionary_encode()
+            columns[name] = encoded if 2 * len(encoded.dictionary) < len(array) else array
         else:
             columns[name] = pa.array(values)
     about = {"index": table.index.name, "columns": list(table.columns)}
