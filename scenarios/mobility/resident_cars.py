@@ -245,7 +245,7 @@ def plan_day(
         driving = travellers.driving(answered.tours["mode"].to_numpy())
         shift = driving.index.map(answered.shifts).to_numpy(float)
         driving = driving.assign(depart_s=driving["depart_s"] + np.nan_to_num(shift))
-        table = pd.concat([others.within(driving), firm])
+        table = pd.concat([others.within(driving)[list(DRIVE_COLUMNS)], firm])
         tables = [travellers.places]
     elif everybody:
         answered = unchanged(join_travellers(everybody))
