@@ -1,10 +1,11 @@
-"""Units resolved by several threads come from one registry."""
+"""Units come from one registry, and common ones without it."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 
+from cosim.core import units
 from tests.support.paths import ROOT
 
 RACE = """
@@ -31,3 +32,16 @@ def test_threads_that_resolve_the_first_units_share_one_registry():
         [sys.executable, "-c", RACE], cwd=ROOT, capture_output=True, text=True, timeout=300, check=True
     )
     assert done.stdout.strip() == "1"
+
+
+def test_units_known_without_pint_are_what_pint_makes_of_them():
+    for unit, adds_up in units._COMMON.items():
+        assert (units.parse(unit).dimensionality in units._extensive()) == adds_up == units.is_extensive(unit)
+
+
+def test_common_units_are_checked_and_connected_without_loading_pint():
+    script = (
+        "import sys; from cosim.core import units; units.check('W'); units.factor('kg/s', 'kg/s');"
+        "units.is_extensive('degC'); sys.exit('pint' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0

@@ -1,5 +1,6 @@
 """Twins on a day by name, and in the zone of their weather."""
 
+import dataclasses
 import datetime as dt
 import re
 
@@ -97,6 +98,18 @@ def test_bologna_starts_on_the_coldest_day_at_the_time_that_is_asked(tmp_path):
     assert bologna._weather_and_start(path, "coldest")[1] == "2025-02-03T08:00"
     assert bologna._weather_and_start(path, "hottestT18:00")[1] == "2025-08-05T18:00"
     assert bologna._weather_and_start(path, "2025-01-15T07:00")[1] == "2025-01-15T07:00"
+
+
+@pytest.mark.parametrize("place", ["barcelona", "seeded", "file"])
+def test_weather_opened_again_is_that_which_was_built(place, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    given = (str(spell(tmp_path)), "coldest") if place == "file" else ("barcelona", "2025-01-15")
+    seed = 3 if place == "seeded" else None
+    built = weather_and_day(*given, seed)[0]
+    monkeypatch.setattr("cosim.scenarios.parts.load", None)
+    opened = weather_and_day(*given, seed)[0]
+    for field in dataclasses.fields(built):
+        np.testing.assert_array_equal(getattr(built, field.name), getattr(opened, field.name))
 
 
 def test_run_of_several_days_knows_its_dates_and_the_time_since_its_first_midnight():
