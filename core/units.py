@@ -37,6 +37,8 @@ _COMMON = {
 }
 """Units of this package's ports, and whether their values add up: known without pint, which takes half a second to
 load."""
+_FACTORS = {("kg/m**3", "µg/m^3"): 1e9}
+"""Factors between them and units of indicators, known like them."""
 _OFFSET = frozenset({"degree_Celsius", "degree_Fahrenheit", "degree_Reaumur"})
 _LEVEL = re.compile(r"(?:dB|decibel)\s*\(?[ABCDZ]?\)?")
 _LOGARITHMIC = frozenset({"decibelmilliwatt", "decibelwatt", "decibelmicrowatt", "neper", "octave", "decade"})
@@ -117,6 +119,8 @@ def factor(source: str, target: str) -> float:
     """
     if source == target and source in _COMMON:
         return 1.0
+    if (source, target) in _FACTORS:
+        return _FACTORS[source, target]
     a, b = parse(source), parse(target)
     if a == b:
         return 1.0
