@@ -52,7 +52,7 @@ AIRING_ABOVE, AIRING_OUTDOOR, AIRING_GAP = 24.0, 16.0, 1.0  # °C, °C, K
 AIRING = 4 * 2.5 * 0.34  # W/(m² K) per floor area
 CONVECTIVE_GAIN = 0.5  # assumption: half the heat of persons and appliances is convective
 CONVECTIVE_SUN = 0.09  # VDI 6007-1, test case 5
-BLINDS_ABOVE = 300.0  # W/m² on the window: shading is in use, ISO 13790:2008, 11.4.3 (from memory),
+BLINDS_ABOVE = 300.0  # W/m² on the window: shading is in use, ISO 13790 as in City Energy Analyst,
 BLINDS_WARM = 24.0  # °C, in rooms that are warm, an assumption as for airing
 
 WATER_TEMPERATURE = 42.0  # °C, assumption: temperature to which users mix hot water

@@ -1,11 +1,13 @@
 """Writes core/weather/climate_spread.csv from a record of daily temperatures, or from a weather file's real months.
 
 python docs/weather_spread.py barcelona=RECORD.csv bologna=FILE.epw
+python docs/weather_spread.py FILE.epw...
 
 A record is a CSV file of columns date, tmax, tmin [°C] (Barcelona: AEMET's daily values of station 0076); its spread
 is about its own yearly course (three harmonics). A weather file of typical years holds real months of different years:
 their spread is that within a month, from which the spread of all days follows for a first-order autoregression. Prints
-the heat and cold waves of a record by AEMET's definition.
+the heat and cold waves of a record by AEMET's definition. Of weather files without a place, the persistence of the
+sky's clearness is printed and nothing is written.
 """
 
 import csv
@@ -15,10 +17,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from scipy.optimize import brentq
+from scipy.stats import norm, rankdata
 
 from cosim.core.weather.epw import read_epw
 from cosim.core.weather.normals import climate_of
 from cosim.core.weather.seeded import waves
+from cosim.core.weather.solar import radiation_of_days
 from cosim.core.weather.year import MONTH
 
 HEAD = """\
@@ -68,6 +72,16 @@ def of_months(path, place):
         yield season, sd, lag1, cv, share_lag1
 
 
+def of_sky(path):
+    """Return the persistence of a file's clearness within its months, as a normal variable."""
+    year = read_epw(Path(path))
+    place = year.latitude, year.longitude, year.elevation, year.utc_offset_h
+    outside = radiation_of_days(np.ones(365), np.zeros(365), *place)[0].reshape(365, 24).sum(axis=1)
+    clearness = year.ghi.reshape(365, 24).sum(axis=1) / outside
+    ranks = (rankdata(clearness[m == MONTH]) for m in range(12))
+    return persistence([norm.ppf((rank - 0.5) / len(rank)) for rank in ranks])
+
+
 def expected(rho, n):
     """Return the expected squares and products of neighbours, about their mean, of n days of an autoregression."""
     centre = np.eye(n) - 1 / n
@@ -87,7 +101,11 @@ def spread(months, rho):
 
 
 def main():
-    """Write the table; arguments are places with their files."""
+    """Write the table; arguments are places with their files, or weather files alone."""
+    if not any("=" in argument for argument in sys.argv[1:]):
+        for path in sys.argv[1:]:
+            print(f"{path}: clearness {of_sky(path):.2f}")
+        return
     with TARGET.open("w", encoding="utf-8", newline="") as file:
         file.write(HEAD)
         writer = csv.writer(file, lineterminator="\n")

@@ -1,7 +1,8 @@
 """What standards call the quantities of a city's sectors: CF standard names, and entities of the Smart Data Models.
 
 Standard names are those of version 93 of the CF conventions' table, entity types and attributes those of the Smart Data
-Models as packaged by pysmartdatamodels 0.8.2; the tests check both. Codes are UN/CEFACT's common codes, from memory.
+Models as packaged by pysmartdatamodels 0.8.2; the tests check both. Codes are the common codes of UN/CEFACT's
+Recommendation 20 (revision 17, as in github.com/datasets/unece-units-of-measure).
 """
 
 from __future__ import annotations

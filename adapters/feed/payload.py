@@ -36,7 +36,9 @@ UNIT_CODES = {
     "PAL": "Pa",
     "2N": "dB",
 }
-"""Common codes of UN/ECE Recommendation 20, as NGSI-LD's ``unitCode`` has them, and our units; from memory."""
+"""Common codes of UN/CEFACT Recommendation 20, as NGSI-LD's ``unitCode`` has them, and our units.
+
+Revision 17, as in github.com/datasets/unece-units-of-measure."""
 _MILLISECONDS = 1e11
 """Numbers from here on are milliseconds since 1970, those below are seconds (until the year 5138)."""
 

@@ -69,8 +69,10 @@ BANDS: dict[str, tuple[float, ...]] = {
 hold WHO's guidelines and the limits of the EU."""
 
 QUIET_FACADE_DB = 20.0
-"""How much lower Lden is at a quiet façade, by its definition in Directive 2002/49/EC, annex VI (more than 20 dB below
-the façade with the highest value; quoted from memory). Sound over roofs is not modelled. [dB]"""
+"""How much lower Lden is at a quiet façade than at the one with the highest value, as sound over roofs is not modelled.
+[dB]
+
+The bound of Directive 2002/49/EC, annex VI ("more than 20 dB lower"), as quoted by EEA Technical report 4/2014."""
 
 
 @dataclass(frozen=True, slots=True)

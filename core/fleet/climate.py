@@ -23,7 +23,8 @@ def climate_share(outdoor: float) -> float:
     ----------
     .. [1] T. Yuksel, J. J. Michalek: Effects of regional temperature on electric vehicle efficiency, range, and
        emissions in the United States. Environmental Science & Technology 49, 2015, doi:10.1021/es505621s. The
-       coefficients are quoted from memory; applying a Leaf's consumption to all cars is an assumption.
+       coefficients are as quoted by github.com/switchbox-data/buildstock-fetch, for -15 to 110 °F. That all cars
+       consume like a Leaf is an assumption.
 
     Examples
     --------

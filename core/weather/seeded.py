@@ -1,4 +1,4 @@
-"""Seeded years around monthly normals: days that differ, with published spread and persistence."""
+"""Seeded years around monthly normals: days that differ, with observed spread and persistence."""
 
 from __future__ import annotations
 
@@ -18,11 +18,16 @@ from .solar import ANGSTROM, daily_diffuse, radiation_of_days, relative_sunshine
 from .year import MONTH, WeatherYear
 
 SUN_LAG1 = 0.29
-"""Correlation of the sky's clearness from day to day, as a normal variable ([2]_ of `seeded_year`)."""
+"""Correlation of the sky's clearness from day to day, as a normal variable; an assumption.
+
+The model is that of [2]_ of `seeded_year`. The twelve real months of Barcelona's and Bologna's TMYx years have more,
+0.40 and 0.44 (``docs/weather_spread.py``)."""
 
 RANGE_WITH_SUN = 0.44
 """Correlation of the daily range of temperature with radiation: from 0.633 between highest and lowest temperature, and
-0.186 and -0.193 of these with radiation ([4]_ of `seeded_year`), whose mean makes that of the mean temperature 0.00."""
+0.186 and -0.193 of these with radiation, whose mean makes that of the mean temperature 0.00.
+
+These follow from the matrices of [4]_ of `seeded_year`, as SWAT+ has them (``cli_weatgn.f90``)."""
 
 LEAST_RANGE = 0.1
 """Smallest daily range over its mean. An assumption."""
@@ -40,8 +45,8 @@ def seeded_year(place: str, seed: int) -> WeatherYear:
     distribution that belongs to its monthly mean (Bendt, Collares-Pereira and Rabl, in the closed form of Herzog,
     [3]_ eq. 2.9.6), and the persistence of [2]_; wide ranges go with clear days, the mean temperature does not depend
     on them ([4]_). The anomalies of December and January join. Means over many seeds are the normals. Everything else
-    follows from the days as in `normals.synthetic_year`; there is no trend from year to year. The numbers of [2]_ to
-    [4]_ are quoted from memory; what they give is compared with observed years in ``docs/model.md``.
+    follows from the days as in `normals.synthetic_year`; there is no trend from year to year. What that gives is
+    compared with observed years in ``docs/model.md``.
 
     Each draw is keyed by the seed and the date, so one seed gives one year.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urljoin
@@ -60,9 +61,9 @@ def write(run: Run, folder: Path, url: str = "") -> None:
     run_name = f"{run.result.name} {about['started']} {about['seed']}"
     identifier = f"urn:uuid:{uuid.uuid5(uuid.NAMESPACE_URL, run_name)}"
     publisher = {"@id": f"{identifier}#publisher", "@type": "foaf:Agent", "foaf:name": "the makers of the run"}
-    rights = [{"@type": "dct:RightsStatement", "rdfs:label": line} for line in run.attribution]
+    rights = {"@type": "dct:RightsStatement", "rdfs:label": run.attribution}  # of a distribution one at most
     address, licence = run.licence
-    shared: dict[str, Any] = {"dct:rights": rights} if rights else {}
+    shared: dict[str, Any] = {"dct:rights": rights} if run.attribution else {}
     shared |= {"dct:license": {"@id": address, "@type": "dct:LicenseDocument", "dct:title": licence}} if address else {}
     dataset = {
         "@id": identifier,
@@ -80,7 +81,7 @@ def write(run: Run, folder: Path, url: str = "") -> None:
         "dcat:temporalResolution": _typed(f"PT{about['clock']['step_s']:g}S", "xsd:duration"),
         "dcat:keyword": ["co-simulation", "urban digital twin", *sorted(about["adapters"])],
         "dcat:theme": [{"@id": f"http://publications.europa.eu/resource/authority/data-theme/{t}"} for t in _THEMES],
-        "dct:source": [{"@type": "dcat:Dataset", "dct:title": s["file"]} for s in about.get("sources", ())],
+        "dct:source": [_source(source) for source in about.get("sources", ())],
         "prov:wasGeneratedBy": {
             "@type": "prov:Activity",
             "prov:startedAtTime": _typed(about["started"], "xsd:dateTime"),
@@ -120,6 +121,11 @@ def write(run: Run, folder: Path, url: str = "") -> None:
     }
     content = {"@context": CONTEXT, "@graph": [catalogue, publisher, dataset]}
     (folder / FILE).write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _source(source: Mapping[str, str]) -> dict[str, str]:
+    about = f"Data that the run is made from. Licence: {source['licence'] or 'not stated'}"
+    return {"@type": "dcat:Dataset", "dct:title": source["file"], "dct:description": about}
 
 
 def _description(run: Run) -> str:

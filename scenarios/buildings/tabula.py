@@ -35,9 +35,9 @@ all, in the floor itself, of fan coils and split units nothing. [1]"""
 CELLAR_ON_GROUND = 0.5
 """Share of the ground in what lies behind a floor above an unheated cellar, the rest being outdoor air. [1]
 
-ISO 13370 (its formula for unheated basements, from memory) adds U A of the cellar's floor and walls in the ground to
-that of its walls above ground and its air change: for 10 by 10 m, 2 m deep and 0.5 m high, U of 0.3, 0.5 and
-1.5 W/(m² K) and 0.3 air changes an hour some 70 and 55 W/K; rounded."""
+Of an unheated basement ISO 13370:2017 adds floor and walls in the ground, walls above ground and 0.3 air changes an
+hour (7.4 and H.8, as in the United Kingdom's Home Energy Model): for 10 by 10 m, 2 m deep and 0.5 m high, with U of
+0.3, 0.5 and 1.5 W/(m² K), an assumption, 70 W/K through the ground and 55 W/K to outdoor air; rounded."""
 SLAB = 0.3  # m between a storey's height and its room height, assumption
 
 

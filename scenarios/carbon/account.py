@@ -16,8 +16,10 @@ GAS_CO2 = 0.202
 GAS_SUPPLY = 0.034
 """Natural gas from the well to the meter. [kg CO2e/kWh] An assumption, of the size of national reporting factors."""
 FUEL_SUPPLY = {"petrol": 0.73, "diesel": 0.81}
-"""Fuel from the well to the tank, per kilogram. [kg CO2e/kg] 17.0 and 18.9 g/MJ at 43.2 and 43.1 MJ/kg, JEC
-Well-to-Tank report v5 (2020); quoted from memory."""
+"""Fuel from the well to the tank, per kilogram. [kg CO2e/kg]
+
+17.0 and 18.9 g/MJ at 43.2 and 43.1 MJ/kg: assumptions, of the size of JEC's Well-to-Tank reports. That of 2014 (version
+4.a, EUR 26237) has about 15 g/MJ, as quoted by P. Haessig (github.com/pierre-haessig/ev-calc)."""
 
 
 @dataclass(frozen=True)

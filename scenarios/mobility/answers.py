@@ -26,8 +26,7 @@ from cosim.scenarios.mobility.timing import departure_shifts, schedule_min
 from cosim.scenarios.mobility.travellers import FIRM, Travellers
 
 GAP = 0.002
-"""Relative gap between demand and supply at which the iteration ends. TAG Unit M2 asks for less than 0.1 % where that
-can be reached, else for less than 0.2 %; quoted from memory."""
+"""Relative gap between demand and supply at which the iteration ends; an assumption."""
 
 MOST_ROUNDS = 6
 

@@ -45,8 +45,9 @@ class TransitService(Policy):
     """Changes headways and fares of public transport; travellers answer, so it needs ``answers="modes"``.
 
     Evidence: elasticities of trips with respect to fares from −0.2 to −0.9 (Department for Transport, TAG Unit
-    M2.1, realism tests); −0.57 after a week and −0.41 after a month in Bogotá (Guzman et al.,
-    Transportation 47, 2020); −0.1 in Madrid (Burguillo et al., Research in Transportation Economics 62, 2017).
+    M2.1, 2025, realism tests, as quoted by github.com/kakduman/sf-trace); −0.57 after a week and −0.41 after a month in
+    Bogotá (Guzman et al., Transportation 47, 2020); −0.1 in Madrid (Burguillo et al., Research in Transportation
+    Economics 62, 2017).
 
     Parameters
     ----------

@@ -118,8 +118,9 @@ class FuelPrice(Policy):
 
     Electric cars, which do not pay it, answer as the others do: a simplification.
 
-    Evidence: with respect to fuel cost, car kilometres have an elasticity of −0.25 to −0.35 (Department for Transport,
-    TAG Unit M2, realism tests; quoted from memory).
+    Evidence: the elasticity of car traffic with respect to the price of fuel is −0.1 to −0.5 (Dunkerley, Rohr and Daly,
+    Road traffic demand elasticities, RAND Europe RR-888, 2014), in the realism tests of the Department for Transport's
+    TAG Unit M2.1 (2025) −0.15 to −0.35 (as quoted by github.com/kakduman/sf-trace).
 
     Parameters
     ----------
@@ -148,8 +149,10 @@ class Parking(Policy):
     of trips that begin or end inside; alternative trips and the search for a space are not simulated.
 
     Evidence: when Dublin raised the price at the kerb by half, parking events answered with an elasticity of −0.29
-    (Kelly and Clinch, on meters before and after). Elasticities of car use with respect to the price of parking lie
-    between −0.1 and −0.6 (Transit Cooperative Research Program, report 95, chapter 13; quoted from memory).
+    (Kelly and Clinch, Temporal variance of revealed preference on-street parking price elasticity, University College
+    Dublin, 2005, on meters before and after). When San Francisco taxed parking in 1970, the number of cars parked
+    answered with −0.19 to −0.48 (Transit Cooperative Research Program, report 95, chapter 13, page 42, as quoted by
+    CAPCOA, Quantifying Greenhouse Gas Mitigation Measures, 2010, PDT-3).
 
     Parameters
     ----------

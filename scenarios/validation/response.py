@@ -50,8 +50,8 @@ SLOWER = 0.05
 """Longer times in a city with a limit of 30 km/h. Not above 5 % for Bologna's buses, by the studies that were made for
 it (italy.cleancitiescampaign.org, 14 February 2024)."""
 
-_TAG = "Department for Transport (UK): TAG Unit M2.1, realism tests"
-_OLD_TAG = "Department for Transport (UK): TAG Unit M2 (2017), section 6.4, realism tests; figures quoted from memory"
+_TAG = "Department for Transport (UK): TAG Unit M2.1 (2025), realism tests, as quoted by github.com/kakduman/sf-trace"
+_COMMONS = "House of Commons, written answers of 10 May 1993 (R. Freeman), buses"
 
 
 @dataclass(frozen=True)
@@ -155,10 +155,10 @@ def _elasticities(people: Travellers) -> list[Reaction]:
             "fuel price, car km",
             arc(pool.ratio(fuel, CAR, pool.km)),
             -0.35,
-            -0.25,
+            -0.15,
             "elasticity",
-            _OLD_TAG,
-            "Newer readings of M2.1 have −0.15 to −0.35.",
+            _TAG,
+            "23 sources have −0.1 to −0.5 (Dunkerley, Rohr and Daly, RAND Europe RR-888, 2014).",
         ),
         Reaction(
             "fares, trips by public transport",
@@ -167,7 +167,7 @@ def _elasticities(people: Travellers) -> list[Reaction]:
             -0.2,
             "elasticity",
             _TAG,
-            "For buses −0.3 in the mean and −0.1 to −0.6 (Bly, TRRL report LR 733, 1976).",
+            f"{_COMMONS}: −0.3, with a range of perhaps −0.1 to −0.6.",
         ),
         Reaction(
             "fuel price, trips by public transport",
@@ -181,29 +181,32 @@ def _elasticities(people: Travellers) -> list[Reaction]:
         Reaction(
             "time by car, car trips",
             arc(pool.ratio(time, CAR)),
-            -2.0,
+            -0.75,
             0.0,
             "elasticity",
-            _OLD_TAG,
-            "Newer readings of M2.1 have no more than −0.75, which this misses.",
+            _TAG,
+            "Too strong. By the whole generalised cost, of which time is a part, London's car trips had −1.3 to −2.1 "
+            "in 2003 (Santos, researchgate 258181286).",
         ),
         Reaction(
             "price of parking +50 %, stays that pay",
             arc(pool.ratio(parking, CAR, pool.pays), 1.5),
-            -0.6,
-            -0.1,
+            -0.48,
+            -0.19,
             "elasticity",
-            "Kelly and Clinch: Dublin, meters before and after, −0.29; range of TCRP report 95, quoted from memory",
+            "Kelly and Clinch (University College Dublin, 2005): Dublin, meters before and after, −0.29; San Francisco "
+            "1970, −0.19 to −0.48 (TCRP report 95, chapter 13, as quoted by CAPCOA 2010, PDT-3)",
             "The base price of a stay, 2.20 EUR, was set by this figure.",
         ),
         Reaction(
             "frequency +10 %, trips by public transport",
             arc(pool.ratio(headway, PUBLIC)),
-            0.2,
-            0.7,
+            0.4,
+            0.6,
             "elasticity",
-            "Balcombe et al., TRL report 593 (2004), buses: short run 0.4, long run 0.7; quoted from memory",
-            "Just below; 0.22 where the headway is under ten minutes (TCRP report 95, chapter 9). Who goes by public "
+            f"{_COMMONS}: a central range of 0.4 to 0.6, and estimates from 0.16 to 1.0",
+            "Too weak. Systems of central cities have about 0.3, and where the headway is under ten minutes it is 0.22 "
+            "(TCRP report 95, chapter 9, as quoted by github.com/kakduman/sf-trace). Who goes by public "
             "transport already cannot be won, and in Barcelona these are four in ten: "
             f"with {FEW:.0%} of the trips, as in a British town (assumption), the same travellers give {rarely:.2f}.",
         ),
@@ -272,7 +275,7 @@ def _charges() -> list[Reaction]:
             -23.0,
             "%",
             stockholm_source,
-            "Published: −24 % to public transport and −1 % to other routes. The modes before are quoted from memory.",
+            "Published: −24 % to public transport and −1 % to other routes. The modes before are an assumption.",
         ),
         Reaction(
             "Stockholm, other car trips",
@@ -395,7 +398,10 @@ PROFILE = (1.1, 0.5, 0.2, 0.2, 0.3, 0.8, 2.1, 6.6, 7.7, 6.4, 5.4, 5.5, 5.6, 5.7,
 """Share of a working day's traffic by hour, 58 edges of Bologna in February 2024. [%]"""
 
 DELAY = 0.4
-"""Delay parameter of Akçelik's time-dependent function for coordinated signals, quoted from memory."""
+"""Delay parameter of Akçelik's time-dependent function; an assumption.
+
+0.5 are random arrivals and even departures, for which the function tends to the mean wait of an M/D/1 queue; vehicles
+from coordinated signals arrive more evenly. With 0.3 or 0.5 no verdict changes."""
 
 
 def street_s_per_km(saturation: Vector) -> Vector:

@@ -23,8 +23,9 @@ from cosim.scenarios.fleet.plan import J_PER_M, district_fleet
 from cosim.scenarios.mobility.population import Habits
 from cosim.scenarios.streets.eixample import building_sites
 
-# A residential district from which everybody drives out: 3.1 trips a person (Mobilität in Deutschland 2017, infas, DLR,
-# IVT and infas 360, 2019), 43 % of them as the driver of a car (the same, quoted from memory), 0.56 cars a person.
+# A residential district from which everybody drives out: 3.1 trips a person, 57 % of them by car (Mobilität in
+# Deutschland 2017, infas, DLR, IVT and infas 360, 2019), three in four of these as its driver (assumption), 0.56 cars a
+# person.
 RESIDENTIAL = Habits(trips_per_person=3.1, modes={"car": 0.43, "others": 0.57}, cars_per_person=0.56, inside_share=0.0)
 # So far that its cars take about what those of the trial did: 21.6 kWh a charge, three times a week.
 FAR = dataclasses.replace(RESIDENTIAL, outside_km=(20.5, 0.7))

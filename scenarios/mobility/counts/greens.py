@@ -16,7 +16,7 @@ from cosim.core.quantities import HOUR_S, Array, Vector
 from cosim.scenarios.streets.network import Net
 
 SATURATION = 1800.0
-"""Vehicles that a lane lets through in an hour of green. [1/h]"""
+"""Vehicles that a lane lets through in an hour of green. [1/h] An assumption."""
 PERMITTED = 0.5
 """What a second of green without priority (``g``) counts of one with it. An assumption, as in the assignment."""
 SHORTEST_S = 5.0

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.linalg import solve_discrete_lyapunov
 
 from cosim.adapters.weather import load
 from cosim.core import CosimError
@@ -64,6 +65,20 @@ def test_clear_days_persist_and_have_wide_ranges_as_published(many):
     assert np.corrcoef(sun.ravel(), span.ravel())[0, 1] == pytest.approx(RANGE_WITH_SUN, abs=0.08)
     assert abs(np.corrcoef(sun.ravel(), many.anomaly.ravel())[0, 1]) < 0.02
     assert 0.2 < sun.std() < 0.6
+
+
+def test_correlation_of_range_and_sun_follows_from_richardson():
+    # Highest and lowest temperature and radiation x of a day: x = a y + b noise with y of the day before, the matrices
+    # as in github.com/swat-model/swatplus, src/cli_weatgn.f90.
+    a = np.array([[0.567, 0.086, -0.002], [0.253, 0.504, -0.050], [-0.006, -0.039, 0.244]])
+    b = np.array([[0.781, 0, 0], [0.328, 0.637, 0], [0.238, -0.341, 0.873]])
+    covariance = solve_discrete_lyapunov(a, b @ b.T)
+    scale = np.sqrt(np.diag(covariance))
+    found = covariance / np.outer(scale, scale)
+    assert found[np.triu_indices(3, 1)] == pytest.approx([0.633, 0.186, -0.193], abs=5e-4)
+    both, high, low = found[0, 1], found[0, 2], found[1, 2]
+    assert (high - low) / np.sqrt(2 - 2 * both) == pytest.approx(RANGE_WITH_SUN, abs=0.005)
+    assert (high + low) / np.sqrt(2 + 2 * both) == pytest.approx(0.0, abs=0.005)
 
 
 @pytest.mark.parametrize(
