@@ -70,7 +70,8 @@ class Demand:
     ``through``), ``type``, ``electric``, ``depart_s``, ``charge_wh`` at departure (NaN for combustion engines),
     ``edges`` of its route."""
     before: pd.DataFrame = field(default_factory=pd.DataFrame)
-    """Drives of the residents' electric cars on the days before, with the same columns; ``depart_s`` is negative."""
+    """Drives of the residents' electric cars on the days before; ``depart_s`` is negative, and ``inside_m``, the length
+    of the route in the network, stands instead of ``edges``."""
     answer: Answer | None = None
     """What travellers of all modes do, if demand answers by mode."""
 
@@ -283,18 +284,18 @@ def compose_vehicles(legs: pd.DataFrame, cars: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     legs
-        Index vehicle; columns ``car``, ``purpose``, ``depart_s`` and ``edges``, its route.
+        Index vehicle; columns ``car``, ``purpose``, ``depart_s``.
     cars
         The car of each drive, with the columns of `make_cars`.
 
     Returns
     -------
-    As `Demand.vehicles`, in the order of the drives.
+    As `Demand.vehicles`, in the order of the drives, without their routes.
     """
     columns = {name: legs[name].to_numpy() for name in ("car", "purpose")}
     columns |= {name: cars[name].to_numpy() for name in ("type", "electric")}
     columns |= {"depart_s": legs["depart_s"].to_numpy(float), "charge_wh": cars["charge_wh"].to_numpy()}
-    return pd.DataFrame(columns | {"edges": legs["edges"].to_numpy()}, index=legs.index.rename("vehicle"))
+    return pd.DataFrame(columns, index=legs.index.rename("vehicle"))
 
 
 def vehicle_elements(
@@ -405,7 +406,7 @@ class DayPlan:
         types = vehicle_types(sorted(set(self.kinds.values())))
         number, labels = pd.factorize(rows["car"])
         cars = make_cars(labels, seed, self.electric(seed, ev_share), types, self.kinds or None).iloc[number]
-        vehicles = compose_vehicles(rows, cars)
+        vehicles = compose_vehicles(rows, cars).assign(edges=rows["edges"].to_numpy())
         names = {way: f"way{k}" for k, way in enumerate(self.ways)}
         alone, through = vehicle_elements(vehicles, rows, cars, names)
         written = [write_xml(folder / "cars.rou.xml", "routes", alone)]

@@ -36,7 +36,7 @@ from cosim.scenarios.mobility.drives import (
     drives_table,
 )
 from cosim.scenarios.mobility.population import Habits, activity_chains, has_car, persons
-from cosim.scenarios.mobility.routing import assigned_routes, equilibrium_routes, shortest_ways
+from cosim.scenarios.mobility.routing import assigned_routes, equilibrium_routes, lengths_of, shortest_ways
 from cosim.scenarios.mobility.through import Others, is_car
 from cosim.scenarios.mobility.travellers import Travellers, join_travellers, outsiders, residents
 
@@ -322,13 +322,10 @@ def _drives_before(
     every = pd.concat(drives)
     if not len(every):
         return pd.DataFrame()
-    # duarouter knows no time before 0; the shortest way is the same at any time.
-    ways = shortest_ways(net, every.assign(depart_s=0.0), folder, seed)
-    rows = by_departure(every[every.index.isin(ways)])
-    rows = rows.assign(edges=[ways[label] for label in rows.index])
+    rows = by_departure(every.assign(inside_m=lengths_of(net, every, folder, seed)).dropna(subset="inside_m"))
     number, labels = pd.factorize(rows["car"])
     cars = make_cars(labels, seed, electric, vehicle_types()).iloc[number]
-    return compose_vehicles(rows, cars).join(_joined(tables))
+    return compose_vehicles(rows, cars).assign(inside_m=rows["inside_m"].to_numpy()).join(_joined(tables))
 
 
 def _shifted(day: dt.date | int, by: int) -> dt.date | int:
