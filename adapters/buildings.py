@@ -8,7 +8,6 @@ a battery.
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar
@@ -28,6 +27,7 @@ from cosim.core.buildings.storage import Batteries, Tanks
 from cosim.core.buildings.systems import Controls, Systems, Weather
 from cosim.core.buildings.varying import VaryingZones
 from cosim.core.buildings.zones import Zones
+from cosim.core.processes import CPUS
 from cosim.core.quantities import DAY_S, HOUR_S, J_PER_KWH, Array
 from cosim.core.random import uniform
 
@@ -69,8 +69,6 @@ POWER_FACTOR = {"heat pump": 0.95, "cooling": 0.95, "appliances": 0.97}
 
 NO_CAP = 1e12  # W
 STATE_FILE = "buildings.npz"
-# Threads, of which only as many work as a stock of some thousand buildings keeps busy.
-_THREADS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 TIMING_SPREAD_H = 1.5  # assumption: setbacks are up to this much earlier or later
 
 
@@ -189,7 +187,7 @@ class Buildings(Adapter):
             seed,
             sizes=stock.household_sizes,
             gas_hobs=stock.gas_hobs,
-            threads=_THREADS,
+            threads=CPUS,
         )
         self._walls = PartyWalls(stock.party_walls, len(ids))
         self._varies, self._cop_curve, self._seed = varying, cop_curve, seed
@@ -207,7 +205,7 @@ class Buildings(Adapter):
             stock.floor_area,
             self._start_temperature,
             labels=self._ids,
-            threads=_THREADS,
+            threads=CPUS,
         )
         self._varying = (
             VaryingZones(self._zones, stock.storeys, stock.shelter, stock.infiltration) if self._varies else None
@@ -434,5 +432,5 @@ def _systems(stock: StockLike, seed: int, curve: CopCurve | None) -> Systems:
         shift_h=shift_h,
         constants=_CONSTANTS,
         bright=BLINDS_ABOVE,
-        threads=_THREADS,
+        threads=CPUS,
     )

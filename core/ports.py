@@ -41,7 +41,7 @@ class Port:
     """
 
     def __init__(self, unit: str, labels: Iterable[object]) -> None:
-        units.parse(unit)
+        units.check(unit)
         self.unit = unit
         if isinstance(labels, str) or not isinstance(labels, Iterable):
             raise PortError(f"labels is {shown(labels)}: pass a sequence of labels, one per element")

@@ -1,8 +1,24 @@
-"""How a process that has ended is described in messages."""
+"""Threads of this process, and how one that has ended is described in messages."""
 
 from __future__ import annotations
 
+import os
 import signal
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+
+CPUS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+"""Processors that this process may use."""
+
+
+@cache
+def threads(number: int) -> ThreadPoolExecutor:
+    """Return threads for compiled loops that let go of the interpreter."""
+    return ThreadPoolExecutor(number, thread_name_prefix="loops")
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=threads.cache_clear)  # threads do not survive a fork
 
 
 def exit_reason(who: str, exit_code: int, log: str = "", *, longest: int | None = None) -> str:

@@ -30,6 +30,15 @@ _DEFINITIONS = (
 )
 # Units whose sum over elements is a physical total, which a mapping between elements must conserve.
 _TOTALS = ("W", "var", "VA", "kg/s", "m**3/s", "vehicle/s", "person/s", "EUR/s", "J", "kg", "vehicle", "person", "EUR")
+_COMMON = {
+    **dict.fromkeys(("W", "var", "J", "kg/s", "vehicle/s", "vehicle", "person", "EUR"), True),
+    **dict.fromkeys(("1", "pu", "degC", "K", "dB", "m", "s", "m/s", "W/m**2", "kg/m**3", "EUR/J"), False),
+    **dict.fromkeys(("vehicle*m/s", "vehicle/m"), False),
+}
+"""Units of this package's ports, and whether their values add up: known without pint, which takes half a second to
+load."""
+_FACTORS = {("kg/m**3", "µg/m^3"): 1e9}
+"""Factors between them and units of indicators, known like them."""
 _OFFSET = frozenset({"degree_Celsius", "degree_Fahrenheit", "degree_Reaumur"})
 _LEVEL = re.compile(r"(?:dB|decibel)\s*\(?[ABCDZ]?\)?")
 _LOGARITHMIC = frozenset({"decibelmilliwatt", "decibelwatt", "decibelmicrowatt", "neper", "octave", "decade"})
@@ -84,6 +93,12 @@ def parse(text: str) -> pint.Unit:
     return unit
 
 
+def check(text: str) -> None:
+    """Refuse an unknown unit, see `parse`."""
+    if text not in _COMMON:
+        parse(text)
+
+
 @cache
 def factor(source: str, target: str) -> float:
     """Return the factor that converts a value in ``source`` to ``target``.
@@ -102,6 +117,10 @@ def factor(source: str, target: str) -> float:
         ...
     cosim.core.errors.UnitError: W and var are different quantities
     """
+    if source == target and source in _COMMON:
+        return 1.0
+    if (source, target) in _FACTORS:
+        return _FACTORS[source, target]
     a, b = parse(source), parse(target)
     if a == b:
         return 1.0
@@ -143,7 +162,7 @@ def is_extensive(text: str) -> bool:
     >>> is_extensive("kW"), is_extensive("vehicle/s"), is_extensive("degC"), is_extensive("EUR/J")
     (True, True, False, False)
     """
-    return parse(text).dimensionality in _extensive()
+    return _COMMON[text] if text in _COMMON else parse(text).dimensionality in _extensive()
 
 
 def is_level(text: str) -> bool:

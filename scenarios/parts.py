@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import quoteattr
@@ -22,6 +23,7 @@ from cosim.core.weather.year import WeatherYear
 from .buildings.premises import Premises
 from .buildings.stock import TANK, Stock, make_stock
 from .buildings.tabula import tabula_types
+from .built import tables_built_once
 from .grid.kept import grid_built_once
 from .grid.synthesis import ServicePoint, SynthesizedGrid
 from .streets.network import Net, street_graph
@@ -51,7 +53,7 @@ def weather_and_day(weather: str, day: dt.date | str, seed: int | None = None) -
     CosimError
         If the weather is unknown, or the day neither a date nor a name.
     """
-    year = load(weather, seed)
+    year = _built_year(weather, seed)
     if day in DAY_NAMES:
         found = named_day(year, str(day))
         return replace(year, days=(*year.days, str(found))), dt.date(YEAR, found.month, found.day)
@@ -59,6 +61,30 @@ def weather_and_day(weather: str, day: dt.date | str, seed: int | None = None) -
         return year, day if isinstance(day, dt.date) else dt.date.fromisoformat(day)
     except ValueError as error:
         raise CosimError(f"day is {day!r}: write it as '2025-01-15', or {', '.join(DAY_NAMES)}") from error
+
+
+def _built_year(weather: str, seed: int | None) -> WeatherYear:
+    """Return the weather of `load`, whose year of sun is computed once for each place and file."""
+    names = [field.name for field in fields(WeatherYear)]
+    made: list[WeatherYear] = []
+
+    def build() -> dict[str, pd.DataFrame]:
+        made.append(load(weather, seed))
+        parts = {name: getattr(made[0], name) for name in names}
+        hours = {name: value for name, value in parts.items() if isinstance(value, np.ndarray)}
+        about = {name: value for name, value in parts.items() if name not in hours and value is not None}
+        return {"hours": pd.DataFrame(hours), "about": pd.DataFrame({"json": [json.dumps(about, default=str)]})}
+
+    is_file = os.access(weather, os.R_OK) and Path(weather).is_file()
+    given = {"weather": weather, "file": Path(weather) if is_file else "", "seed": seed}
+    tables = tables_built_once("weather year", given, ("hours", "about"), build)
+    if made:
+        return made[0]
+    about = json.loads(tables["about"]["json"].iloc[0])
+    about = {name: tuple(value) if isinstance(value, list) else value for name, value in about.items()}
+    if "path" in about:
+        about["path"] = Path(about["path"])
+    return WeatherYear(**{name: column.to_numpy() for name, column in tables["hours"].items()}, **about)
 
 
 def days_of(clock: Clock) -> tuple[list[dt.date], float]:

@@ -7,17 +7,15 @@ are bit-identical for any number of threads and on any processor.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
 import numpy.typing as npt
 
 from cosim.core.buildings import _zones
 from cosim.core.errors import CosimError
+from cosim.core.processes import threads as pool
 from cosim.core.quantities import Array, Indices32
 
 from .rows import Control, Drive, HeatFlow, Node, ToZones
@@ -33,15 +31,6 @@ TARGETS: tuple[str, ...] = _zones.TARGETS
 _LEAST_PER_THREAD = 4096  # number of zones below which a thread costs more than it saves
 
 
-@cache
-def _pool(threads: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(threads, thread_name_prefix="zones")
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_pool.cache_clear)  # threads do not survive a fork
-
-
 def divide(threads: int, n: int, advance: Callable[[int, int], None]) -> None:
     """Call ``advance(first, last)`` for shares of n zones, on several threads if worthwhile."""
     shares = max(1, min(threads, n // _LEAST_PER_THREAD))
@@ -49,7 +38,7 @@ def divide(threads: int, n: int, advance: Callable[[int, int], None]) -> None:
     if shares == 1:
         advance(0, n)
     else:
-        list(_pool(shares).map(advance, edges[:-1], edges[1:]))
+        list(pool(shares).map(advance, edges[:-1], edges[1:]))
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -30,7 +31,8 @@ from scipy.sparse.csgraph import breadth_first_order, connected_components
 from scipy.sparse.linalg import splu
 
 from cosim.core.grid import _powerflow
-from cosim.core.quantities import Complex, Vector
+from cosim.core.processes import CPUS, threads
+from cosim.core.quantities import Complex, Indices, Vector
 
 from .newton import Newton
 
@@ -254,7 +256,11 @@ def carried(voltage_at: Callable[[float], Vector]) -> tuple[float, int]:
 
 
 class _Tree:
-    """Sweeps over a forest: eliminate from the leaves, substitute from the roots."""
+    """Sweeps over a forest: eliminate from the leaves, substitute from the roots.
+
+    The trees of a large forest, such as the feeders of a substation, are shared out to `SHARES` that are solved at the
+    same time; the shares follow from the network alone, so that results do not depend on the machine.
+    """
 
     def __init__(self, inner: Any, pattern: Any, rest: Complex, drop: Complex) -> None:
         n = len(rest)
@@ -263,44 +269,70 @@ class _Tree:
         # A node added above all roots makes the forest a tree, so that a single search orders it by depth.
         above = sparse.csr_matrix((np.ones(n_islands), (np.zeros(n_islands, int), roots)), shape=(1, n))
         order, before = breadth_first_order(sparse.block_array([[pattern, above.T], [above, None]]).tocsr(), n)
-        self._order = order[1:].astype(np.int64)
-        place = np.empty(n + 1, np.int64)
-        place[order] = np.arange(n + 1) - 1
+        share = _shared_out(np.bincount(island, minlength=n_islands))
+        self._order = order[1:][np.argsort(share[island[order[1:]]], kind="stable")].astype(np.int64)
+        place = np.full(n + 1, -1, np.int64)
+        place[self._order] = np.arange(n)
         up = before[self._order].astype(np.int64)
-        self._parent = place[up].astype(np.int32)  # -1 above the roots
+        parent = place[up]  # -1 above the roots
         inner = inner.tocsr()
         diagonal = inner.diagonal()[self._order]
-        child = np.flatnonzero(self._parent >= 0)
+        child = np.flatnonzero(parent >= 0)
         down, back = np.zeros(n, np.complex128), np.zeros(n, np.complex128)
         down[child] = np.asarray(inner[up[child], self._order[child]]).ravel()
         back[child] = np.asarray(inner[self._order[child], up[child]]).ravel()
         lower = np.zeros(n, np.complex128)
         for i in range(n - 1, -1, -1):
-            p = self._parent[i]
+            p = parent[i]
             if p >= 0:
                 lower[i] = down[i] / diagonal[i]
                 diagonal[p] -= lower[i] * back[i]
         self._factors = _pairs(np.stack([lower, 1 / diagonal, back / diagonal], axis=1)).reshape(n, 6)
         self._rest = _pairs(rest[self._order])
         self._drop = _pairs(drop[self._order]) if drop.any() else np.empty((0, 2))
+        ends = [0, *np.cumsum(np.bincount(share[island], minlength=1)).tolist()]
+        self._shares = [slice(*pair) for pair in pairwise(ends)]
+        self._parents = [np.maximum(parent[s] - s.start, -1).astype(np.int32) for s in self._shares]
 
     def solve(self, power: Complex) -> tuple[Complex, int]:
         n = len(self._order)
-        found, work = np.empty((n, 2)), np.empty((n, 2))
-        iterations = _powerflow.tree(
-            parent=self._parent,
-            factors=self._factors,
-            rest=self._rest,
-            power=_pairs(power[self._order]),
-            drop=self._drop,
-            voltage=found,
-            work=work,
-            max_iterations=_MAX_ITERATIONS,
-            tolerance=TOLERANCE,
-        )
+        found, work, given = np.empty((n, 2)), np.empty((n, 2)), _pairs(power[self._order])
+
+        def sweep(k: int) -> int:
+            rows = self._shares[k]
+            iterations: int = _powerflow.tree(
+                parent=self._parents[k],
+                factors=self._factors[rows],
+                rest=self._rest[rows],
+                power=given[rows],
+                drop=self._drop[rows] if len(self._drop) else self._drop,
+                voltage=found[rows],
+                work=work[rows],
+                max_iterations=_MAX_ITERATIONS,
+                tolerance=TOLERANCE,
+            )
+            return iterations
+
+        shares = range(len(self._shares))
+        counts = [sweep(0)] if len(shares) == 1 else list(threads(min(CPUS, len(shares))).map(sweep, shares))
         voltage = np.empty(n, np.complex128)
         voltage[self._order] = found.view(np.complex128)[:, 0]
-        return voltage, iterations
+        return voltage, max(counts, key=lambda count: (count < 0, abs(count)))
+
+
+SHARES = 8
+"""Parts of a large forest that are solved at the same time."""
+_LEAST_PER_SHARE = 4096  # number of buses below which a thread costs more than it saves
+
+
+def _shared_out(sizes: Indices) -> Indices:
+    """Return the share of each tree by its number of buses: one for all, or `SHARES` at most of about the same size."""
+    number = max(1, min(SHARES, len(sizes), int(sizes.sum()) // _LEAST_PER_SHARE))
+    share, filled = np.zeros(len(sizes), np.int64), np.zeros(number)
+    for tree in np.argsort(-sizes, kind="stable").tolist():
+        share[tree] = np.argmin(filled)
+        filled[share[tree]] += sizes[tree]
+    return share
 
 
 class _Mesh:

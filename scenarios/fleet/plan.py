@@ -99,11 +99,12 @@ def fleet_plan(
     """
     if "origin" not in demand.vehicles:
         raise CosimError("the demand has no origins and destinations: create it with city_demand")
-    tables = [table for table in (demand.before, demand.vehicles) if len(table)]
-    tables = [table[table["electric"] & (table["origin"] != "")] for table in tables]
-    rows = pd.concat([table for table in tables if len(table)] or tables[-1:])
     length = {edge.getID(): edge.getLength() for edge in net.getEdges(withInternal=False)}
-    inside_m = np.array([sum(map(length.__getitem__, edges.split())) for edges in rows["edges"]])
+    today = demand.vehicles[demand.vehicles["electric"] & (demand.vehicles["origin"] != "")]
+    today = today.assign(inside_m=[sum(map(length.__getitem__, edges.split())) for edges in today["edges"]])
+    tables = [table for table in (demand.before, today.drop(columns="edges")) if len(table)]
+    rows = pd.concat(tables or [today])
+    inside_m = rows["inside_m"].to_numpy(float)
     outside_m = rows["outside_km"].to_numpy(float) * 1000
     comes_in = rows["origin"] == OUTSIDE
     trips = pd.DataFrame(

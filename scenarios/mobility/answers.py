@@ -21,7 +21,6 @@ from cosim.core.quantities import Vector
 from cosim.core.random import uniform
 from cosim.scenarios.mobility.choice import CAR, Answer, Frequency, Shares, redraw, respond
 from cosim.scenarios.mobility.costs import TravelChanges, utility_changes
-from cosim.scenarios.mobility.drives import Leg
 from cosim.scenarios.mobility.skims import Skims, StreetTimes
 from cosim.scenarios.mobility.timing import departure_shifts, schedule_min
 from cosim.scenarios.mobility.travellers import FIRM, Travellers
@@ -42,7 +41,7 @@ def answer(
     folder: Path,
     seed: int,
     *,
-    background: Sequence[Leg] = (),
+    background: pd.DataFrame | None = None,
     simulate: bool = True,
     gap: float = GAP,
     rounds: int = MOST_ROUNDS,
@@ -73,7 +72,8 @@ def answer(
     tours = travellers.tours
     modes = tours["mode"].to_numpy()
     ways = _Ways(travellers, routes)
-    firmly = [(leg.vehicle, float(leg.depart_s), routes[leg.vehicle]) for leg in background if routes.get(leg.vehicle)]
+    firm_s = {} if background is None else background["depart_s"].to_dict()
+    firmly = [(label, depart_s, routes[label]) for label, depart_s in firm_s.items() if routes.get(label)]
     before = StreetTimes(net, folder / "before", TravelChanges(), seed)
     skims = before.simulate([*ways.driven(modes), *firmly]) if simulate else before.free()
     base_min = ways.minutes(skims, {})
@@ -121,7 +121,8 @@ def _answer(
     headway: float = 1.0,
     shifts: Mapping[str, float] | None = None,
 ) -> Answer:
-    tour_of = {leg.vehicle: str(tour) for tour, legs in travellers.legs.items() for leg in legs}
+    names = tours.index.to_numpy(object)[travellers.drives["tour"]]
+    tour_of = dict(zip(travellers.drives.index, names.tolist(), strict=True))
     by_car = set(tours.index[tours["mode"] == CAR])
     driven = frozenset(leg for leg, tour in tour_of.items() if tour in by_car)
     return Answer(tours, gaps, headway, shifts or {}, driven, tour_of, travellers.shares)
@@ -166,17 +167,12 @@ class _Ways:
 
     def __init__(self, travellers: Travellers, routes: Mapping[str, Sequence[str]]) -> None:
         self._travellers = travellers
-        legs: list[tuple[int, Leg]] = [
-            (k, leg)
-            for k, tour in enumerate(travellers.tours.index)
-            for leg in travellers.legs.get(tour, ())
-            if routes.get(leg.vehicle)
-        ]
-        self._tour = {leg.vehicle: k for k, leg in legs}
-        self._legs = [leg for _, leg in legs]
+        drives = travellers.drives
+        self._drives = drives[[bool(routes.get(label)) for label in drives.index]]
+        self._tour: dict[str, int] = self._drives["tour"].to_dict()
         self.shifts: dict[str, float] = {}
-        self.edges = {leg.vehicle: routes[leg.vehicle] for _, leg in legs}
-        self.depart = {leg.vehicle: float(leg.depart_s) for _, leg in legs}
+        self.edges = {label: routes[label] for label in self._drives.index}
+        self.depart: dict[str, float] = self._drives["depart_s"].to_dict()
         self._trips = travellers.tours["trips"].to_numpy(float)
 
     def leave(self, streets: StreetTimes, distance_km: Vector, seed: int) -> None:
@@ -184,9 +180,9 @@ class _Ways:
         if not streets.tolled:
             return
         self.shifts = departure_shifts(
-            self._legs,
-            lambda leg, depart_s: streets.tolls_eur(self.edges[leg.vehicle], depart_s),
-            distance_km[[self._tour[leg.vehicle] for leg in self._legs]],
+            self._drives,
+            lambda label, depart_s: streets.tolls_eur(self.edges[label], depart_s),
+            distance_km[self._drives["tour"]],
             seed,
         )
         for leg, shift in self.shifts.items():

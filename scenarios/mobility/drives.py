@@ -14,8 +14,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from cosim.core import CosimError
@@ -68,7 +70,8 @@ class Demand:
     ``through``), ``type``, ``electric``, ``depart_s``, ``charge_wh`` at departure (NaN for combustion engines),
     ``edges`` of its route."""
     before: pd.DataFrame = field(default_factory=pd.DataFrame)
-    """Drives of the residents' electric cars on the days before, with the same columns; ``depart_s`` is negative."""
+    """Drives of the residents' electric cars on the days before; ``depart_s`` is negative, and ``inside_m``, the length
+    of the route in the network, stands instead of ``edges``."""
     answer: Answer | None = None
     """What travellers of all modes do, if demand answers by mode."""
 
@@ -80,22 +83,43 @@ def departures(seed: int, purpose: str, labels: list[str], by_hour: Sequence[flo
     return times
 
 
-@dataclass(slots=True)
-class Leg:
-    """One drive of a car. Positions along edges [m] are NaN at the border of the network."""
+Names: TypeAlias = npt.NDArray[np.object_]
 
-    vehicle: str
-    car: str
-    purpose: str
-    depart_s: float
-    start: str
-    start_m: float
-    end: str
-    end_m: float
+DRIVE_COLUMNS = ("car", "purpose", "depart_s", "start", "start_m", "end", "end_m")
+"""Columns of a table of drives, index ``vehicle``; positions along edges [m] are NaN at the border of the network."""
+
+
+def drives_table(
+    vehicles: Sequence[str],
+    cars: Sequence[str],
+    purpose: str,
+    depart_s: npt.ArrayLike,
+    start: tuple[npt.ArrayLike, npt.ArrayLike],
+    end: tuple[npt.ArrayLike, npt.ArrayLike],
+) -> pd.DataFrame:
+    """Return drives, one per vehicle, as a table with `DRIVE_COLUMNS`.
+
+    Parameters
+    ----------
+    vehicles, cars
+        Names of the drives and of their cars, shape (n_drives,).
+    purpose
+        ``home``, ``visit`` or ``through``.
+    depart_s : shape (n_drives,)
+        Departures. [s]
+    start, end
+        Edges and positions along them [m], shape (n_drives,) or one for all.
+    """
+    columns: dict[str, Any] = {"car": np.array(cars, object), "purpose": purpose}
+    columns["depart_s"] = np.asarray(depart_s, float)
+    for name, (edges, metres) in (("start", start), ("end", end)):
+        columns |= {name: np.array(edges, object), f"{name}_m": np.asarray(metres, float)}
+    found = pd.DataFrame(columns, index=pd.Index(np.array(vehicles, object), name="vehicle"))
+    return found.astype({"purpose": object})
 
 
 class CarDay:
-    """Doors and gates of a network, and the legs of visitors and through traffic between them.
+    """Doors and gates of a network, and the drives of visitors and through traffic between them.
 
     Parameters
     ----------
@@ -141,52 +165,63 @@ class CarDay:
             self.exits = {e: tuple(network.getEdge(e).getToNode().getCoord()[:2]) for e in exits}
             self.weight = {**exits, **entries}
 
-    def visits(self, trips_per_person: float, day: int | dt.date = 0) -> list[Leg]:
-        """Draw tours of one car each from the border to a building and back, two legs a tour.
+    def visits(self, trips_per_person: float, day: int | dt.date = 0) -> pd.DataFrame:
+        """Draw tours of one car each from the border to a building and back, two drives a tour.
 
-        Both departures are draws from the hourly profile, the earlier one first, so that all legs together
+        Both departures are draws from the hourly profile, the earlier one first, so that all drives together
         follow the profile and the stay is what lies between.
         """
         factor, by_hour, suffix = self._traffic_of(day)
         count = self.visitors * trips_per_person * factor / 2
         draw = uniform(self.seed, "visit cars", [f"{site}{suffix}" for site in self.sites])
         number = np.floor(count).astype(int) + (draw < count % 1)
-        goal = np.repeat(np.arange(len(self.sites)), number).tolist()
+        goal = np.repeat(np.arange(len(self.sites)), number)
         cars = [f"visit.{self.sites[i]}.{k}{suffix}" for i, many in enumerate(number) for k in range(many)]
         first, last = np.zeros(len(cars)), np.zeros(len(cars))
         for attempt in range(12):
             short = last - first < _LEAST_STAY_S
             a, b = (departures(self.seed, f"visit {which} {attempt}", cars, by_hour) for which in ("one", "two"))
             first[short], last[short] = np.minimum(a, b)[short], np.maximum(a, b)[short]
-        entry = self.pick("visit entry", cars, self.entries)
-        leave = self.pick("visit exit", cars, self.exits)
-        legs = []
-        for k, (car, i) in enumerate(zip(cars, goal, strict=True)):
-            door = self.edge[i], self.position[i]
-            legs.append(Leg(f"{car}.out", car, "visit", round(last[k]), *door, leave[k], math.nan))
-            legs.append(Leg(f"{car}.in", car, "visit", round(first[k]), entry[k], math.nan, *door))
-        return legs
+        edge, position = np.array(self.edge, object), np.array(self.position, float)
+        doors, border = (edge[goal], position[goal]), math.nan
+        out = drives_table(
+            [f"{car}.out" for car in cars],
+            cars,
+            "visit",
+            np.rint(last),
+            doors,
+            (self.pick("visit exit", cars, self.exits), border),
+        )
+        into = drives_table(
+            [f"{car}.in" for car in cars],
+            cars,
+            "visit",
+            np.rint(first),
+            (self.pick("visit entry", cars, self.entries), border),
+            doors,
+        )
+        return pd.concat([out, into]).iloc[np.arange(2 * len(cars)).reshape(2, -1).T.ravel()]
 
-    def crossings(self, trips_per_person: float, day: int | dt.date = 0) -> list[Leg]:
+    def crossings(self, trips_per_person: float, day: int | dt.date = 0) -> pd.DataFrame:
         """Draw trips from one side of the network to another."""
         factor, by_hour, suffix = self._traffic_of(day)
         cars = [f"through.{k}{suffix}" for k in range(round(float(self.persons.sum()) * trips_per_person * factor))]
         entry = self.pick("through entry", cars, self.entries)
         draw = uniform(self.seed, "through exit", cars)
         time = departures(self.seed, "through", cars, by_hour)
-        far: dict[str, list[str]] = {}
+        goal = np.empty(len(cars), object)
         for label, start in self.entries.items():
+            here = np.flatnonzero(entry == label)
+            if not len(here):
+                continue
             away = {name: math.dist(start, end) for name, end in self.exits.items()}
-            far[label] = [name for name, metres in away.items() if metres >= 0.6 * max(away.values())]
-        legs = []
-        for k, car in enumerate(cars):
-            goal = self._drawn(far[entry[k]], float(draw[k]))
-            legs.append(Leg(car, car, "through", round(time[k]), entry[k], math.nan, goal, math.nan))
-        return legs
+            far = [name for name, metres in away.items() if metres >= 0.6 * max(away.values())]
+            goal[here] = self._drawn(far, draw[here])
+        return drives_table(cars, cars, "through", np.rint(time), (entry, math.nan), (goal, math.nan))
 
     def flows(
         self, flows: pd.DataFrame, day: int | dt.date = 0, between_s: tuple[float, float] = (0.0, math.inf)
-    ) -> list[Leg]:
+    ) -> pd.DataFrame:
         """Draw trips across the network for flows with given numbers.
 
         Parameters
@@ -203,16 +238,13 @@ class CarDay:
         count = flows["per_day"].to_numpy(float) * factor
         draw = uniform(self.seed, "through vehicles", [f"{name}{suffix}" for name in names])
         number = np.floor(count).astype(int) + (draw < count % 1)
-        which = np.repeat(np.arange(len(flows)), number).tolist()
         cars = [f"{name}.{k}{suffix}" for name, many in zip(names, number, strict=True) for k in range(many)]
-        time = departures(self.seed, "through", cars, by_hour).round().tolist()
-        first, last = between_s
-        entry, leave = flows["entry"].tolist(), flows["exit"].tolist()
-        return [
-            Leg(car, car, "through", s, entry[i], math.nan, leave[i], math.nan)
-            for car, i, s in zip(cars, which, time, strict=True)
-            if first <= s <= last
-        ]
+        time = departures(self.seed, "through", cars, by_hour).round()
+        inside = np.flatnonzero((time >= between_s[0]) & (time <= between_s[1]))
+        which = np.repeat(np.arange(len(flows)), number)[inside]
+        entry, leave = (flows[name].to_numpy(object)[which] for name in ("entry", "exit"))
+        cars = [cars[k] for k in inside.tolist()]
+        return drives_table(cars, cars, "through", time[inside], (entry, math.nan), (leave, math.nan))
 
     def _traffic_of(self, day: int | dt.date) -> tuple[float, Sequence[float], str]:
         """Return the traffic of a day over that of a working day, its hourly profile, and a suffix for its labels."""
@@ -221,27 +253,17 @@ class CarDay:
             return 1.0, self.by_hour, suffix
         return WEEKEND_TRIPS[day.weekday()], SUNDAY_BY_HOUR, suffix
 
-    def pick(self, purpose: str, cars: list[str], gates: dict[str, tuple[float, float]]) -> list[str]:
+    def pick(self, purpose: str, cars: list[str], gates: Mapping[str, tuple[float, float]]) -> Names:
         """Draw a gate for each car, in proportion to the traffic of its street where that is known."""
-        return [self._drawn(list(gates), float(draw)) for draw in uniform(self.seed, purpose, cars)]
+        return self._drawn(list(gates), uniform(self.seed, purpose, cars))
 
-    def _drawn(self, names: list[str], draw: float) -> str:
-        if not self.weight:
-            return names[int(draw * len(names))]
-        bounds = np.cumsum([self.weight[name] for name in names])
-        return names[min(int(np.searchsorted(bounds, draw * bounds[-1], "right")), len(names) - 1)]
-
-
-def leg_trips(legs: list[Leg]) -> pd.DataFrame:
-    """Return the drives of cars as the routing tools take them."""
-    return pd.DataFrame(
-        {
-            "depart_s": [leg.depart_s for leg in legs],
-            "start": [leg.start for leg in legs],
-            "end": [leg.end for leg in legs],
-        },
-        index=[leg.vehicle for leg in legs],
-    )
+    def _drawn(self, names: list[str], draw: Vector) -> Names:
+        number = (draw * len(names)).astype(int)
+        if self.weight:
+            bounds = np.cumsum([self.weight[name] for name in names])
+            number = np.searchsorted(bounds, draw * bounds[-1], "right").clip(max=len(names) - 1)
+        drawn: Names = np.array(names, object)[number]
+        return drawn
 
 
 def by_departure(legs: pd.DataFrame) -> pd.DataFrame:
@@ -262,18 +284,18 @@ def compose_vehicles(legs: pd.DataFrame, cars: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     legs
-        Index vehicle; columns ``car``, ``purpose``, ``depart_s`` and ``edges``, its route.
+        Index vehicle; columns ``car``, ``purpose``, ``depart_s``.
     cars
         The car of each drive, with the columns of `make_cars`.
 
     Returns
     -------
-    As `Demand.vehicles`, in the order of the drives.
+    As `Demand.vehicles`, in the order of the drives, without their routes.
     """
     columns = {name: legs[name].to_numpy() for name in ("car", "purpose")}
     columns |= {name: cars[name].to_numpy() for name in ("type", "electric")}
     columns |= {"depart_s": legs["depart_s"].to_numpy(float), "charge_wh": cars["charge_wh"].to_numpy()}
-    return pd.DataFrame(columns | {"edges": legs["edges"].to_numpy()}, index=legs.index.rename("vehicle"))
+    return pd.DataFrame(columns, index=legs.index.rename("vehicle"))
 
 
 def vehicle_elements(
@@ -286,7 +308,7 @@ def vehicle_elements(
     vehicles
         As returned by `compose_vehicles`.
     legs, cars
-        The drive and the car of each, with the columns of `Leg` and `make_cars`.
+        The drive and the car of each, with `DRIVE_COLUMNS` and the columns of `make_cars`.
     named
         Names of routes by their edges: through traffic takes the one of its edges, others have a route of their own.
     """
@@ -326,7 +348,7 @@ class DayPlan:
     Attributes
     ----------
     legs
-        Index ``vehicle``; the columns of `Leg`, ``edges`` of the route (empty without one), ``origin`` and
+        Index ``vehicle``; `DRIVE_COLUMNS`, ``edges`` of the route (empty without one), ``origin`` and
         ``destination`` (a site, "outside", or empty for visitors and through traffic), ``outside_km``.
     owners
         Cars of residents, also those that do not drive on these days; empty: those that do.
@@ -384,7 +406,7 @@ class DayPlan:
         types = vehicle_types(sorted(set(self.kinds.values())))
         number, labels = pd.factorize(rows["car"])
         cars = make_cars(labels, seed, self.electric(seed, ev_share), types, self.kinds or None).iloc[number]
-        vehicles = compose_vehicles(rows, cars)
+        vehicles = compose_vehicles(rows, cars).assign(edges=rows["edges"].to_numpy())
         names = {way: f"way{k}" for k, way in enumerate(self.ways)}
         alone, through = vehicle_elements(vehicles, rows, cars, names)
         written = [write_xml(folder / "cars.rou.xml", "routes", alone)]

@@ -210,6 +210,7 @@ def activity_chains(
     *,
     day: int | dt.date = 0,
     among: Collection[str] | None = None,
+    modes: Collection[str] | None = None,
 ) -> pd.DataFrame:
     """Return all trips of a day, by any mode.
 
@@ -225,6 +226,8 @@ def activity_chains(
         for each day.
     among
         Persons whose trips are wanted; by default all.
+    modes
+        Modes of the trips that are wanted; by default all.
 
     Returns
     -------
@@ -235,6 +238,8 @@ def activity_chains(
     habits = (Habits() if habits is None else habits).on(day)
     people = persons(sites)
     people = people if among is None else people[people.index.isin(among)]
+    if modes is not None and set(modes) == {"car"}:
+        people = people[has_car(people.index.tolist(), seed, habits)]
     labels = [str(label) for label in people.index]
     today = [f"{label}|{day}" for label in labels]
     mobile = uniform(seed, "mobile", today) < habits.mobile_share
@@ -248,10 +253,15 @@ def activity_chains(
     who = np.flatnonzero(mobile)
     others = extra[who] + ~works[who]
     tours = Tours(labels, today, who, works[who], others, leaves[who], stays[who], stops[who])
-    tours.choose_places(sites, seed, habits.inside_share, habits.outside_km)
     tours.mode = _modes(tours, has_car(labels, seed, habits), seed, habits)
+    names = list(habits.modes)
+    wanted = np.array([modes is None or name in modes for name in names], bool)
+    if not wanted.all():
+        # whoever makes a wanted tour needs time for the others too
+        tours.keep(np.isin(tours.person, tours.person[wanted[tours.mode]]))
+    tours.choose_places(sites, seed, habits.inside_share, habits.outside_km)
     tours.choose_times(seed, SUNDAY_BY_HOUR if is_weekend(day) else OTHER_BY_HOUR, STAYS)
-    return tours.trips(people["site"].tolist(), list(habits.modes), "" if day == 0 else f".{day}")
+    return tours.trips(people["site"].tolist(), names, wanted, "" if day == 0 else f".{day}")
 
 
 def _modes(tours: Tours, owns: Flags, seed: int, habits: Habits) -> Indices:

@@ -10,13 +10,13 @@ from __future__ import annotations
 import datetime as dt
 import functools
 import itertools
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import numpy as np
 import pandas as pd
 
 from cosim.core import CosimError
@@ -26,19 +26,18 @@ from cosim.scenarios.mobility.answers import answer, unchanged
 from cosim.scenarios.mobility.cars import make_cars, vehicle_types
 from cosim.scenarios.mobility.costs import TravelChanges
 from cosim.scenarios.mobility.drives import (
+    DRIVE_COLUMNS,
     OF_RESIDENT,
     CarDay,
     DayPlan,
     Demand,
-    Leg,
     by_departure,
     compose_vehicles,
-    leg_trips,
+    drives_table,
 )
-from cosim.scenarios.mobility.kinds import CAR
 from cosim.scenarios.mobility.population import Habits, activity_chains, has_car, persons
-from cosim.scenarios.mobility.routing import assigned_routes, equilibrium_routes, shortest_ways
-from cosim.scenarios.mobility.through import Others
+from cosim.scenarios.mobility.routing import assigned_routes, equilibrium_routes, lengths_of, shortest_ways
+from cosim.scenarios.mobility.through import Others, is_car
 from cosim.scenarios.mobility.travellers import Travellers, join_travellers, outsiders, residents
 
 OUTSIDE = "outside"
@@ -179,9 +178,6 @@ def _demand_of(
     return Demand(routes, [types], vehicles)
 
 
-LEG_COLUMNS = ("car", "purpose", "depart_s", "start", "start_m", "end", "end_m")
-
-
 def plan_day(
     net: Path,
     sites: pd.DataFrame,
@@ -215,22 +211,22 @@ def plan_day(
     others = others or Others()
     day = CarDay(net, sites, seed, border, others.by_hour)
     rates = {"visit": visitor_trips_per_person, "through": through_trips_per_person}
-    legs, tables, everybody = [], [], []
+    drives, tables, everybody = [], [], []
+    wanted = None if changes is not None else ("car",)
     for date in days:
-        chains = activity_chains(sites, seed, habits, day=date)
-        found, places = _resident_legs(day, chains[chains["mode"] == "car"])
-        for purpose, rate in rates.items():
-            found += others.legs(purpose, day, rate, date)
-        _count_from(days[0], date, found, zone)
-        legs += found
+        chains = activity_chains(sites, seed, habits, day=date, modes=wanted)
+        found, places = _resident_drives(day, chains[chains["mode"] == "car"])
+        others_drives = [others.legs(purpose, day, rate, date) for purpose, rate in rates.items()]
+        drives.append(_counted_from(days[0], date, pd.concat([found, *others_drives]), zone))
         tables.append(places)
         if changes is not None:
             everybody.append(everybody_of(day, chains, habits or Habits(), rates, date, days[0], zone, others))
         del chains  # of all modes: 50 MB for a town, while routes are found
-    legs = others.within(legs)
-    kinds = others.kinds(legs, seed)
-    routes = others.routes(legs)
-    trips = leg_trips([leg for leg in legs if leg.vehicle not in routes])
+    table = others.within(pd.concat(drives))
+    del drives
+    kinds = others.kinds(table, seed)
+    routes = others.routes(table)
+    trips = table[~table.index.isin(routes)]
     if iterations:
         routes |= _as_ways(equilibrium_routes(net, trips, folder, seed, iterations=iterations))
     elif cars_per_drive is None:
@@ -240,19 +236,20 @@ def plan_day(
     answered = None
     if changes is not None and changes != TravelChanges():
         travellers = join_travellers(everybody)
-        possible = [leg for legs in travellers.legs.values() for leg in legs]
+        possible = travellers.drives
         routes |= others.routes(possible)
-        new = leg_trips([leg for leg in possible if leg.vehicle not in routes])
-        routes |= shortest_ways(net, new, folder, seed)
-        firm = [leg for leg in legs if kinds.get(leg.car, CAR) != CAR]
+        routes |= shortest_ways(net, possible[~possible.index.isin(routes)], folder, seed)
+        firm = table[~is_car(table, kinds)]
         edges = {label: way.split() for label, way in routes.items()}
         answered = answer(travellers, edges, net, changes, folder / "answers", seed, background=firm)
-        driving = travellers.driving(answered.tours["mode"].tolist())
-        legs = others.within([_leaving(leg, answered.shifts) for leg in driving]) + firm
+        driving = travellers.driving(answered.tours["mode"].to_numpy())
+        shift = driving.index.map(answered.shifts).to_numpy(float)
+        driving = driving.assign(depart_s=driving["depart_s"] + np.nan_to_num(shift))
+        table = pd.concat([others.within(driving)[list(DRIVE_COLUMNS)], firm])
         tables = [travellers.places]
     elif everybody:
         answered = unchanged(join_travellers(everybody))
-    table = _table(legs, routes)
+    table = table.assign(edges=[routes.get(label, "") for label in table.index])
     about = _joined(tables).reindex(table.index)
     for column in ("origin", "destination"):
         table[column] = about[column].where(about[column].notna(), "")
@@ -277,24 +274,16 @@ def everybody_of(
     others = others or Others()
     owners = pd.Index(chains["person"].unique())
     owners = owners[has_car([str(person) for person in owners], day.seed, habits)]
-    legs, places = _resident_legs(day, chains[chains["person"].isin(owners)])
-    found = [residents(chains, legs, places, day.seed, habits, date)]
+    drives, places = _resident_drives(day, chains[chains["person"].isin(owners)])
+    found = [residents(chains, drives, places, day.seed, habits, date)]
     for purpose, rate in rates.items():
         draw = functools.partial(others.cars, purpose, day, rate, date)
         found.append(outsiders(purpose, draw, habits, day.seed))
-    for travellers in found:
-        _count_from(first, date, [leg for legs in travellers.legs.values() for leg in legs], zone)
-    return join_travellers(found)
+    return join_travellers([replace(each, drives=_counted_from(first, date, each.drives, zone)) for each in found])
 
 
 def _as_ways(routes: Mapping[str, Sequence[str]]) -> dict[str, str]:
     return {label: " ".join(edges) for label, edges in routes.items()}
-
-
-def _leaving(leg: Leg, shifts: Mapping[str, float]) -> Leg:
-    """Return a drive at its new time."""
-    shift = shifts.get(leg.vehicle)
-    return leg if shift is None else replace(leg, depart_s=leg.depart_s + shift)
 
 
 def _joined(tables: list[pd.DataFrame]) -> pd.DataFrame:
@@ -320,95 +309,104 @@ def _drives_before(
 ) -> pd.DataFrame:
     """Return the drives of the residents with electric cars on the days before the first one."""
     owned = _owned_cars(sites, seed, habits)
-    electric = DayPlan(pd.DataFrame(columns=LEG_COLUMNS), owned).electric(seed, ev_share)
+    electric = DayPlan(pd.DataFrame(columns=DRIVE_COLUMNS), owned).electric(seed, ev_share)
     if not electric:
         return pd.DataFrame()
     drivers = {car.removesuffix(OF_RESIDENT) for car in electric}
-    legs, tables, day = [], [], CarDay(net, sites, seed)
+    drives, tables, day = [], [], CarDay(net, sites, seed)
     for date in [_shifted(first, -k) for k in range(settle_days, 0, -1)]:
-        chains = activity_chains(sites, seed, habits, day=date, among=drivers)
-        found, table = _resident_legs(day, chains[chains["mode"] == "car"])
-        _count_from(first, date, found, zone)
-        legs += found
+        chains = activity_chains(sites, seed, habits, day=date, among=drivers, modes=("car",))
+        found, table = _resident_drives(day, chains)
+        drives.append(_counted_from(first, date, found, zone))
         tables.append(table)
-    if not legs:
+    every = pd.concat(drives)
+    if not len(every):
         return pd.DataFrame()
-    # duarouter knows no time before 0; the shortest way is the same at any time.
-    ways = shortest_ways(net, leg_trips(legs).assign(depart_s=0.0), folder, seed)
-    rows = by_departure(_table([leg for leg in legs if leg.vehicle in ways], ways))
+    rows = by_departure(every.assign(inside_m=lengths_of(net, every, folder, seed)).dropna(subset="inside_m"))
     number, labels = pd.factorize(rows["car"])
     cars = make_cars(labels, seed, electric, vehicle_types()).iloc[number]
-    return compose_vehicles(rows, cars).join(_joined(tables))
-
-
-def _table(legs: Sequence[Leg], ways: Mapping[str, str]) -> pd.DataFrame:
-    """Return drives as columns, with the edges of their routes."""
-    columns: dict[str, list[Any]] = {name: [getattr(leg, name) for leg in legs] for name in LEG_COLUMNS}
-    labels = [leg.vehicle for leg in legs]
-    columns["edges"] = [ways.get(label, "") for label in labels]
-    return pd.DataFrame(columns, index=pd.Index(labels, name="vehicle", dtype=object))
+    return compose_vehicles(rows, cars).assign(inside_m=rows["inside_m"].to_numpy()).join(_joined(tables))
 
 
 def _shifted(day: dt.date | int, by: int) -> dt.date | int:
     return day + by if isinstance(day, int) else day + dt.timedelta(by)
 
 
-def _count_from(first: dt.date | int, day: dt.date | int, legs: list[Leg], zone: str) -> None:
-    """Count departures of a day from the midnight of the first one on, in elapsed time.
+def _counted_from(first: dt.date | int, day: dt.date | int, drives: pd.DataFrame, zone: str) -> pd.DataFrame:
+    """Return drives of a day with their departures from the midnight of the first one on, in elapsed time.
 
     A civil time that summer time skips comes an hour later, one that occurs twice the first time.
     """
+    depart_s = drives["depart_s"]
     if isinstance(day, int) or isinstance(first, int):
-        for leg in legs:
-            leg.depart_s += (day - first) * DAY_S  # type: ignore[operator]
-        return
+        return drives.assign(depart_s=depart_s + (day - first) * DAY_S)  # type: ignore[operator]
     there = ZoneInfo(zone)
     begin = dt.datetime.combine(first, dt.time(), there).astimezone(dt.UTC)
     midnight = dt.datetime.combine(day, dt.time())
     ends = midnight + dt.timedelta(2)
     if midnight.replace(tzinfo=there).utcoffset() == ends.replace(tzinfo=there).utcoffset():
         shift_s = (midnight.replace(tzinfo=there).astimezone(dt.UTC) - begin).total_seconds()
-        for leg in legs:
-            leg.depart_s += shift_s
-        return
-    for leg in legs:
-        moment = (midnight + dt.timedelta(seconds=leg.depart_s)).replace(tzinfo=there)
-        leg.depart_s = (moment.astimezone(dt.UTC) - begin).total_seconds()
+        return drives.assign(depart_s=depart_s + shift_s)
+    moments = [(midnight + dt.timedelta(seconds=s)).replace(tzinfo=there) for s in depart_s.tolist()]
+    return drives.assign(depart_s=[(moment.astimezone(dt.UTC) - begin).total_seconds() for moment in moments])
 
 
-def _resident_legs(day: CarDay, trips: Any) -> tuple[list[Leg], pd.DataFrame]:
-    """Return the drives of residents, and from where to where each goes."""
-    number = {site: i for i, site in enumerate(day.sites)}
-    tours = list(dict.fromkeys(trips["tour"]))
-    leaving = dict(zip(tours, day.pick("tour exit", tours, day.exits)))
-    coming = dict(zip(tours, day.pick("tour entry", tours, day.entries)))
-    legs: list[Leg] = []
-    rows: list[list[Any]] = []
-    at: dict[str, str] = {}
-    last: dict[str, int] = {}
-    beyond_km: dict[str, float] = {}
-    for trip in trips.itertuples():
-        car, home = f"{trip.person}{OF_RESIDENT}", trip.person.rsplit(".p", 1)[0]
-        origin = at.get(car, home)
-        goal = trip.destination or OUTSIDE
-        if OUTSIDE not in (origin, goal) and day.edge[number[origin]] == day.edge[number[goal]]:
-            # Next door, on foot; a car next door to its home counts as at home.
-            if goal == home and car in last:
-                at[car] = rows[last[car]][2] = goal
-            continue
-        if origin == goal == OUTSIDE:
-            beyond_km[car] = beyond_km.get(car, 0.0) + trip.outside_km
-            continue
-        at[car] = goal
-        start = (coming[trip.tour], math.nan) if origin == OUTSIDE else _door(day, number[origin])
-        end = (leaving[trip.tour], math.nan) if goal == OUTSIDE else _door(day, number[goal])
-        legs.append(Leg(str(trip.Index), car, "home", float(trip.depart_s), *start, *end))
-        outside_km = trip.outside_km if OUTSIDE in (origin, goal) else 0.0
-        last[car] = len(rows)
-        rows.append([str(trip.Index), origin, goal, outside_km + beyond_km.pop(car, 0.0)])
-    table = pd.DataFrame(rows, columns=["vehicle", "origin", "destination", "outside_km"]).set_index("vehicle")
-    return legs, table
+def _resident_drives(day: CarDay, trips: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the drives of residents, and from where to where each goes.
 
+    Parameters
+    ----------
+    day
+        The network's doors and gates.
+    trips
+        As of `activity_chains`: those of a person follow each other.
 
-def _door(day: CarDay, site: int) -> tuple[str, float]:
-    return day.edge[site], day.position[site]
+    Returns
+    -------
+    The drives, with `DRIVE_COLUMNS`; ``origin``, ``destination`` and ``outside_km`` of each. Ways along one street
+    are made on foot, the car staying where it is; a car next door to its home counts as at home. Ways outside belong
+    to the drive that leads back.
+    """
+    tour, tours = pd.factorize(trips["tour"])
+    leaving = day.pick("tour exit", tours.tolist(), day.exits)
+    coming = day.pick("tour entry", tours.tolist(), day.entries)
+    person, people = pd.factorize(trips["person"])
+    site = pd.Index(day.sites)
+    street = np.append(pd.factorize(np.array(day.edge, object))[0], -1)
+    home = site.get_indexer([who.rsplit(".p", 1)[0] for who in people])
+    goal = site.get_indexer(trips["destination"])  # beyond the border: -1
+    far_km = trips["outside_km"].to_numpy(float)
+    at, last, beyond_km = home.copy(), np.full(len(people), -1), np.zeros(len(people))
+    drives, km = np.zeros(len(trips), bool), np.zeros(len(trips))
+    left, door, reached = np.zeros((3, len(trips)), np.int64)
+    begins = np.searchsorted(person, np.arange(len(people)))
+    numbers = np.diff(begins, append=len(trips))
+    for k in range(numbers.max(initial=0)):
+        who = np.flatnonzero(numbers > k)
+        row = begins[who] + k
+        origin, to = at[who], goal[row]
+        next_door = (origin >= 0) & (to >= 0) & (street[origin] == street[to])
+        back = who[next_door & (to == home[who]) & (last[who] >= 0)]
+        at[back] = reached[last[back]] = home[back]
+        outside = (origin < 0) & (to < 0)
+        beyond_km[who[outside]] += far_km[row[outside]]
+        moves = ~next_door & ~outside
+        who, row, origin, to = who[moves], row[moves], origin[moves], to[moves]
+        drives[row], left[row], door[row], reached[row], at[who], last[who] = True, origin, to, to, to, row
+        km[row] = np.where((origin < 0) | (to < 0), far_km[row], 0.0) + beyond_km[who]
+        beyond_km[who] = 0.0
+    made = np.flatnonzero(drives)
+    edge, position = np.append(np.array(day.edge, object), ""), np.append(day.position, np.nan)
+    names = np.append(np.array(day.sites, object), OUTSIDE)
+    left, door, reached, tour = left[made], door[made], reached[made], tour[made]
+    labels = trips.index.to_numpy()[made]
+    table = drives_table(
+        labels,
+        np.array([f"{who}{OF_RESIDENT}" for who in people], object)[person[made]],
+        "home",
+        trips["depart_s"].to_numpy(float)[made],
+        (np.where(left < 0, coming[tour], edge[left]), position[left]),
+        (np.where(door < 0, leaving[tour], edge[door]), position[door]),
+    )
+    about = {"origin": names[left], "destination": names[reached], "outside_km": km[made]}
+    return table, pd.DataFrame(about, index=table.index)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import datetime as dt
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
 import pandas as pd
 
-from cosim.core.quantities import DAY_S, HOUR_S
-from cosim.scenarios.mobility.drives import HOURLY_SHARE, CarDay, Leg
+from cosim.core.quantities import DAY_S, HOUR_S, Flags
+from cosim.scenarios.mobility.drives import HOURLY_SHARE, CarDay
 from cosim.scenarios.mobility.kinds import CAR, draw_kinds
 from cosim.scenarios.streets.classes import StreetClass
 from cosim.scenarios.streets.eixample import street_ways
@@ -48,7 +49,7 @@ class Others:
 
     def legs(
         self, purpose: str, day: CarDay, trips_per_person: float, date: int | dt.date, factor: float = 1.0
-    ) -> list[Leg]:
+    ) -> pd.DataFrame:
         """Return the drives of a purpose, ``"visit"`` or ``"through"``; by a factor more begin with the same."""
         if purpose == "visit":
             return day.visits(factor * trips_per_person, date)
@@ -60,36 +61,39 @@ class Others:
         begun_s = DAY_S * (ago.days if isinstance(ago, dt.timedelta) else ago)
         # an hour more on each side: summer time may begin or end
         between_s = self.window_s[0] - begun_s - HOUR_S, self.window_s[1] - begun_s + HOUR_S
-        return crossing + day.flows(flows, date, between_s)
+        return pd.concat([crossing, day.flows(flows, date, between_s)])
 
     def cars(
         self, purpose: str, day: CarDay, trips_per_person: float, date: int | dt.date, factor: float = 1.0
-    ) -> list[Leg]:
+    ) -> pd.DataFrame:
         """Return the drives of cars among `legs`."""
         found = self.legs(purpose, day, trips_per_person, date, factor)
-        kinds = self.kinds(found, day.seed)
-        return [leg for leg in found if kinds.get(leg.car, CAR) == CAR]
+        return found[is_car(found, self.kinds(found, day.seed))]
 
-    def within(self, legs: Iterable[Leg]) -> list[Leg]:
+    def within(self, drives: pd.DataFrame) -> pd.DataFrame:
         """Return the drives without through traffic outside the window."""
-        first, last = self.window_s
-        return [leg for leg in legs if leg.purpose != "through" or first <= leg.depart_s <= last]
+        return drives[(drives["purpose"] != "through") | drives["depart_s"].between(*self.window_s)]
 
-    def routes(self, legs: Iterable[Leg]) -> dict[str, str]:
+    def routes(self, drives: pd.DataFrame) -> dict[str, str]:
         """Return the edges of those drives whose flow has a route, separated by blanks."""
         ways = {(row.entry, row.exit): str(row.edges) for row in self.flows.itertuples() if row.edges}
-        through = (leg for leg in legs if leg.purpose == "through")
-        return {leg.vehicle: way for leg in through if (way := ways.get((leg.start, leg.end)))}
+        through = drives[drives["purpose"] == "through"]
+        ends = zip(through.index, through["start"], through["end"], strict=True)
+        return {vehicle: way for vehicle, start, end in ends if (way := ways.get((start, end)))}
 
-    def kinds(self, legs: Iterable[Leg], seed: int) -> dict[str, str]:
+    def kinds(self, drives: pd.DataFrame, seed: int) -> dict[str, str]:
         """Return the kind of every vehicle of others, by car."""
         if list(self.mix) == [CAR]:
             return {}
-        cars: dict[str, list[str]] = {purpose: [] for purpose in ("visit", "through")}
-        for car, purpose in {leg.car: leg.purpose for leg in legs if leg.purpose != "home"}.items():
-            cars[purpose].append(car)
+        each = drives.drop_duplicates("car")
+        visit, through = (each["car"][each["purpose"] == purpose].tolist() for purpose in ("visit", "through"))
         private = {kind: share for kind, share in self.mix.items() if kind != "bus"}
-        return draw_kinds(cars["visit"], seed, private) | draw_kinds(cars["through"], seed, self.mix)
+        return draw_kinds(visit, seed, private) | draw_kinds(through, seed, self.mix)
+
+
+def is_car(drives: pd.DataFrame, kinds: Mapping[str, str]) -> Flags:
+    """Return which drives are those of cars, by the kinds of others' vehicles, shape (n_drives,)."""
+    return np.array([kinds.get(car, CAR) == CAR for car in drives["car"]], bool)
 
 
 TURNING = 0.2

@@ -9,15 +9,14 @@ the base case is the best one without a price: who meets no price that changes w
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
+import pandas as pd
 
 from cosim.core.quantities import Array, Vector
 from cosim.core.random import uniform
 from cosim.scenarios.mobility.costs import MONEY_SCALE, TASTES
-from cosim.scenarios.mobility.drives import Leg
 
 EARLY, LATE = 0.61, 2.38
 """Cost of a minute of being early and late over that of a minute's drive [1]_. They were estimated for ways to work;
@@ -43,19 +42,18 @@ def schedule_min(shift_s: Vector | float) -> Vector:
     return found
 
 
-def room_s(legs: Sequence[Leg]) -> Vector:
-    """Return by how much each drive may move without meeting another of its car, shape (n_legs,). [s]"""
-    order = sorted(range(len(legs)), key=lambda k: (legs[k].car, legs[k].depart_s))
-    found = np.full(len(legs), np.inf)
-    for before, after in itertools.pairwise(order):
-        if legs[before].car == legs[after].car:
-            half = (legs[after].depart_s - legs[before].depart_s) / 2
-            found[before], found[after] = min(found[before], half), min(found[after], half)
+def room_s(drives: pd.DataFrame) -> Vector:
+    """Return by how much each drive may move without meeting another of its car, shape (n_drives,). [s]"""
+    car, depart_s = pd.factorize(drives["car"])[0], drives["depart_s"].to_numpy(float)
+    order = np.lexsort([depart_s, car])
+    between = np.where(np.diff(car[order]) == 0, np.diff(depart_s[order]) / 2, np.inf)
+    found = np.empty(len(drives))
+    found[order] = np.minimum(np.append(np.inf, between), np.append(between, np.inf))[: len(drives)]
     return found
 
 
 def departure_shifts(
-    legs: Sequence[Leg], toll_eur: Callable[[Leg, float], float], distance_km: Vector, seed: int
+    drives: pd.DataFrame, toll_eur: Callable[[str, float], float], distance_km: Vector, seed: int
 ) -> dict[str, float]:
     """Return the drives that leave at another time, with the change of their departure. [s]
 
@@ -63,28 +61,28 @@ def departure_shifts(
 
     Parameters
     ----------
-    legs
-        Drives in the base case.
+    drives
+        Those of the base case, see `drives.DRIVE_COLUMNS`.
     toll_eur
         What a drive pays if it departs at a time [s]. [EUR]
-    distance_km : shape (n_legs,)
+    distance_km : shape (n_drives,)
         Length of the trips, by which a euro weighs.
     seed
         Seed of the draws.
     """
-    if not legs:
+    if drives.empty:
         return {}
     options = 60.0 * np.array(SHIFTS_MIN)
-    departs = np.array([leg.depart_s for leg in legs])
-    paid = np.array([[toll_eur(leg, leg.depart_s + s) for s in options] for leg in legs]).reshape(len(legs), -1)
+    departs = drives["depart_s"].to_numpy(float)
+    each = zip(drives.index, departs.tolist(), strict=True)
+    paid = np.array([[toll_eur(label, depart_s + s) for s in options] for label, depart_s in each])
     there = departs[:, None] + options
     within = (there >= departs.min()) & (there <= departs.max())
-    possible = (np.abs(options) <= room_s(legs)[:, None]) & within
+    possible = (np.abs(options) <= room_s(drives)[:, None]) & within
     changing = (np.where(possible, paid, paid[:, [_STAYS]]) != paid[:, [_STAYS]]).any(axis=1)
     if not changing.any():
         return {}
-    mine = [leg for leg, changes in zip(legs, changing, strict=True) if changes]
-    labels = [leg.vehicle for leg in mine]
+    labels = drives.index[changing].tolist()
     base = np.where(possible[changing], TASTES.car * schedule_min(options), -np.inf)
     draws = np.column_stack([uniform(seed, f"departure {shift}", labels) for shift in SHIFTS_MIN])
     utility = _with_best(base, draws)
@@ -101,9 +99,9 @@ def _with_best(base: Array, draws: Array) -> Array:
 
     Parameters
     ----------
-    base : shape (n_legs, n_shifts)
+    base : shape (n_drives, n_shifts)
         Utilities without errors; minus infinity where a shift is impossible.
-    draws : shape (n_legs, n_shifts)
+    draws : shape (n_drives, n_shifts)
         Uniform numbers in [0, 1).
     """
     uniforms = np.clip(draws, 1e-12, 1 - 1e-12)

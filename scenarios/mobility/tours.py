@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -78,6 +79,13 @@ class Tours:
         self._stops = work & stops[row]
         self._stop_h = np.zeros(len(row))
         self.mode: Indices = np.zeros(len(row), np.int64)
+
+    def keep(self, which: Flags) -> None:
+        """Leave out all other tours; call it before places and times are chosen."""
+        self.person, self.mode, self._work = self.person[which], self.mode[which], self._work[which]
+        self._leaves_h, self._stay_h = self._leaves_h[which], self._stay_h[which]
+        self._stops, self._stop_h = self._stops[which], self._stop_h[which]
+        self.key, self.place_key = (list(itertools.compress(k, which.tolist())) for k in (self.key, self.place_key))
 
     def choose_places(self, sites: pd.DataFrame, seed: int, inside_share: float, km: tuple[float, float]) -> None:
         """Draw where the tours go, and where they stop.
@@ -171,15 +179,15 @@ class Tours:
             self._leaves_h[tours[fit]], back_h[tours[fit]], fits[fit] = leaves_h[fit], ends_h[fit], True
         return fits
 
-    def trips(self, home: Sequence[str], modes: Sequence[str], suffix: str) -> pd.DataFrame:
+    def trips(self, home: Sequence[str], modes: Sequence[str], wanted: Flags, suffix: str) -> pd.DataFrame:
         """Return the trips of the tours that are made, see `population.activity_chains`.
 
         Parameters
         ----------
         home
             Names of the sites where the residents live, shape (n_people,).
-        modes
-            Names of the modes.
+        modes, wanted
+            Names of the modes, and whether trips by them are returned, shape (n_modes,).
         suffix
             What the names of the trips end with.
         """
@@ -196,7 +204,11 @@ class Tours:
         rank[np.argsort(np.array(self._people, str), kind="stable")] = np.arange(len(rank))
         order = np.lexsort([depart_s, rank[self.person[tour]]])
         tour, nth, back = tour[order], nth[order], back[order]
-        person = self.person[tour]
+        name = np.array(self._people, object)[self.person[tour]]
+        numbers = _nth(self.person[tour])
+        chosen = np.flatnonzero(wanted[self.mode[tour]])
+        tour, nth, back, depart_s = tour[chosen], nth[chosen], back[chosen], depart_s[order][chosen]
+        name, numbers, person = name[chosen], numbers[chosen], self.person[tour]
         site, homes = np.array(self._sites, object), np.array(home, object)[person]
         reached = np.where(back, homes, site[np.choose(nth.clip(max=1), [self._place[tour], self._stop[tour]])])
         left = np.where(nth == 0, homes, site[np.choose((nth - 1).clip(0), [self._place[tour], self._stop[tour]])])
@@ -204,15 +216,14 @@ class Tours:
         at_km = np.choose(nth, [np.zeros(len(tour)), self._place_km[tour], self._stop_km[tour]])
         to_km = np.where(back, 0.0, np.choose(nth.clip(max=1), [self._place_km[tour], self._stop_km[tour]]))
         purpose = np.where(back, "home", np.where(self._work[tour] & (nth == 0), "work", "other"))
-        name = np.array(self._people, object)[person]
-        labels = [f"{who}.{k}{suffix}" for who, k in zip(name.tolist(), _nth(person).tolist())]
+        labels = [f"{who}.{k}{suffix}" for who, k in zip(name.tolist(), numbers.tolist())]
         return pd.DataFrame(
             {
                 "person": name,
                 "tour": np.array(self.key, object)[tour],
                 "purpose": purpose.astype(object),
                 "mode": np.array(modes, object)[self.mode[tour]],
-                "depart_s": depart_s[order],
+                "depart_s": depart_s,
                 "origin": left,
                 "destination": reached,
                 "outside_km": np.maximum(at_km, to_km),

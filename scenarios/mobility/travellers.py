@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from scipy.special import ndtri
 
@@ -14,7 +15,6 @@ from cosim.core import CosimError
 from cosim.core.quantities import Flags, Vector
 from cosim.core.random import uniform
 from cosim.scenarios.mobility.choice import BICYCLE, CAR, MODES, PUBLIC, RIDE, WALK, Shares
-from cosim.scenarios.mobility.drives import Leg
 from cosim.scenarios.mobility.population import Habits, has_car
 
 BICYCLE_OF_ACTIVE = 2.28 / (2.28 + 34.35)
@@ -50,34 +50,41 @@ class Travellers:
         `choice.MODES`), ``trips``, ``distance_km`` per trip, ``depart_s`` of the first trip, ``pays_parking``.
     shares : shape (n_tours, n_modes)
         Of the base case; zero by car for persons without one.
-    legs
-        Tour → its drives, if it is made by car.
+    drives
+        Of all tours as if they were made by car, with `drives.DRIVE_COLUMNS` and ``tour``, the row of the tour, by
+        which they are in order.
     places
         Of the residents' drives, see `resident_cars.DayPlan`.
     """
 
     tours: pd.DataFrame
     shares: Shares
-    legs: Mapping[str, list[Leg]] = field(repr=False)
+    drives: pd.DataFrame = field(repr=False)
     places: pd.DataFrame = field(repr=False)
 
-    def driving(self, modes: Sequence[int]) -> list[Leg]:
-        """Return the drives of the tours that are made by car."""
-        return [leg for tour, mode in zip(self.tours.index, modes) if mode == CAR for leg in self.legs.get(tour, ())]
+    def driving(self, modes: npt.NDArray[np.intp]) -> pd.DataFrame:
+        """Return the drives of the tours that are made by car, by the mode of every tour, shape (n_tours,)."""
+        return self.drives[modes[self.drives["tour"]] == CAR]
+
+
+def by_tour(drives: pd.DataFrame, tour: npt.ArrayLike) -> pd.DataFrame:
+    """Return drives as `Travellers` have them, by the row of the tour of each, shape (n_drives,)."""
+    return drives.assign(tour=np.asarray(tour, np.int64)).sort_values("tour", kind="stable")
 
 
 def join_travellers(days: Sequence[Travellers]) -> Travellers:
     """Return the travellers of several days as one."""
+    first = np.cumsum([0, *(len(day.tours) for day in days)])
     return Travellers(
         pd.concat([day.tours for day in days]),
         np.concatenate([day.shares for day in days]),
-        {tour: legs for day in days for tour, legs in day.legs.items()},
+        pd.concat([day.drives.assign(tour=day.drives["tour"] + before) for day, before in zip(days, first.tolist())]),
         pd.concat([day.places for day in days if len(day.places)] or [days[0].places]),
     )
 
 
 def residents(
-    chains: pd.DataFrame, legs: Sequence[Leg], places: pd.DataFrame, seed: int, habits: Habits, day: int | dt.date
+    chains: pd.DataFrame, drives: pd.DataFrame, places: pd.DataFrame, seed: int, habits: Habits, day: int | dt.date
 ) -> Travellers:
     """Return the tours of residents, by any mode.
 
@@ -85,7 +92,7 @@ def residents(
     ----------
     chains
         Trips of the day, see `population.activity_chains`.
-    legs, places
+    drives, places
         Drives of all tours of car owners as if all were made by car, and between which places.
     seed, habits, day
         Those of the chains.
@@ -116,12 +123,9 @@ def residents(
     tours["distance_km"] = tours["beyond_km"] + INSIDE_KM
     tours["pays_parking"] = tours["inside"] & (tours["purpose"] == "other")
     owns = has_car([str(person) for person in tours["person"]], seed, habits)
-    by_trip = dict(zip(chains.index, label))
-    of_tour: dict[str, list[Leg]] = {}
-    for leg in legs:
-        of_tour.setdefault(by_trip[leg.vehicle], []).append(leg)
+    drives = by_tour(drives, tours.index.get_indexer(label.reindex(drives.index)))
     shares = _shares(tours, owns, habits)
-    return Travellers(tours.drop(columns=["person", "inside", "beyond_km"]), shares, of_tour, places)
+    return Travellers(tours.drop(columns=["person", "inside", "beyond_km"]), shares, drives, places)
 
 
 def _shares(tours: pd.DataFrame, owns: Flags, habits: Habits) -> Shares:
@@ -156,19 +160,18 @@ def _lognormal(km: Vector, mean: float, sigma: float) -> Vector:
     return np.where(km > 0, density, 0.0)
 
 
-def outsiders(kind: str, draw: Callable[[float], list[Leg]], habits: Habits, seed: int) -> Travellers:
+def outsiders(kind: str, draw: Callable[[float], pd.DataFrame], habits: Habits, seed: int) -> Travellers:
     """Return the tours of visitors or of through traffic, those of other modes among them.
 
     Those who drive in the base case are those drawn by a factor of 1, one by one; others, drawn by a larger factor, are
     in proportion to `OUTSIDERS`.
     """
-    drivers = {leg.car for leg in draw(1.0)}
+    drivers = draw(1.0)["car"]
     share = np.array([OUTSIDERS.get(name, 0.0) for name in MODES])
     share /= share.sum()
-    of_tour: dict[str, list[Leg]] = {}
-    for leg in draw(1 / share[CAR]):
-        of_tour.setdefault(leg.car, []).append(leg)
-    cars = list(of_tour)
+    drives = draw(1 / share[CAR])
+    tour, labels = pd.factorize(drives["car"])
+    cars = labels.tolist()
     others = np.where(np.arange(len(MODES)) == CAR, 0.0, share)
     bounds = np.cumsum(others) / others.sum()
     drawn = np.searchsorted(bounds, uniform(seed, "mode of outsiders", cars), "right").clip(max=len(MODES) - 1)
@@ -180,12 +183,12 @@ def outsiders(kind: str, draw: Callable[[float], list[Leg]], habits: Habits, see
         {
             "kind": kind,
             "purpose": kind,
-            "trips": [len(of_tour[car]) for car in cars],
-            "depart_s": [min(leg.depart_s for leg in of_tour[car]) for car in cars],
-            "mode": np.where([car in drivers for car in cars], CAR, drawn).astype(int),
+            "trips": np.bincount(tour, minlength=len(cars)),
+            "depart_s": drives.groupby(tour)["depart_s"].min().to_numpy(),
+            "mode": np.where(pd.Index(cars).isin(drivers), CAR, drawn).astype(int),
             "distance_km": np.asarray(far, float) + INSIDE_KM if cars else [],
             "pays_parking": kind == "visit",
         },
         index=pd.Index(cars, name="tour"),
     )
-    return Travellers(tours, np.tile(share, (len(cars), 1)), of_tour, pd.DataFrame())
+    return Travellers(tours, np.tile(share, (len(cars), 1)), by_tour(drives, tour), pd.DataFrame())

@@ -12,10 +12,10 @@ from cosim.adapters.traffic.network import network_edges
 from cosim.scenarios.mobility.answers import answer, unchanged
 from cosim.scenarios.mobility.choice import CAR, MODES
 from cosim.scenarios.mobility.costs import TravelChanges
-from cosim.scenarios.mobility.drives import DayPlan, Leg
+from cosim.scenarios.mobility.drives import DayPlan
 from cosim.scenarios.mobility.population import Habits
-from cosim.scenarios.mobility.resident_cars import LEG_COLUMNS, plan_day
-from cosim.scenarios.mobility.travellers import FIRM, Travellers
+from cosim.scenarios.mobility.resident_cars import plan_day
+from cosim.scenarios.mobility.travellers import FIRM, Travellers, by_tour
 from cosim.scenarios.policies.drivers import DRIVERS
 from cosim.scenarios.streets.network import read_net
 
@@ -91,10 +91,6 @@ def answered(day: DayPlan, net: Path, changes: TravelChanges, folder: Path, seed
         Seed of the draws.
     """
     rows = day.legs[day.legs["edges"] != ""]
-    legs = [Leg(str(row.Index), *(getattr(row, name) for name in LEG_COLUMNS)) for row in rows.itertuples()]
-    of_car: dict[str, list[Leg]] = {}
-    for leg in legs:
-        of_car.setdefault(leg.car, []).append(leg)
     routes = {str(label): edges.split() for label, edges in rows["edges"].items()}
     network = network_edges(net)
     metres = dict(zip(network.labels, network.length_m.tolist(), strict=True))
@@ -115,7 +111,9 @@ def answered(day: DayPlan, net: Path, changes: TravelChanges, folder: Path, seed
         }
     ).rename_axis("tour")
     share = np.array([DRIVERS.get(name, 0.0) for name in MODES])
-    people = Travellers(tours, np.tile(share / share.sum(), (len(tours), 1)), of_car, pd.DataFrame())
+    people = Travellers(
+        tours, np.tile(share / share.sum(), (len(tours), 1)), by_tour(rows, by_car.ngroup()), pd.DataFrame()
+    )
     if changes == TravelChanges():
         return replace(day, answer=unchanged(people))
     found = answer(people, routes, net, changes, folder, seed)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from xml.etree.ElementTree import Element
@@ -18,10 +18,10 @@ from cosim.core.random import uniform
 from cosim.scenarios.mobility.answers import answer, unchanged
 from cosim.scenarios.mobility.choice import CAR, MODES, Answer
 from cosim.scenarios.mobility.costs import TravelChanges
-from cosim.scenarios.mobility.drives import Leg, leg_trips
+from cosim.scenarios.mobility.drives import drives_table
 from cosim.scenarios.mobility.population import Habits
 from cosim.scenarios.mobility.routing import gates, shortest_routes
-from cosim.scenarios.mobility.travellers import Travellers
+from cosim.scenarios.mobility.travellers import Travellers, by_tour
 from cosim.scenarios.streets.network import read_net
 
 from .mobility import CARS
@@ -65,43 +65,37 @@ def answered(
     files = scenario_files(configuration)
     kinds = types_of(files)
     routes = {route.get("id"): route for root in files.values() for route in root.iter("route") if route.get("id")}
-    cars: list[Leg] = []
+    found: dict[str, tuple[float, str, str]] = {}
     ways: dict[str, list[str]] = {}
     for root in files.values():
         for vehicle in root.iter():
             if vehicle.tag not in ("trip", "vehicle"):
                 continue
-            leg = _leg(vehicle, way := way_of(vehicle, routes), midnight_s)
-            if leg and kinds.get(vehicle.get("type", ""), ("", "passenger"))[1] in CARS:
-                cars.append(leg)
+            if kinds.get(vehicle.get("type", ""), ("", "passenger"))[1] not in CARS:
+                continue
+            if not all(way := way_of(vehicle, routes)):
+                continue
+            label = vehicle.get("id", "")
+            with suppress(ValueError):  # triggered by a waiting person or container
+                found[label] = seconds(vehicle.get("depart", "")) - midnight_s, way[0], way[-1]
                 if len(way) > 2 or vehicle.find("route") is not None or vehicle.get("route"):
-                    ways[leg.vehicle] = list(way)
+                    ways[label] = list(way)
+    depart_s, starts, ends = ([each[k] for each in found.values()] for k in range(3))
+    cars = drives_table(list(found), list(found), "visit", depart_s, (starts, np.nan), (ends, np.nan))
     travellers = _travellers(cars, configuration.net, seed)
     if changes == TravelChanges():
         return sumocfg, unchanged(travellers)
     folder.mkdir(parents=True, exist_ok=True)
-    open_ = [leg for leg in cars if leg.vehicle not in ways]
-    if open_:
-        ways |= shortest_routes(configuration.net, leg_trips(open_), folder, seed)
-    found = answer(travellers, ways, configuration.net, changes, folder / "answers", seed, simulate=False)
-    gone = set(found.tours.index[found.tours["mode"] != CAR])
+    ways |= shortest_routes(configuration.net, cars[~cars.index.isin(ways)], folder, seed)
+    answered = answer(travellers, ways, configuration.net, changes, folder / "answers", seed, simulate=False)
+    gone = set(answered.tours.index[answered.tours["mode"] != CAR])
     target = folder / "answered" / sumocfg.name
-    write_changed(configuration, files, remove_vehicles(files, gone) | _shifted(files, found.moved), target)
-    return target, found
+    write_changed(configuration, files, remove_vehicles(files, gone) | _shifted(files, answered.moved), target)
+    return target, answered
 
 
-def _leg(vehicle: Element, way: Sequence[str], midnight_s: float) -> Leg | None:
-    """Return the drive of a vehicle; None if it has no time of departure or no edges."""
-    if not all(way):
-        return None
-    with suppress(ValueError):  # triggered by a waiting person or container
-        depart_s, label = seconds(vehicle.get("depart", "")) - midnight_s, vehicle.get("id", "")
-        return Leg(label, label, "visit", depart_s, way[0], np.nan, way[-1], np.nan)
-    return None
-
-
-def _travellers(cars: Sequence[Leg], net: Path, seed: int) -> Travellers:
-    labels = [leg.vehicle for leg in cars]
+def _travellers(cars: pd.DataFrame, net: Path, seed: int) -> Travellers:
+    labels = cars.index.tolist()
     mean, sigma = Habits().outside_km
     drawn = np.exp(sigma * ndtri(uniform(seed, "way of drivers", labels))) * mean * np.exp(-(sigma**2) / 2)
     exits = gates(read_net(net))[1]
@@ -112,14 +106,14 @@ def _travellers(cars: Sequence[Leg], net: Path, seed: int) -> Travellers:
             "mode": CAR,
             "trips": 1,
             "distance_km": np.minimum(drawn, 3 * mean),
-            "depart_s": [leg.depart_s for leg in cars],
-            "pays_parking": [leg.end not in exits for leg in cars],
+            "depart_s": cars["depart_s"].to_numpy(),
+            "pays_parking": ~cars["end"].isin(exits).to_numpy(),
         },
         index=pd.Index(labels, name="tour"),
     )
     share = np.array([DRIVERS.get(name, 0.0) for name in MODES])
     shares = np.tile(share / share.sum(), (len(cars), 1))
-    return Travellers(tours, shares, {leg.vehicle: [leg] for leg in cars}, pd.DataFrame())
+    return Travellers(tours, shares, by_tour(cars, np.arange(len(cars))), pd.DataFrame())
 
 
 def _shifted(files: dict[Path, Element], shifts: Mapping[str, float]) -> set[Path]:

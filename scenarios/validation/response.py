@@ -18,7 +18,7 @@ from cosim.core import CosimError
 from cosim.core.quantities import Vector
 from cosim.scenarios.mobility.choice import BICYCLE, CAR, MODES, PUBLIC, RIDE, Frequency, Shares, respond
 from cosim.scenarios.mobility.costs import TASTES, TravelChanges, utility_changes
-from cosim.scenarios.mobility.drives import CarDay, leg_trips
+from cosim.scenarios.mobility.drives import CarDay
 from cosim.scenarios.mobility.population import Habits, activity_chains
 from cosim.scenarios.mobility.resident_cars import everybody_of
 from cosim.scenarios.mobility.routing import shortest_routes
@@ -324,9 +324,9 @@ def _streets(people: Travellers, net: Path, folder: Path, seed: int) -> list[Rea
     on_street, beside, gone = corridor()
     fuller = corridor(saturation=FULLER)[2]
     limit = SpeedLimit(limit_kmh=30.0).change_travel(TravelChanges(), net)
-    legs = people.driving(people.tours["mode"].tolist())
-    routes = shortest_routes(net, leg_trips(legs), folder, seed)
-    ways = [(leg.vehicle, float(leg.depart_s), routes[leg.vehicle]) for leg in legs if routes.get(leg.vehicle)]
+    drives = people.driving(people.tours["mode"].to_numpy())
+    routes = shortest_routes(net, drives, folder, seed)
+    ways = [(label, s, routes[label]) for label, s in drives["depart_s"].items() if routes.get(label)]
     given = [(depart, edges) for _, depart, edges in ways]
     seconds = [
         float(times_s(StreetTimes(net, folder / name, changes, seed).simulate(ways), given).sum())

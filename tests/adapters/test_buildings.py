@@ -520,7 +520,7 @@ def test_compiled_passes_equal_the_units_own_methods():
 def test_results_do_not_depend_on_the_number_of_threads(monkeypatch):
     stock, found = dataclasses.replace(stock_of(n=9000), dwellings=np.ones(9000)), []
     for threads in (1, 2):
-        monkeypatch.setattr(buildings_module, "_THREADS", threads)
+        monkeypatch.setattr(buildings_module, "CPUS", threads)
         found.append(run(Buildings(stock, CLOCK), hours=1.0, sun=DARK + 400.0))
     for name, values in found[0].items():
         assert values.tobytes() == found[1][name].tobytes(), name

@@ -1,5 +1,6 @@
 """Twins on a day by name, and in the zone of their weather."""
 
+import dataclasses
 import datetime as dt
 import re
 
@@ -10,8 +11,8 @@ from cosim import Clock, CosimError
 from cosim.core.weather.days import named_day
 from cosim.core.weather.epw import read_epw
 from cosim.scenarios import bologna, eixample
-from cosim.scenarios.mobility.drives import Leg
-from cosim.scenarios.mobility.resident_cars import _count_from
+from cosim.scenarios.mobility.drives import drives_table
+from cosim.scenarios.mobility.resident_cars import _counted_from
 from cosim.scenarios.parts import check_place, days_of, weather_and_day
 from tests.support.epw import write_epw
 from tests.support.paths import DATA
@@ -99,6 +100,18 @@ def test_bologna_starts_on_the_coldest_day_at_the_time_that_is_asked(tmp_path):
     assert bologna._weather_and_start(path, "2025-01-15T07:00")[1] == "2025-01-15T07:00"
 
 
+@pytest.mark.parametrize("place", ["barcelona", "seeded", "file"])
+def test_weather_opened_again_is_that_which_was_built(place, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    given = (str(spell(tmp_path)), "coldest") if place == "file" else ("barcelona", "2025-01-15")
+    seed = 3 if place == "seeded" else None
+    built = weather_and_day(*given, seed)[0]
+    monkeypatch.setattr("cosim.scenarios.parts.load", None)
+    opened = weather_and_day(*given, seed)[0]
+    for field in dataclasses.fields(built):
+        np.testing.assert_array_equal(getattr(built, field.name), getattr(opened, field.name))
+
+
 def test_run_of_several_days_knows_its_dates_and_the_time_since_its_first_midnight():
     def clock(start, hours):
         return Clock(start, hours=hours, zone="Europe/Madrid")
@@ -112,10 +125,10 @@ def test_run_of_several_days_knows_its_dates_and_the_time_since_its_first_midnig
 
 @pytest.mark.parametrize(("day", "hours"), [((3, 30), 24 + 7), ((10, 26), 24 + 9), ((10, 27), 24 + 25 + 8)])
 def test_trip_at_eight_leaves_at_eight_by_the_citys_clock_also_after_the_change_of_time(day, hours):
-    leg = Leg("trip", "car", "home", 8 * 3600.0, "a", 0.0, "b", 0.0)
+    drives = drives_table(["trip"], ["car"], "home", [8 * 3600.0], (["a"], 0.0), (["b"], 0.0))
     first = dt.date(2025, day[0], {3: 29, 10: 25}[day[0]])
-    _count_from(first, dt.date(2025, *day), [leg], "Europe/Madrid")
-    assert leg.depart_s == hours * 3600
+    counted = _counted_from(first, dt.date(2025, *day), drives, "Europe/Madrid")
+    assert counted["depart_s"].tolist() == [hours * 3600]
 
 
 @pytest.mark.slow

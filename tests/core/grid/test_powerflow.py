@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
+from cosim.core.grid import powerflow
 from cosim.core.grid.powerflow import Branches, PowerFlow, carried
 from cosim.core.random import generator
 
@@ -163,6 +164,30 @@ def test_each_island_is_solved_from_its_own_slack():
     voltage = flow.solve(np.array([0, -0.5, 0, -0.25])).voltage
     assert flow.method == "tree"
     np.testing.assert_allclose(voltage[[1, 3]], (1 + np.sqrt(0.8)) / 2, atol=1e-10)
+
+
+def test_feeders_solved_at_the_same_time_are_those_solved_one_by_one(monkeypatch):
+    feeders = [random_tree(n, n) for n in (300, 40, 500, 200, 260, 330)]
+    edges, buses = [], 1
+    for feeder in feeders:
+        number = [0, *range(buses, buses + len(feeder))]  # bus 0 of every feeder is the substation
+        edges += [(number[a], number[b], z) for a, b, z in feeder]
+        buses += len(feeder)
+    y, power = network(edges, buses), demand(buses)
+    together = PowerFlow(y, slack=[0]).solve(power)
+    monkeypatch.setattr(powerflow, "_LEAST_PER_SHARE", 300)
+    flow = PowerFlow(y, slack=[0])
+    sizes = [rows.stop - rows.start for rows in flow._sweep._shares]
+    assert len(sizes) == 5
+    assert sum(sizes) == buses - 1
+    found = flow.solve(power)
+    assert found.method == "tree"
+    np.testing.assert_allclose(found.voltage, together.voltage, rtol=0, atol=1e-11)
+    beyond = power.copy()
+    beyond[5] -= 1e6  # one feeder without a solution
+    with pytest.raises(ArithmeticError):
+        flow.solve(beyond)
+    assert np.array_equal(flow.solve(power).voltage, found.voltage)
 
 
 def test_a_network_of_slack_buses_only_is_already_solved():

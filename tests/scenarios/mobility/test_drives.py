@@ -21,17 +21,17 @@ def day(district):
 
 
 def test_departures_follow_the_published_profile(day):
-    legs = day.visits(0.5) + day.crossings(0.33)
-    count = np.histogram([leg.depart_s for leg in legs], np.arange(25) * 3600)[0]
-    expected = len(legs) * np.array(HOURLY_SHARE) / sum(HOURLY_SHARE)
+    drives = pd.concat([day.visits(0.5), day.crossings(0.33)])
+    count = np.histogram(drives["depart_s"], np.arange(25) * 3600)[0]
+    expected = len(drives) * np.array(HOURLY_SHARE) / sum(HOURLY_SHARE)
     # Stays of at least half an hour are asked for, which shifts a little from hour to hour.
-    assert (np.abs(count - expected) < 4 * np.sqrt(expected) + 0.003 * len(legs)).all()
+    assert (np.abs(count - expected) < 4 * np.sqrt(expected) + 0.003 * len(drives)).all()
 
 
 def test_a_visitor_comes_from_the_border_to_a_door_and_leaves_from_there(day):
-    legs = day.visits(0.15)
-    assert len(legs) > 200
-    for leaves, comes in zip(legs[::2], legs[1::2], strict=True):
+    drives = list(day.visits(0.15).itertuples())
+    assert len(drives) > 200
+    for leaves, comes in zip(drives[::2], drives[1::2], strict=True):
         assert leaves.car == comes.car
         assert leaves.depart_s - comes.depart_s > 1_799
         assert (comes.start in day.entries, leaves.end in day.exits) == (True, True)
@@ -41,8 +41,8 @@ def test_a_visitor_comes_from_the_border_to_a_door_and_leaves_from_there(day):
 
 def test_through_traffic_crosses_most_of_the_network(day):
     width = max(np.hypot(*np.subtract(a, b)) for a in day.entries.values() for b in day.exits.values())
-    for leg in day.crossings(0.1):
-        assert np.hypot(*np.subtract(day.entries[leg.start], day.exits[leg.end])) > 0.4 * width
+    for drive in day.crossings(0.1).itertuples():
+        assert np.hypot(*np.subtract(day.entries[drive.start], day.exits[drive.end])) > 0.4 * width
 
 
 def test_sites_at_no_street_for_cars_are_refused(district):

@@ -146,3 +146,11 @@ def test_trips_of_some_persons_are_those_that_they_make_among_all():
     some = set(everybody["person"].unique()[::7])
     alone = activity_chains(SITES, 3, day=dt.date(2025, 1, 18), among=some)
     pd.testing.assert_frame_equal(alone, everybody[everybody["person"].isin(some)])
+
+
+@pytest.mark.parametrize("modes", [("car",), ("car", "public"), ("active",)])
+def test_trips_by_some_modes_are_those_among_all(modes):
+    everything = activity_chains(SITES, 3, day=1)
+    alone = activity_chains(SITES, 3, day=1, modes=modes)
+    pd.testing.assert_frame_equal(alone, everything[everything["mode"].isin(modes)])
+    assert len(alone) > 100

@@ -3,11 +3,12 @@
 import itertools
 from collections import Counter
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from cosim.scenarios.mobility import routing
-from cosim.scenarios.mobility.routing import _let_through, assigned_routes, shortest_routes
+from cosim.scenarios.mobility.routing import _let_through, assigned_routes, lengths_of, shortest_routes
 from cosim.scenarios.streets.eixample import eixample_streets
 from cosim.scenarios.streets.network import drivable, read_net
 
@@ -77,3 +78,20 @@ def test_large_networks_take_ways_as_short_whoever_else_drives(trips, tmp_path, 
     assert drawn != shortest_routes(net, table, tmp_path, 2)
     assert seconds(net, drawn) == pytest.approx(seconds(net, by_vehicle), rel=0.05)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_lengths_by_the_mean_detour_of_a_sample_add_up_to_those_of_all_routes(trips, tmp_path, monkeypatch):
+    net, _ = trips
+    edges = [str(edge.getID()) for edge in drivable(read_net(net))]
+    n = len(edges)
+    rows = [(f"{a}.{k}", 60.0, edges[a], edges[(a * 31 + 17 * k) % n]) for a in range(n) for k in range(20)]
+    table = pd.DataFrame(rows, columns=["trip", "depart_s", "start", "end"]).set_index("trip")
+    routed = lengths_of(net, table, tmp_path, 1)
+    monkeypatch.setattr(routing, "SMALL", 10)
+    monkeypatch.setattr(routing, "SAMPLE", 400)
+    estimated = lengths_of(net, table, tmp_path, 1)
+    assert not np.array_equal(estimated, routed)
+    # four standard errors of a ratio, from the sample's size and how far single lengths are from the mean detour
+    spread = (routed - estimated).std() / routed.mean() / 400**0.5
+    assert estimated.sum() == pytest.approx(routed.sum(), rel=4 * spread)
+    assert spread < 0.03

@@ -62,16 +62,16 @@ def test_streets_carry_about_the_traffic_of_their_class():
 
 def test_larger_flows_keep_the_vehicles_of_smaller_ones(day):
     flows = through_flows(3, 3, CLASSES, 0.01)
-    few = {leg.car: leg.depart_s for leg in day.flows(flows)}
-    more = {leg.car: leg.depart_s for leg in day.flows(flows.assign(per_day=1.5 * flows["per_day"]))}
+    few = day.flows(flows)["depart_s"].to_dict()
+    more = day.flows(flows.assign(per_day=1.5 * flows["per_day"]))["depart_s"].to_dict()
     assert len(few) == pytest.approx(flows["per_day"].sum(), abs=4 * len(flows) ** 0.5)
     assert few.items() <= more.items()
 
 
 def test_departures_follow_bologna_s_profile(day):
-    legs = day.flows(through_flows(3, 3, CLASSES, 0.1))
-    count = np.histogram([leg.depart_s for leg in legs], np.arange(25) * 3600)[0]
-    expected = len(legs) * np.array(BOLOGNA_BY_HOUR) / sum(BOLOGNA_BY_HOUR)
+    drives = day.flows(through_flows(3, 3, CLASSES, 0.1))
+    count = np.histogram(drives["depart_s"], np.arange(25) * 3600)[0]
+    expected = len(drives) * np.array(BOLOGNA_BY_HOUR) / sum(BOLOGNA_BY_HOUR)
     assert (np.abs(count - expected) < 4 * np.sqrt(expected) + 1).all()
     assert expected.argmax() == 8
 
