@@ -27,6 +27,7 @@ import pyarrow as pa
 from cosim.study.identity import source_digest, versions
 
 _INDEX = "\x00index"
+_SAMPLE = 4096
 MOST_BYTES = 5 * 10**9
 """Size of all entries, beyond which those that were not opened for longest are removed."""
 
@@ -158,14 +159,16 @@ def _opened(table: pa.Table) -> pd.DataFrame:
 
 
 def _packed(table: pd.DataFrame) -> pa.Table:
-    """Return a table as it is kept; texts of which less than half are distinct by number."""
+    """Return a table as it is kept; texts of which less than half, in a sample, are distinct by number."""
     columns = {}
     for name, column in ((_INDEX, table.index), *table.items()):
         values = column.to_numpy()
         if values.dtype == object:
             array = pa.array(values, pa.large_string())
-            encoded = array.dictionary_encode()
-            columns[name] = encoded if 2 * len(encoded.dictionary) < len(array) else array
+            some = values[:: len(values) // _SAMPLE + 1]
+            if 2 * len(set(some)) < len(some):
+                array = array.dictionary_encode()
+            columns[name] = array
         else:
             columns[name] = pa.array(values)
     about = {"index": table.index.name, "columns": list(table.columns)}

@@ -248,7 +248,6 @@ def build(
         strategy, expected = charging_strategy(charging, ahead, grid, list(ratings), premises)
         plan = fleet_plan(
             demand,
-            net,
             sites,
             chargers,
             seed,

@@ -24,7 +24,6 @@ from cosim.scenarios.mobility.chargers import EFFICIENCY, WALK_M
 from cosim.scenarios.mobility.drives import Demand
 from cosim.scenarios.mobility.population import Habits, activity_chains
 from cosim.scenarios.mobility.resident_cars import OUTSIDE
-from cosim.scenarios.streets.network import Net
 
 STRATEGIES: dict[str, Callable[[], Strategy]] = {
     "plain": Plain,
@@ -51,7 +50,6 @@ Distribution and EA Technology, results of February 2019); (1, 1): whenever it i
 
 def fleet_plan(
     demand: Demand,
-    net: Net,
     sites: pd.DataFrame,
     chargers: pd.DataFrame,
     seed: int = 0,
@@ -73,8 +71,6 @@ def fleet_plan(
     ----------
     demand
         As returned by `city_demand`; the traffic simulates the trips of its electric vehicles.
-    net
-        The network, for the lengths of the routes.
     sites
         Buildings with ``x``, ``y`` [m]: the places where cars park, each a zone of its own.
     chargers
@@ -99,10 +95,8 @@ def fleet_plan(
     """
     if "origin" not in demand.vehicles:
         raise CosimError("the demand has no origins and destinations: create it with city_demand")
-    length = {edge.getID(): edge.getLength() for edge in net.getEdges(withInternal=False)}
     today = demand.vehicles[demand.vehicles["electric"] & (demand.vehicles["origin"] != "")]
-    today = today.assign(inside_m=[sum(map(length.__getitem__, edges.split())) for edges in today["edges"]])
-    tables = [table for table in (demand.before, today.drop(columns="edges")) if len(table)]
+    tables = [table for table in (demand.before, today) if len(table)]
     rows = pd.concat(tables or [today])
     inside_m = rows["inside_m"].to_numpy(float)
     outside_m = rows["outside_km"].to_numpy(float) * 1000

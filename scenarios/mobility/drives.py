@@ -28,7 +28,7 @@ from cosim.scenarios.mobility.choice import Answer
 from cosim.scenarios.mobility.kinds import CAR
 from cosim.scenarios.mobility.population import SUNDAY_BY_HOUR, WEEKEND_TRIPS, is_weekend
 from cosim.scenarios.mobility.routing import attribute, door_position, gates, write_xml
-from cosim.scenarios.streets.network import drivable, read_net
+from cosim.scenarios.streets.network import drivable, read_net, way_lengths
 
 HOURLY_SHARE = (
     0.8, 0.5, 0.4, 0.3, 0.4, 1.2, 4.5, 7.4, 6.6, 5.2, 5.0, 5.0,
@@ -68,10 +68,9 @@ class Demand:
     vehicles: pd.DataFrame
     """One row per vehicle that SUMO inserts, index ``vehicle``: ``car``, ``purpose`` (``home``, ``visit``,
     ``through``), ``type``, ``electric``, ``depart_s``, ``charge_wh`` at departure (NaN for combustion engines),
-    ``edges`` of its route."""
+    ``inside_m``, the length of the route in the network of residents' electric cars, else NaN."""
     before: pd.DataFrame = field(default_factory=pd.DataFrame)
-    """Drives of the residents' electric cars on the days before; ``depart_s`` is negative, and ``inside_m``, the length
-    of the route in the network, stands instead of ``edges``."""
+    """Drives of the residents' electric cars on the days before, with the same columns; ``depart_s`` is negative."""
     answer: Answer | None = None
     """What travellers of all modes do, if demand answers by mode."""
 
@@ -308,12 +307,12 @@ def vehicle_elements(
     vehicles
         As returned by `compose_vehicles`.
     legs, cars
-        The drive and the car of each, with `DRIVE_COLUMNS` and the columns of `make_cars`.
+        The drive and the car of each, with `DRIVE_COLUMNS` and ``edges``, and the columns of `make_cars`.
     named
         Names of routes by their edges: through traffic takes the one of its edges, others have a route of their own.
     """
     through = (vehicles["purpose"] == "through").tolist()
-    ways = vehicles["edges"].tolist()
+    ways = legs["edges"].tolist()
     names = np.array([named.get(way) if is_through else None for way, is_through in zip(ways, through)], object)
     labels = vehicles.index.tolist()
     quoted = list(map(attribute, labels))
@@ -390,13 +389,15 @@ class DayPlan:
         self._electric[seed, ev_share] = found
         return found
 
-    def demand(self, folder: Path, seed: int, ev_share: float) -> Demand:
+    def demand(self, folder: Path, net: Path, seed: int, ev_share: float) -> Demand:
         """Write vehicles with a route and their types into a folder.
 
         Parameters
         ----------
         folder
             Where the files go.
+        net
+            The network.
         seed
             Seed of the cars.
         ev_share
@@ -406,7 +407,7 @@ class DayPlan:
         types = vehicle_types(sorted(set(self.kinds.values())))
         number, labels = pd.factorize(rows["car"])
         cars = make_cars(labels, seed, self.electric(seed, ev_share), types, self.kinds or None).iloc[number]
-        vehicles = compose_vehicles(rows, cars).assign(edges=rows["edges"].to_numpy())
+        vehicles = compose_vehicles(rows, cars)
         names = {way: f"way{k}" for k, way in enumerate(self.ways)}
         alone, through = vehicle_elements(vehicles, rows, cars, names)
         written = [write_xml(folder / "cars.rou.xml", "routes", alone)]
@@ -415,4 +416,7 @@ class DayPlan:
             written.append(write_xml(folder / "through.rou.xml", "routes", itertools.chain(ways, through)))
         added = write_xml(folder / "types.add.xml", "additional", types["xml"])
         about = {name: rows[name].to_numpy() for name in ("origin", "destination", "outside_km")}
-        return Demand(written, [added], vehicles.assign(**about))
+        inside_m = np.full(len(rows), np.nan)
+        electric = np.flatnonzero(vehicles["electric"].to_numpy() & (about["origin"] != ""))
+        inside_m[electric] = way_lengths(read_net(net), rows["edges"].iloc[electric])
+        return Demand(written, [added], vehicles.assign(**about, inside_m=inside_m))

@@ -165,7 +165,7 @@ def _demand_of(
             day = planned()
             if lost := day.lost:
                 raise CosimError(f"{lost[0]!r} (and {len(lost) - 1} more) found no way through {net}")
-            made.append(replace(day.demand(folder, seed, ev_share), answer=day.answer))
+            made.append(replace(day.demand(folder, net, seed, ev_share), answer=day.answer))
         return made[0]
 
     if given is None:

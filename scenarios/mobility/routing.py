@@ -24,7 +24,7 @@ from cosim.adapters.traffic.installation import run_sumo_script, run_sumo_tool
 from cosim.core import CosimError
 from cosim.core.quantities import DAY_S, Indices, Vector
 from cosim.core.random import generator, uniform
-from cosim.scenarios.streets.network import Net, drivable, read_net
+from cosim.scenarios.streets.network import Net, drivable, read_net, way_lengths
 
 LEAST_ARRIVED = 0.98
 """Share of the cars that must arrive within the day, or else the network does not carry the demand. Assumption."""
@@ -187,20 +187,19 @@ def lengths_of(net: Path, trips: pd.DataFrame, folder: Path, seed: int) -> Vecto
     net, trips, folder, seed
         See `shortest_ways`; the shortest way is the same at any time of the day.
     """
-    edges = {edge.getID(): edge for edge in read_net(net).getEdges(withInternal=False)}
-    length = {name: edge.getLength() for name, edge in edges.items()}
+    network = read_net(net)
+    edges = network.getEdges(withInternal=False)
     large = len(edges) > SMALL and len(trips) > SAMPLE
     chosen = (
         np.argsort(uniform(seed, "detour", trips.index), kind="stable")[:SAMPLE] if large else np.arange(len(trips))
     )
     among = trips.iloc[chosen]
     ways = shortest_ways(net, among.assign(depart_s=0.0), folder, seed)  # duarouter knows no time before 0
-    routed = np.array(
-        [sum(map(length.__getitem__, ways[label].split())) if label in ways else np.nan for label in among.index]
-    )
+    routed = way_lengths(network, [ways.get(label, "") for label in among.index])
+    routed[~among.index.isin(ways)] = np.nan
     if not large:
         return routed
-    middle = {name: np.mean(edge.getShape()[:1] + edge.getShape()[-1:], axis=0) for name, edge in edges.items()}
+    middle = {edge.getID(): np.mean(edge.getShape()[:1] + edge.getShape()[-1:], axis=0) for edge in edges}
     ends = [np.array([middle[name][:2] for name in trips[column]]) for column in ("start", "end")]
     straight_m = np.hypot(*(ends[1] - ends[0]).T)
     found = np.isfinite(routed)

@@ -355,7 +355,7 @@ class _Maker:
                     cars_per_drive=o.cars_per_drive,
                     seed=o.seed,
                 )
-            written = len(plan.demand(folder, o.seed, 0.0).vehicles)
+            written = len(plan.demand(folder, folder / NET, o.seed, 0.0).vehicles)
         write_table(folder / DRIVES, plan.legs)
         assert written + len(plan.lost) == len(plan.legs)
 

@@ -153,7 +153,7 @@ def build(
         if changes is not None:
             drives = answered(drives, folder.path / NET, changes, workspace.path / "answers", seed)
             answer = drives.answer
-        demand = drives.demand(workspace.path, int(about["seed"]), ev_share)
+        demand = drives.demand(workspace.path, folder.path / NET, int(about["seed"]), ev_share)
         config = write_configuration(
             workspace.path / "city.sumocfg",
             (folder.path / NET).resolve(),
@@ -165,7 +165,6 @@ def build(
             behind, ratings = transformers(grid.net, grid.bus_of, chargers.index)
             plan = fleet_plan(
                 demand,
-                net,
                 places,
                 chargers,
                 seed,

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import re
 from collections import defaultdict
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TypeAlias
 from weakref import WeakValueDictionary
@@ -227,6 +228,12 @@ def _projection(net: Net) -> tuple[pyproj.Proj, tuple[float, float]]:
     if parameter in ("!", "-", "."):
         raise CosimError("the network has no geographic projection (its location is '!'): build it with one")
     return pyproj.Proj(parameter), net.getLocationOffset()
+
+
+def way_lengths(net: Net, ways: Iterable[str]) -> Vector:
+    """Return the lengths of ways, each the names of its edges separated by blanks, shape (n_ways,). [m]"""
+    metres = {edge.getID(): edge.getLength() for edge in net.getEdges(withInternal=False)}
+    return np.array([sum(map(metres.__getitem__, way.split())) for way in ways], np.float64)
 
 
 def project(net: Net | Path | str, longitude: npt.ArrayLike, latitude: npt.ArrayLike) -> tuple[Vector, Vector]:

@@ -57,9 +57,9 @@ def city(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def plan(city):
-    net, sites, chargers, grid, demand = city
+    _, sites, chargers, grid, demand = city
     behind, ratings = transformers(grid.net, grid.bus_of, chargers.index)
-    return fleet_plan(demand, net, sites, chargers, 1, transformer_of=behind, ratings=ratings)
+    return fleet_plan(demand, sites, chargers, 1, transformer_of=behind, ratings=ratings)
 
 
 def test_the_fleet_is_the_electric_cars_with_their_trips(city, plan):
@@ -102,8 +102,8 @@ def test_transformer_of_a_charger_is_the_station_that_supplies_it(city, plan):
 
 
 def test_run_that_begins_at_noon_starts_cars_where_their_morning_trips_ended(city):
-    net, sites, chargers, _, demand = city
-    noon = fleet_plan(demand, net, sites, chargers, 1, begin_s=43_200.0)
+    _, sites, chargers, _, demand = city
+    noon = fleet_plan(demand, sites, chargers, 1, begin_s=43_200.0)
     morning = demand.vehicles[demand.vehicles["electric"] & (demand.vehicles["depart_s"] <= 43_200)]
     last = morning.sort_values("depart_s").drop_duplicates("car", keep="last").set_index("car")["destination"]
     found = {car: noon.place_ids[home] for car, home in zip(noon.vehicle_ids, noon.home)}
@@ -115,10 +115,10 @@ def test_run_that_begins_at_noon_starts_cars_where_their_morning_trips_ended(cit
 
 
 def test_no_more_cars_charge_at_the_first_midnight_than_at_the_next(city):
-    net, sites, chargers, _, demand = city
+    _, sites, chargers, _, demand = city
     peaks = {}
     for given in (replace(demand, before=demand.before.iloc[:0]), demand):
-        plan = fleet_plan(given, net, sites, chargers, 1)
+        plan = fleet_plan(given, sites, chargers, 1)
         power, _ = run(FleetModel(plan, notice_s=300.0), 24, 300.0)
         total = power.sum(axis=1)
         peaks[len(given.before) > 0] = total[:12].mean(), total[-12:].mean()
@@ -127,14 +127,14 @@ def test_no_more_cars_charge_at_the_first_midnight_than_at_the_next(city):
 
 
 def test_cars_begin_as_the_same_day_of_a_run_begun_three_days_earlier_finds_them(tmp_path, city):
-    net, sites, chargers, *_ = city
+    _, sites, chargers, *_ = city
     days = [dt.date(2025, 1, 17) + dt.timedelta(k) for k in range(4)]
     net_file = eixample_streets(tmp_path, 2, 2)
     begun = {}
     for name, run_days, settle_days in (("early", days, 4), ("late", days[-1:], 7)):
         demand = city_demand(net_file, sites, tmp_path / name, 1, ev_share=0.3, days=run_days, settle_days=settle_days)
         begin_s = DAY_S * (len(run_days) - 1)
-        plan = fleet_plan(demand, net, sites, chargers, 1, begin_s=begin_s)
+        plan = fleet_plan(demand, sites, chargers, 1, begin_s=begin_s)
         begun[name] = dict(zip(plan.vehicle_ids, plan.vehicles["soc"])), set(plan.trip_ids)
     assert begun["early"][1] == begun["late"][1]
     assert begun["early"][0] == pytest.approx(begun["late"][0])
@@ -158,7 +158,7 @@ def test_fast_chargers_leave_other_chargers_in_place_and_cars_drive_to_them(city
     pd.testing.assert_frame_equal(slow, chargers, check_like=True)
     assert (more.loc[more["kind"] == "fast", "power_w"] == 50_000).all()
     # Where nobody can charge at home, those who lack charge for their next trip drive to the fast ones.
-    only = fleet_plan(demand, net, sites, more[more["kind"] == "fast"], 1)
+    only = fleet_plan(demand, sites, more[more["kind"] == "fast"], 1)
     model = FleetModel(only, notice_s=300.0)
     power, _ = run(model, 24, 300.0)
     assert model.state.detours[0] > 0
@@ -224,19 +224,19 @@ def test_fleet_is_connected_to_traffic_and_grid(city, plan, tmp_path):
 
 
 def test_demand_without_places_is_refused(city):
-    net, sites, chargers, _, demand = city
+    _, sites, chargers, _, demand = city
     plain = replace(demand, vehicles=demand.vehicles.drop(columns=["origin", "destination", "outside_km"]))
     with pytest.raises(CosimError, match="create it with city_demand"):
-        fleet_plan(plain, net, sites, chargers)
+        fleet_plan(plain, sites, chargers)
     with pytest.raises(CosimError, match="is not supplied by any transformer"):
-        fleet_plan(demand, net, sites, chargers, transformer_of={}, ratings={})
+        fleet_plan(demand, sites, chargers, transformer_of={}, ratings={})
 
 
 def test_car_about_to_leave_when_the_run_begins_is_still_at_home(city):
-    net, sites, chargers, _, demand = city
+    _, sites, chargers, _, demand = city
     departs = demand.vehicles.loc[demand.vehicles["electric"], "depart_s"]
     begin_s = float(departs[departs > 30_000].min()) - 120.0
-    plan = fleet_plan(demand, net, sites, chargers, 1, begin_s=begin_s)
+    plan = fleet_plan(demand, sites, chargers, 1, begin_s=begin_s)
     first = plan.first_trip[:-1][np.diff(plan.first_trip) > 0]
     cars = np.flatnonzero(np.diff(plan.first_trip) > 0)
     soon = plan.depart_s[first] < 240.0
@@ -381,8 +381,8 @@ def test_negative_layover_is_refused(line):
 
 
 def test_cars_get_the_columns_that_are_given(city):
-    net, sites, chargers, _, demand = city
-    given = fleet_plan(demand, net, sites, chargers, cars={"discharge_w": 7_400.0})
+    _, sites, chargers, _, demand = city
+    given = fleet_plan(demand, sites, chargers, cars={"discharge_w": 7_400.0})
     assert (given.vehicles["discharge_w"] == 7_400).all()
     assert isinstance(demand.vehicles, pd.DataFrame)
 
