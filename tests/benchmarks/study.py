@@ -115,6 +115,8 @@ def resume(folder: Path) -> tuple[float, float]:
         began = time.perf_counter()
         assert len(Study(target, x=points, out=folder / "many").run(resume=True)) == N_FINISHED
         in_python.append(time.perf_counter() - began)
+    (many.folder / "study.json").unlink()  # the folder becomes that of the script
+    for _ in range(ROUNDS):
         began = time.perf_counter()
         subprocess.run(
             [sys.executable, "-c", "from cosim.cli.app import main; main()", "study", script, "--resume"],
