@@ -1,11 +1,12 @@
 """Which method makes Bologna's day from counts, and do its streets carry it? One JSON line.
 
-``python -m tests.benchmarks.bologna_counts [folds] [methods] [day] [CITY]`` without words does both. ``methods``
+``python -m tests.benchmarks.bologna_counts [folds] [methods] [day] [streets] [CITY]`` without words does both. ``methods``
 compares, on fitted and held-out loops of the scenario joined, the scenario's own hour scaled to the counts, the
 estimate of `path_flows` at other parameters, and SUMO's routeSampler: optimized (linear programming between all
 counts), and drawing routes by their number in the scenario. ``day`` drives the day by the microscopic model and
 compares the vehicles on every counted edge with the counts and the demand. It takes some ten minutes of CPU. With the
 folder of a city, ``day`` is the day of that city, by the mesoscopic model. A word such as ``10h`` ends it at that hour.
+``streets CITY`` prints how many streets of a city are full by the estimate, and what remains within their capacity.
 """
 
 import dataclasses
@@ -25,6 +26,7 @@ from cosim.adapters.traffic.files import read_configuration
 from cosim.adapters.traffic.installation import run_sumo_script, sumo_binary, sumo_environment
 from cosim.core.random import uniform
 from cosim.scenarios.mobility.counts import path_flows as estimator
+from cosim.scenarios.mobility.counts.capacity import capacities, passing
 from cosim.scenarios.mobility.counts.day import counted_day, day_flows, read_scenario
 from cosim.scenarios.mobility.counts.greens import OPTIONS
 from cosim.scenarios.mobility.counts.loops import HOURS
@@ -206,6 +208,26 @@ def by_hour(hour, volume, count, demand, flows, steps):
     }
 
 
+def streets(sumocfg, folder):
+    """Return what the capacity of the streets takes from the estimated flows, by hour."""
+    configuration, _, pool, located = read_scenario(sumocfg, LOOPS, folder)
+    net = read_net(configuration.net, programs=True)
+    capacity = capacities(net) | {edge: np.inf for edge in located.edges}
+    passes, most = passing(list(pool.routes), list(capacity)), np.array(list(capacity.values()))
+    free, kept = day_flows(pool, located), day_flows(pool, located, net)
+    at = pool.passes(located.edges)
+    return {"streets": len(capacity)} | {
+        str(hour): {
+            "full, without counts": int((passes @ free[:, hour] > most).sum()),
+            **{
+                name: [round(flows[:, hour].sum()), Fit.of(at @ flows[:, hour], located.flow[:, hour]).row()]
+                for name, flows in (("estimate", free), ("within capacity", kept))
+            },
+        }
+        for hour in range(HOURS)
+    }
+
+
 def main():
     """Print the figures asked for."""
     folds = next((int(word) for word in sys.argv[1:] if word.isdigit()), 5)
@@ -220,6 +242,8 @@ def main():
             meso = (*MESOSCOPIC, *OPTIONS)
             given = {"sumocfg": city / TRAFFIC, "options": meso, "greens": True} if city else {}
             result["day"] = day(Path(place), **given, hours=hours)
+        if "streets" in words:
+            result["streets"] = streets(city / TRAFFIC, Path(place))
     print(json.dumps(result))
 
 
