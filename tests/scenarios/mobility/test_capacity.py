@@ -43,21 +43,32 @@ def test_passing_counts_every_pass():
 
 
 @pytest.fixture(scope="module")
-def net(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("streets")
-    path = folder / "grid.net.xml"
+def grid(tmp_path_factory):
+    path = tmp_path_factory.mktemp("streets") / "grid.net.xml"
     run_sumo_tool(
         "netgenerate", "--grid", "--grid.number", "3", "--grid.attach-length", "200", "--default-junction-type",
         "traffic_light", "--output-file", path,
     )  # fmt: skip
-    return read_net(path, programs=True)
+    return path
 
 
-def test_capacity_is_what_the_junction_lets_through_and_a_whole_green_at_lights(net):
+@pytest.fixture(scope="module")
+def net(grid):
+    return read_net(grid, programs=True)
+
+
+def test_capacity_is_what_the_assignment_lets_through(net):
     found = capacities(net)
-    for edge in net.getEdges(withInternal=False):
-        lights = edge.getTLS() is not None
-        assert found[edge.getID()] == (1800.0 * edge.getLaneNumber() if lights else let_through(edge)[0])
+    assert found == {edge.getID(): let_through(edge)[0] for edge in net.getEdges(withInternal=False)}
+    lights = [edge for edge in net.getEdges(withInternal=False) if edge.getTLS()]
+    assert all(0 < found[edge.getID()] < 1800.0 * edge.getLaneNumber() for edge in lights)
+
+
+def test_lights_whose_programs_are_unknown_count_as_green(grid):
+    net = read_net(grid)
+    lights = [edge for edge in net.getEdges(withInternal=False) if edge.getTLS()]
+    assert lights
+    assert all(capacities(net)[edge.getID()] == 1800.0 * edge.getLaneNumber() for edge in lights)
 
 
 def test_time_to_a_loop_has_the_streets_and_the_waits_before_it(net):
