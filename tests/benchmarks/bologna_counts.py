@@ -1,7 +1,7 @@
 """Which method makes Bologna's day from counts, and do its streets carry it? One JSON line.
 
-``python -m tests.benchmarks.bologna_counts [folds] [methods] [day] [streets] [CITY]`` without words does both. ``methods``
-compares, on fitted and held-out loops of the scenario joined, the scenario's own hour scaled to the counts, the
+``python -m tests.benchmarks.bologna_counts [folds] [methods] [day] [streets] [CITY]`` without words does the first two.
+``methods`` compares, on fitted and held-out loops of the scenario joined, the scenario's own hour scaled to the counts, the
 estimate of `path_flows` at other parameters, and SUMO's routeSampler: optimized (linear programming between all
 counts), and drawing routes by their number in the scenario. ``day`` drives the day by the microscopic model and
 compares the vehicles on every counted edge with the counts and the demand. It takes some ten minutes of CPU. With the
@@ -26,7 +26,7 @@ from cosim.adapters.traffic.files import read_configuration
 from cosim.adapters.traffic.installation import run_sumo_script, sumo_binary, sumo_environment
 from cosim.core.random import uniform
 from cosim.scenarios.mobility.counts import path_flows as estimator
-from cosim.scenarios.mobility.counts.capacity import capacities, passing
+from cosim.scenarios.mobility.counts.capacity import SATURATED, capacities, passing
 from cosim.scenarios.mobility.counts.day import counted_day, day_flows, read_scenario
 from cosim.scenarios.mobility.counts.greens import OPTIONS
 from cosim.scenarios.mobility.counts.loops import HOURS
@@ -212,8 +212,8 @@ def streets(sumocfg, folder):
     """Return what the capacity of the streets takes from the estimated flows, by hour."""
     configuration, _, pool, located = read_scenario(sumocfg, LOOPS, folder)
     net = read_net(configuration.net, programs=True)
-    capacity = capacities(net) | {edge: np.inf for edge in located.edges}
-    passes, most = passing(list(pool.routes), list(capacity)), np.array(list(capacity.values()))
+    capacity = capacities(net) | dict.fromkeys(located.edges, np.inf)
+    passes, most = passing(list(pool.routes), list(capacity)), SATURATED * np.array(list(capacity.values()))
     free, kept = day_flows(pool, located), day_flows(pool, located, net)
     at = pool.passes(located.edges)
     return {"streets": len(capacity)} | {

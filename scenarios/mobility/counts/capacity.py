@@ -11,12 +11,15 @@ from cosim.core.quantities import Array, Vector
 from cosim.scenarios.mobility.routing import SATURATION_PER_HOUR, let_through
 from cosim.scenarios.streets.network import Net
 
+SATURATED = 0.9
+"""Share of its capacity up to which a street is filled: at all of it the queues of random arrivals grow without end.
+Assumption."""
 SWEEPS = 60
 """Rounds of scaling. After 20 the volumes of Bologna's counted edges change by less than a vehicle an hour."""
 
 
 def capacities(net: Net) -> dict[str, float]:
-    """Return what the streets for cars let through, as in the assignment: lanes at lights by their share of green. [veh/h]
+    """Return what the streets for cars let through, as in the assignment: at lights by the share of green. [veh/h]
 
     Parameters
     ----------
@@ -63,9 +66,9 @@ def within_capacity(
     counts: Mapping[str, Array],
     capacity: Mapping[str, float],
 ) -> Array:
-    """Return flows that no street exceeds, with the volumes of counted edges as they were as far as that is possible.
+    """Return flows that fill no street beyond `SATURATED`, with the volumes of counted edges kept as far as possible.
 
-    In every hour, the flows through a full street are scaled down to its capacity, and those through each counted edge
+    In every hour, the flows through a full street are scaled down to that, and those through each counted edge
     towards its former volume, in turn. A street that the others' scaling has relieved gives back what it took. Flows
     that pass neither stay as they are. An edge carries at least what was counted on it.
 
@@ -82,17 +85,17 @@ def within_capacity(
 
     Examples
     --------
-    Two routes lead past a loop that counts 1,000; one of them through a street for 450 vehicles:
+    Two routes lead past a loop that counts 1,000; one of them through a street for 500 vehicles:
 
     >>> full = within_capacity([["loop", "narrow"], ["loop"]], np.array([[600.0], [400.0]]),
-    ...     {"loop": np.array([1000.0])}, {"narrow": 450.0})
+    ...     {"loop": np.array([1000.0])}, {"narrow": 500.0})
     >>> full.round(-1).ravel().tolist()
     [450.0, 550.0]
     """
     edges = list(dict.fromkeys([*capacity, *counts]))
     place = {edge: k for k, edge in enumerate(edges)}
     passes = passing(routes, edges)
-    most = np.array([max(capacity.get(edge, np.inf), *counts.get(edge, (0.0,))) for edge in edges])
+    most = np.array([max(SATURATED * capacity.get(edge, np.inf), *counts.get(edge, (0.0,))) for edge in edges])
     at = [place[edge] for edge in counts]
     of = [slice(*passes.indptr[k : k + 2]) for k in range(len(edges))]
     found = np.array(flows, float)

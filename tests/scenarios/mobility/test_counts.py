@@ -16,7 +16,7 @@ from cosim.adapters.traffic.files import read_configuration
 from cosim.core import CosimError, InputFileError
 from cosim.scenarios import bologna
 from cosim.scenarios.mobility.counts import day
-from cosim.scenarios.mobility.counts.capacity import passing, times_to
+from cosim.scenarios.mobility.counts.capacity import SATURATED, passing, times_to
 from cosim.scenarios.mobility.counts.day import counted_day, day_flows, read_pool, read_scenario, with_routes_through
 from cosim.scenarios.mobility.counts.loops import HOURS, Loop, locate, read_counts
 from cosim.scenarios.mobility.counts.path_flows import geh, held_out, path_flows
@@ -295,7 +295,7 @@ def test_day_of_a_whole_city_has_no_more_on_a_street_than_it_carries(town, tmp_p
         located, edges=located.edges[:busy] + located.edges[busy + 1 :], flow=np.delete(located.flow, busy, 0)
     )
     limit = 0.7 * (town.passes @ free)[busy].max()
-    monkeypatch.setattr(day, "capacities", lambda net: {narrow: limit})
+    monkeypatch.setattr(day, "capacities", lambda net: {narrow: limit / SATURATED})
     volume = passing(routes, [narrow]) @ day_flows(pool, without, read_net(town.net))
     assert (passing(routes, [narrow]) @ day_flows(pool, without)).max() > 1.2 * limit
     assert volume.max() <= limit + 1e-6
