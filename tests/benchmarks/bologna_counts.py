@@ -1,9 +1,9 @@
 """Which method makes Bologna's day from counts, and do its streets carry it? One JSON line.
 
 ``python -m tests.benchmarks.bologna_counts [folds] [methods] [day] [streets] [CITY]`` without words does the first two.
-``methods`` compares, on fitted and held-out loops of the scenario joined, the scenario's own hour scaled to the counts, the
-estimate of `path_flows` at other parameters, and SUMO's routeSampler: optimized (linear programming between all
-counts), and drawing routes by their number in the scenario. ``day`` drives the day by the microscopic model and
+``methods`` compares, on fitted and held-out loops of the scenario joined, the scenario's own hour scaled to the
+counts, the estimate of `path_flows` at other parameters, and SUMO's routeSampler: optimized (linear programming between
+all counts), and drawing routes by their number in the scenario. ``day`` drives the day by the microscopic model and
 compares the vehicles on every counted edge with the counts and the demand. It takes some ten minutes of CPU. With the
 folder of a city, ``day`` is the day of that city, by the mesoscopic model. A word such as ``10h`` ends it at that hour.
 ``streets CITY`` prints how many streets of a city are full by the estimate, and what remains within their capacity.
