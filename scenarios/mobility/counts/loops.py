@@ -16,7 +16,6 @@ import shapely
 
 from cosim.core import CosimError, InputFileError
 from cosim.core.quantities import Array, Flags, Vector
-from cosim.scenarios.mobility.counts.partial import partial_loops
 from cosim.scenarios.mobility.counts.sampling import detector_edges
 from cosim.scenarios.mobility.counts.streams import is_stream, read_sites
 from cosim.scenarios.streets.network import Net, project
@@ -250,7 +249,7 @@ def locate(loops: Sequence[Loop], net: Net, detectors: Iterable[Path] = (), sour
     other belongs to the nearest edge for cars that runs in its direction, if that is near and clearly the nearest. As
     directions are rounded to eight, a grid of streets may be turned against all of them: the median is taken off. Where
     an edge has loops of both kinds, those with coordinates alone are not used. Loops that count more than the lanes of
-    their edge can carry are left out too, and those that see a part of the lanes (see `partial_loops`).
+    their edge can carry are left out too.
 
     Parameters
     ----------
@@ -280,7 +279,7 @@ def locate(loops: Sequence[Loop], net: Net, detectors: Iterable[Path] = (), sour
     open_lines = {label: line for label, line in lines.items() if edges[label].allows("passenger")}
     named = {_plain(re.sub(r"__l\d+$", "", k)): e for file in detectors for k, e in detector_edges(file).items()}
     turned = _turn(loops, points, open_lines)
-    found: dict[str, list[tuple[bool, Loop]]] = defaultdict(list)
+    found: dict[str, list[tuple[bool, Vector]]] = defaultdict(list)
     left_out = {}
     for loop in loops:
         edge = loop.edge or named.get(_plain(loop.detector), "")
@@ -294,19 +293,14 @@ def locate(loops: Sequence[Loop], net: Net, detectors: Iterable[Path] = (), sour
         if loop.flow.max() > limit * lanes:
             left_out[loop.name] = f"counts {loop.flow.max():.0f} veh/h on {lanes} lanes of {edge}, more than they carry"
         else:
-            found[edge].append((certain, loop))
+            found[edge].append((certain, loop.flow))
     if not found:
         raise CosimError(
             f"{source}: none of {len(loops)} loops lies on an edge of the network ({next(iter(left_out.values()))})"
         )
-    best = {k: [loop for certain, loop in of if certain >= max(c for c, _ in of)] for k, of in found.items()}
-    flow = {edge: np.mean([loop.flow for loop in of], axis=0) for edge, of in best.items()}
-    for edge, reason in partial_loops(list(flow), np.array(list(flow.values())), net).items():
-        left_out |= {loop.name: f"{reason} of {edge}" for loop in best[edge]}
-        del flow[edge]
-    return Counts(
-        tuple(flow), np.array(list(flow.values())), np.array([_lanes(edges[edge]) for edge in flow], float), left_out
-    )
+    best = ([flow for certain, flow in flows if certain >= max(c for c, _ in flows)] for flows in found.values())
+    flow = np.array([np.mean(flows, axis=0) for flows in best])
+    return Counts(tuple(found), flow, np.array([_lanes(edges[edge]) for edge in found], float), left_out)
 
 
 def _plain(name: str) -> str:
