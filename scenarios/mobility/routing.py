@@ -282,7 +282,7 @@ def assigned_routes(
     streets = [edge for edge in read_net(net, programs=True).getEdges(withInternal=False) if edge.allows("passenger")]
     place = {str(edge.getID()): k for k, edge in enumerate(streets)}
     free_s = np.array([edge.getLength() / edge.getSpeed() for edge in streets])
-    capacity, red_s = np.array([_let_through(edge) for edge in streets]).T
+    capacity, red_s = np.array([let_through(edge) for edge in streets]).T
     volume = np.zeros(len(streets))
     hours = np.bincount((trips["depart_s"].to_numpy(float) % DAY_S // 3600).astype(int), minlength=24)
     peak = float(hours.max() / max(hours.sum(), 1))
@@ -346,7 +346,7 @@ def queue_delay_s(volume: Vector, capacity: Vector) -> Vector:
     return np.asarray(900.0 * (ratio - 1 + np.sqrt((ratio - 1) ** 2 + 4.0 * ratio / capacity)))
 
 
-def _let_through(edge: Any) -> tuple[float, float]:
+def let_through(edge: Any) -> tuple[float, float]:
     """Return how many vehicles an edge lets through [1/h], and the mean wait for green without a queue [s]."""
     lanes = [lane for lane in edge.getLanes() if lane.allows("passenger")]
     if edge.getSpeed() > FAST_MPS:

@@ -1,11 +1,12 @@
 """Which method makes Bologna's day from counts, and do its streets carry it? One JSON line.
 
-``python -m tests.benchmarks.bologna_counts [folds] [methods] [day] [CITY]`` without words does both. ``methods``
-compares, on fitted and held-out loops of the scenario joined, the scenario's own hour scaled to the counts, the
-estimate of `path_flows` at other parameters, and SUMO's routeSampler: optimized (linear programming between all
-counts), and drawing routes by their number in the scenario. ``day`` drives the day by the microscopic model and
+``python -m tests.benchmarks.bologna_counts [folds] [methods] [day] [streets] [CITY]`` without words does the first two.
+``methods`` compares, on fitted and held-out loops of the scenario joined, the scenario's own hour scaled to the
+counts, the estimate of `path_flows` at other parameters, and SUMO's routeSampler: optimized (linear programming between
+all counts), and drawing routes by their number in the scenario. ``day`` drives the day by the microscopic model and
 compares the vehicles on every counted edge with the counts and the demand. It takes some ten minutes of CPU. With the
 folder of a city, ``day`` is the day of that city, by the mesoscopic model. A word such as ``10h`` ends it at that hour.
+``streets CITY`` prints how many streets of a city are full by the estimate, and what remains within their capacity.
 """
 
 import dataclasses
@@ -25,12 +26,15 @@ from cosim.adapters.traffic.files import read_configuration
 from cosim.adapters.traffic.installation import run_sumo_script, sumo_binary, sumo_environment
 from cosim.core.random import uniform
 from cosim.scenarios.mobility.counts import path_flows as estimator
-from cosim.scenarios.mobility.counts.day import counted_day, read_scenario
+from cosim.scenarios.mobility.counts.capacity import SATURATED, capacities, passing
+from cosim.scenarios.mobility.counts.day import counted_day, day_flows, read_scenario
 from cosim.scenarios.mobility.counts.greens import OPTIONS
 from cosim.scenarios.mobility.counts.loops import HOURS
+from cosim.scenarios.mobility.counts.path_flows import geh
 from cosim.scenarios.parts import MESOSCOPIC
 from cosim.scenarios.places.folder import TRAFFIC
-from cosim.scenarios.validation.counts import Fit, agreement
+from cosim.scenarios.streets.network import read_net
+from cosim.scenarios.validation.counts import ACCEPTED_GEH, Fit, agreement
 from tests.support.paths import BOLOGNA, DATA
 
 SUMOCFG = BOLOGNA / "joined" / "run.sumocfg"
@@ -150,22 +154,19 @@ def day(folder, sumocfg=SUMOCFG, options=(), *, greens=False, hours=HOURS):
     ]
     began = time.perf_counter()
     subprocess.run(command, check=True, capture_output=True, env=sumo_environment(), cwd=folder)
-    return {"wall_s": round(time.perf_counter() - began)} | carried(
-        folder / "edges.xml", statistics, summary, sumocfg, hours
-    )
+    _, _, pool, located = read_scenario(sumocfg, LOOPS, folder)
+    flows = day_flows(pool, located, read_net(configuration.net, programs=True) if greens else None)[:, :hours]
+    wall = {"wall_s": round(time.perf_counter() - began)}
+    return wall | carried(folder / "edges.xml", statistics, summary, pool, located, flows)
 
 
-def carried(edges, statistics, summary, sumocfg, hours=HOURS):
+def carried(edges, statistics, summary, pool, located, flows):
     """Return the volumes of the first hours of a simulated day beside the counts and the demand."""
-    found = agreement(sumocfg, LOOPS)
-    found = dataclasses.replace(
-        found,
-        counts=dataclasses.replace(found.counts, flow=found.counts.flow[:, :hours]),
-        prior=found.prior[:, :hours],
-        fitted=found.fitted[:, :hours],
-        held_out=found.held_out[:, :hours],
-    )
-    located, place = found.counts, {edge: k for k, edge in enumerate(found.counts.edges)}
+    hours = flows.shape[1]
+    located = dataclasses.replace(located, flow=located.flow[:, :hours])
+    demand = pool.passes(located.edges) @ flows
+    agreeing = geh(demand, located.flow).mean(axis=1) <= ACCEPTED_GEH
+    place = {edge: k for k, edge in enumerate(located.edges)}
     volume = np.zeros(located.flow.shape)
     for _, interval in defusedxml.ElementTree.iterparse(edges):
         if interval.tag == "interval":
@@ -179,21 +180,51 @@ def carried(edges, statistics, summary, sumocfg, hours=HOURS):
     steps = [dict(step.attrib) for step in defusedxml.ElementTree.parse(summary).getroot().iter("step")]
     return {
         "against counts": figures(volume, located),
-        "against counts, agreeing": Fit.of(volume[found.agreeing], located.flow[found.agreeing]).row(),
-        "against demand": Fit.of(volume, found.fitted).row(),
-        "by hour": [Fit.of(volume[:, h], located.flow[:, h]).row() for h in range(hours)],
-        "day total over demand": round(volume.sum() / found.fitted.sum(), 4),
-        "total by hour over demand": (volume.sum(axis=0) / found.fitted.sum(axis=0)).round(3).tolist(),
+        "against counts, agreeing": Fit.of(volume[agreeing], located.flow[agreeing]).row(),
+        "against demand": Fit.of(volume, demand).row(),
+        "by hour": [by_hour(h, volume, located.flow, demand, flows, steps) for h in range(hours)],
+        "day total over demand": round(volume.sum() / demand.sum(), 4),
         "vehicles": dict(root.find("vehicles").attrib),
         "teleports": dict(root.find("teleports").attrib),
         "trips": {k: root.find("vehicleTripStatistics").get(k) for k in ("count", "speed", "timeLoss", "departDelay")},
-        "waiting by hour": {
-            int(float(s["time"]) // 3600): int(s["waiting"]) for s in steps if float(s["time"]) % 3600 == 0
-        },
         "worst edges": {
-            located.edges[k]: [round(located.flow[k].sum()), round(found.fitted[k].sum()), round(volume[k].sum())]
-            for k in np.argsort(-np.abs(volume - found.fitted).sum(axis=1))[:8]
+            located.edges[k]: [round(located.flow[k].sum()), round(demand[k].sum()), round(volume[k].sum())]
+            for k in np.argsort(-np.abs(volume - demand).sum(axis=1))[:8]
         },
+    }
+
+
+def by_hour(hour, volume, count, demand, flows, steps):
+    """Return the figures of one hour, and how many vehicles wait and have been teleported at its end."""
+    volume, count, demand = volume[:, hour], count[:, hour], demand[:, hour]
+    end = [step for step in steps if float(step["time"]) <= 3600 * (hour + 1)][-1]
+    return Fit.of(volume, count).row() | {
+        "hour": hour,
+        "departures": round(flows[:, hour].sum()),
+        "over demand": round(volume.sum() / demand.sum(), 3),
+        "over counts": round(volume.sum() / count.sum(), 3),
+        "geh_below_5 of the demand": Fit.of(demand, count).row()["geh_below_5"],
+        **{name: int(end[name]) for name in ("running", "waiting", "teleports", "inserted")},
+    }
+
+
+def streets(sumocfg, folder):
+    """Return what the capacity of the streets takes from the estimated flows, by hour."""
+    configuration, _, pool, located = read_scenario(sumocfg, LOOPS, folder)
+    net = read_net(configuration.net, programs=True)
+    capacity = capacities(net) | dict.fromkeys(located.edges, np.inf)
+    passes, most = passing(list(pool.routes), list(capacity)), SATURATED * np.array(list(capacity.values()))
+    free, kept = day_flows(pool, located), day_flows(pool, located, net)
+    at = pool.passes(located.edges)
+    return {"streets": len(capacity)} | {
+        str(hour): {
+            "full, without counts": int((passes @ free[:, hour] > most).sum()),
+            **{
+                name: [round(flows[:, hour].sum()), Fit.of(at @ flows[:, hour], located.flow[:, hour]).row()]
+                for name, flows in (("estimate", free), ("within capacity", kept))
+            },
+        }
+        for hour in range(HOURS)
     }
 
 
@@ -211,6 +242,8 @@ def main():
             meso = (*MESOSCOPIC, *OPTIONS)
             given = {"sumocfg": city / TRAFFIC, "options": meso, "greens": True} if city else {}
             result["day"] = day(Path(place), **given, hours=hours)
+        if "streets" in words:
+            result["streets"] = streets(city / TRAFFIC, Path(place))
     print(json.dumps(result))
 
 

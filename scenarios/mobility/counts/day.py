@@ -19,7 +19,8 @@ from cosim.adapters.traffic.flows import flows_as_trips
 from cosim.core import CosimError, InputFileError
 from cosim.core.quantities import DAY_S, HOUR_S, Array, Vector
 from cosim.core.random import generator, uniform
-from cosim.scenarios.mobility.counts.greens import turns_of, write_programs
+from cosim.scenarios.mobility.counts.capacity import capacities, times_to, within_capacity
+from cosim.scenarios.mobility.counts.greens import turns_of, without_roundabouts, write_programs
 from cosim.scenarios.mobility.counts.loops import HOURS, Counts, locate, read_counts
 from cosim.scenarios.mobility.counts.path_flows import path_flows
 from cosim.scenarios.streets.network import Net, read_net
@@ -175,6 +176,18 @@ def _quickest(start: Any, targets: set[str], backwards: bool) -> list[str]:
     return []
 
 
+def day_flows(pool: Pool, located: Counts, net: Net | None = None) -> Array:
+    """Return the flow on every route in every hour, which the streets can carry if a network is given. [veh/h]
+
+    See `path_flows` and `within_capacity`.
+    """
+    flows = path_flows(pool.passes(located.edges), pool.prior, located.flow)
+    if net is None:
+        return flows
+    counts = dict(zip(located.edges, located.flow))
+    return within_capacity(list(pool.routes), flows, counts, capacities(net))
+
+
 def counted_day(
     sumocfg: str | Path,
     counts: str | Path,
@@ -206,7 +219,10 @@ def counted_day(
     zone
         IANA time zone to which the hours of counts in messages belong.
     greens
-        Whether actuated lights get fixed programs by the hour, for the mesoscopic model: see `write_programs`.
+        Whether the day is made for the streets of a whole city by the mesoscopic model: no street gets more than it
+        carries (see `within_capacity`), vehicles depart as much before the hour as they need to the loops, actuated
+        lights get fixed programs by the hour (see `write_programs`), and roundabouts are junctions like others (see
+        `without_roundabouts`).
 
     Returns
     -------
@@ -221,8 +237,10 @@ def counted_day(
         If vehicles have no routes, or none passes a counted edge.
     """
     configuration, files, pool, located = read_scenario(sumocfg, counts, folder, seed, zone)
-    flows = path_flows(pool.passes(located.edges), pool.prior, located.flow)
-    elements = [*_vehicles(pool, flows, seed), *_lines(pool, configuration.begin_s)]
+    net = read_net(configuration.net, programs=True) if greens else None
+    flows = day_flows(pool, located, net)
+    early_s = times_to(net, list(pool.routes), located.edges) if net else np.zeros(len(flows))
+    elements = [*_vehicles(pool, flows, early_s, seed), *_lines(pool, configuration.begin_s)]
     elements = [row for row in sorted(elements) if begin_s <= row[0] < end_s]
     folder.mkdir(parents=True, exist_ok=True)
     written = folder / "counted.rou.xml"
@@ -232,13 +250,16 @@ def counted_day(
     written.write_text(
         "\n".join(["<routes>", *routes, *(text for _, text in elements), "</routes>\n"]), encoding="utf-8"
     )
-    if greens:
+    if net:
         signals = folder / "signals.add.xml"
         hours = range(int(begin_s // HOUR_S), int(np.ceil(end_s / HOUR_S)))
-        net = read_net(configuration.net, programs=True)
         write_programs(net, turns_of(list(pool.routes), flows), signals, hours)
         files = {**files, signals: Element("additional")}  # has no vehicles to be removed below
-        configuration = replace(configuration, additionals=(*configuration.additionals, signals))
+        configuration = replace(
+            configuration,
+            net=without_roundabouts(configuration.net, folder / "streets.net.xml"),
+            additionals=(*configuration.additionals, signals),
+        )
     changed = set()
     for path, root in files.items():
         for element in [child for child in root if child.tag in VEHICLES]:
@@ -250,16 +271,16 @@ def counted_day(
     return target
 
 
-def _vehicles(pool: Pool, flows: Array, seed: int) -> list[tuple[float, str]]:
-    """Return departures and elements of the vehicles of a day."""
+def _vehicles(pool: Pool, flows: Array, early_s: Vector, seed: int) -> list[tuple[float, str]]:
+    """Return departures and elements of the vehicles of a day; those before midnight are the evening's."""
     found: list[tuple[float, str]] = []
-    for k, ((route, models), flow) in enumerate(zip(pool.routes.items(), flows)):
+    for k, ((route, models), flow, early) in enumerate(zip(pool.routes.items(), flows, early_s)):
         keys = [f"{hour} {' '.join(route)}" for hour in range(HOURS)]
         number = np.floor(flow + uniform(seed, "vehicles of a counted hour", keys)).astype(int)
         for hour in np.flatnonzero(number):
             draws, n = generator(seed, "departures of a counted hour", keys[hour]), number[hour]
             for i, (depart, model) in enumerate(zip(draws.random(n), draws.integers(len(models), size=n))):
-                second = round(float((hour + depart) * HOUR_S), 1)
+                second = round(float(((hour + depart) * HOUR_S - early) % DAY_S), 1)
                 more = "".join(f" {name}={quoteattr(value)}" for name, value in models[model].attributes.items())
                 found.append(
                     (second, f'<vehicle id="h{hour:02d}.{k}.{i}" depart="{second:.1f}" route="counted.{k}"{more}/>')

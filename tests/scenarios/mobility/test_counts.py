@@ -15,7 +15,9 @@ from cosim.adapters.traffic.demand import scenario_files
 from cosim.adapters.traffic.files import read_configuration
 from cosim.core import CosimError, InputFileError
 from cosim.scenarios import bologna
-from cosim.scenarios.mobility.counts.day import counted_day, read_pool, with_routes_through
+from cosim.scenarios.mobility.counts import day
+from cosim.scenarios.mobility.counts.capacity import SATURATED, passing, times_to
+from cosim.scenarios.mobility.counts.day import counted_day, day_flows, read_pool, read_scenario, with_routes_through
 from cosim.scenarios.mobility.counts.loops import HOURS, Loop, locate, read_counts
 from cosim.scenarios.mobility.counts.path_flows import geh, held_out, path_flows
 from cosim.scenarios.mobility.routing import shortest_routes
@@ -262,6 +264,41 @@ def test_counted_day_has_the_counted_volumes_and_lines_by_the_hour(town, tmp_pat
     assert [float(bus.get("depart")) for bus in buses] == [3600.0 * hour + 60 for hour in range(5, 24)]
     departs = [float(v.get("depart")) for v in found]
     assert departs == sorted(departs)
+
+
+def test_vehicles_of_a_whole_city_depart_before_the_hour_in_which_they_are_counted(town, tmp_path):
+    plain, whole = (
+        {
+            v.get("id"): float(v.get("depart"))
+            for v in vehicles(counted_day(town.sumocfg, town.counts, folder, greens=g))
+        }
+        for folder, g in ((tmp_path / "plain", False), (tmp_path / "whole", True))
+    )
+    assert plain.keys() == whole.keys()  # no street is full
+    cars = [name for name in plain if name.startswith("h")]
+    early_s = np.array([(plain[name] - whole[name]) % 86_400 for name in cars])
+    net = read_net(town.net, programs=True)
+    time_s = times_to(net, list(dict.fromkeys(town.routes)), town.edges)
+    expected = np.array([time_s[int(name.split(".")[1])] for name in cars])
+    assert np.abs(early_s - expected).max() < 0.11
+    assert early_s.min() >= 0
+    assert early_s.mean() > 30
+
+
+def test_day_of_a_whole_city_has_no_more_on_a_street_than_it_carries(town, tmp_path, monkeypatch):
+    _, _, pool, located = read_scenario(town.sumocfg, town.counts, tmp_path)
+    routes, free = list(pool.routes), day_flows(pool, located)
+    busy = (town.passes @ free).sum(axis=1).argmax()
+    narrow = town.edges[busy]
+    # not counted: a counted street carries what was counted
+    without = replace(
+        located, edges=located.edges[:busy] + located.edges[busy + 1 :], flow=np.delete(located.flow, busy, 0)
+    )
+    limit = 0.7 * (town.passes @ free)[busy].max()
+    monkeypatch.setattr(day, "capacities", lambda net: {narrow: limit / SATURATED})
+    volume = passing(routes, [narrow]) @ day_flows(pool, without, read_net(town.net))
+    assert (passing(routes, [narrow]) @ day_flows(pool, without)).max() > 1.2 * limit
+    assert volume.max() <= limit + 1e-6
 
 
 @pytest.mark.parametrize(("begin_h", "last_h"), [(0, 23.9), (0, 17.6), (6, 20)])

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from cosim.scenarios.mobility import routing
-from cosim.scenarios.mobility.routing import _let_through, assigned_routes, lengths_of, shortest_routes
+from cosim.scenarios.mobility.routing import assigned_routes, lengths_of, let_through, shortest_routes
 from cosim.scenarios.streets.eixample import eixample_streets
 from cosim.scenarios.streets.network import drivable, read_net
 
@@ -56,7 +56,7 @@ def test_many_trips_avoid_streets_that_others_fill(trips, tmp_path):
 
 def test_signals_let_through_their_share_of_green(trips):
     net = read_net(trips[0], programs=True)
-    found = {edge.getID(): _let_through(edge) for edge in drivable(net) if edge.getTLS()}
+    found = {edge.getID(): let_through(edge) for edge in drivable(net) if edge.getTLS()}
     assert found
     for label, (per_hour, red_s) in found.items():
         lanes = sum(lane.allows("passenger") for lane in net.getEdge(label).getLanes())
