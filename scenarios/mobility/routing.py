@@ -180,19 +180,13 @@ def lengths_of(net: Path, trips: pd.DataFrame, folder: Path, seed: int) -> Vecto
     """Return the length of every trip's way, NaN without one, shape (n_trips,). [m]
 
     In networks of more than `SMALL` edges only `SAMPLE` trips are routed, and the lengths of all are those between the
-    middles of their edges, as the crow flies, times the mean detour of these.
-
-    Parameters
-    ----------
-    net, trips, folder, seed
-        See `shortest_ways`; the shortest way is the same at any time of the day.
+    middles of their edges, as the crow flies, times the mean detour of these. For the parameters see `shortest_ways`.
     """
     network = read_net(net)
     edges = network.getEdges(withInternal=False)
     large = len(edges) > SMALL and len(trips) > SAMPLE
-    chosen = (
-        np.argsort(uniform(seed, "detour", trips.index), kind="stable")[:SAMPLE] if large else np.arange(len(trips))
-    )
+    drawn = np.argsort(uniform(seed, "detour", trips.index), kind="stable")
+    chosen = drawn[:SAMPLE] if large else np.arange(len(trips))
     among = trips.iloc[chosen]
     ways = shortest_ways(net, among.assign(depart_s=0.0), folder, seed)  # duarouter knows no time before 0
     routed = way_lengths(network, [ways.get(label, "") for label in among.index])
@@ -203,8 +197,7 @@ def lengths_of(net: Path, trips: pd.DataFrame, folder: Path, seed: int) -> Vecto
     ends = [np.array([middle[name][:2] for name in trips[column]]) for column in ("start", "end")]
     straight_m = np.hypot(*(ends[1] - ends[0]).T)
     found = np.isfinite(routed)
-    lengths: Vector = straight_m * (routed[found].sum() / straight_m[chosen][found].sum())
-    return lengths
+    return np.asarray(straight_m * (routed[found].sum() / straight_m[chosen][found].sum()))
 
 
 def _free_s(net: Path) -> dict[str, float]:

@@ -46,8 +46,9 @@ def test_contract_loads_numpy_and_no_units():
     assert not loaded & HEAVY
 
 
-def test_first_port_loads_the_units():
-    assert "pint" in loaded_by("from cosim import Output; Output('W', ['roof'], 'mean')")
+def test_first_port_of_an_uncommon_unit_loads_them_all():
+    assert "pint" not in loaded_by("from cosim import Output; Output('W', ['roof'], 'mean')")
+    assert "pint" in loaded_by("from cosim import Output; Output('kW', ['roof'], 'mean')")
 
 
 def test_comparing_does_without_the_slowest_part_of_scipy():
