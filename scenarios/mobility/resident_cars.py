@@ -221,7 +221,7 @@ def plan_day(
         tables.append(places)
         if changes is not None:
             everybody.append(everybody_of(day, chains, habits or Habits(), rates, date, days[0], zone, others))
-        del chains  # of all modes: 50 MB for a town, while routes are found
+        del chains  # of all modes if demand answers: 50 MB for a town, while routes are found
     table = others.within(pd.concat(drives))
     del drives
     kinds = others.kinds(table, seed)

@@ -15,10 +15,9 @@ import numpy as np
 from scipy.optimize import linprog
 
 from cosim.core.quantities import HOUR_S, Array, Vector
+from cosim.scenarios.mobility.routing import SATURATION_PER_HOUR
 from cosim.scenarios.streets.network import Net
 
-SATURATION = 1800.0
-"""Vehicles that a lane lets through in an hour of green. [1/h] An assumption."""
 PERMITTED = 0.5
 """What a second of green without priority (``g``) counts of one with it. An assumption, as in the assignment."""
 SHORTEST_S = 5.0
@@ -126,7 +125,7 @@ def best_greens(need: Vector, worth: Array, own: Sequence[float], greens: Sequen
     for cycle in (sum(own), max(sum(own), LONGEST_CYCLE_S)) if busy.any() else ():
         solved = linprog(
             np.r_[np.zeros(len(greens)), -1.0],
-            A_ub=np.c_[-worth[busy], need[busy] / SATURATION * cycle],
+            A_ub=np.c_[-worth[busy], need[busy] / SATURATION_PER_HOUR * cycle],
             b_ub=np.zeros(busy.sum()),
             A_eq=[np.r_[np.ones(len(greens)), 0.0]],
             b_eq=[cycle - fixed],
