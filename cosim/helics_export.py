@@ -11,7 +11,8 @@ from typing import Any, overload
 import numpy as np
 
 from cosim.adapters.helics import HelicsFederation, Publication, Subscription
-from cosim.adapters.helics.federate import Federate, check_address
+from cosim.adapters.helics.broker import check_address
+from cosim.adapters.helics.federate import Federate
 from cosim.core.adapter import Adapter, Step, inputs, outputs
 from cosim.core.arguments import finite, shown
 from cosim.core.errors import CosimError, PortError

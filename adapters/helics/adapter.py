@@ -15,8 +15,9 @@ from cosim.core import Adapter, CosimError, Input, Output, ScenarioError, Step
 from cosim.core.arguments import is_finite, shown
 from cosim.core.processes import exit_reason
 
+from .broker import check_address, load_helics, start_broker
 from .description import Publication, Receiver, Sender, Source, Subscription, Target
-from .federate import Federate, check_address, load_helics, start_broker
+from .federate import Federate, left_error
 
 _STOP_S = 5.0
 """Time limit for a program to end by itself when the run is over, before it is killed. [s]"""
@@ -219,10 +220,7 @@ class HelicsFederation(Adapter):
                     with contextlib.suppress(subprocess.TimeoutExpired):
                         process.wait(_REASON_S)
                 self._watch()
-                raise CosimError(
-                    f"the federate {', '.join(gone)} has left the federation before {step.end_s:g} s: let it run as "
-                    "long as the scenario"
-                )
+                raise left_error(gone, step.end_s)
         for name, source in self.outputs.items():
             if not federate.heard(name) and source.initial is None:
                 raise CosimError(

@@ -8,9 +8,7 @@ them before has it freed twice, and a federate that was made at the same address
 from __future__ import annotations
 
 import contextlib
-import ipaddress
 import json
-import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -22,107 +20,20 @@ from cosim.core import CosimError, PortError, units
 from cosim.core.arguments import shown
 from cosim.core.quantities import Vector
 
+from .broker import answers, load_helics
 from .description import Receiver, Sender, Source, Subscription, Target, keys_of
 
 _SPINS = 200
 """Polls before the first sleep: an answer of a federate that computes little comes within some 100 µs."""
 _SLEEP_S = 0.0005
 """Longest sleep between two polls; the first ones are shorter. [s]"""
+_ALONE_S = 1.0
+"""Interval at which a federate that waits for time asks who is left. [s]"""
 _LEAVE_S = 2.0
 """Time limit for a waiting call to end when the federate leaves. [s]"""
 _SETTLED_S = 1e-6
 """So long after a time everything that is published at that time has arrived; more than a double's resolution after a
 year, and less than any step. [s]"""
-
-
-def load_helics() -> Any:
-    """Return the module `helics`, loaded after pyarrow: in the other order, pyarrow crashes at its first time zone.
-
-    Raises
-    ------
-    CosimError
-        If the extra is not installed.
-    """
-    import pyarrow as pa  # noqa: F401 - before helics
-
-    try:
-        import helics  # an extra
-    except ImportError as error:
-        raise CosimError("federations of HELICS need helics: pip install 'cosim-city[helics]'") from error
-    return helics
-
-
-def check_address(broker: str, allow_remote: bool) -> None:
-    """Check the address of a broker, which has to be on this machine unless another one is allowed.
-
-    Raises
-    ------
-    CosimError
-        If it is malformed, or on another machine: HELICS has neither password nor encryption.
-    """
-    host, _, port = broker.rpartition("://")[2].rpartition(":")
-    if not (host and port.isdigit()):
-        raise CosimError(f"broker is {broker!r}: write its address, as in 'tcp://127.0.0.1:23404'")
-    with contextlib.suppress(ValueError):
-        if ipaddress.ip_address(host.strip("[]")).is_loopback:
-            return
-    if host != "localhost" and not allow_remote:
-        raise CosimError(
-            f"the broker at {broker} is on another machine, and HELICS has neither password nor encryption: tunnel it "
-            "to 127.0.0.1, or pass allow_remote=True"
-        )
-
-
-def start_broker(core_type: str, federates: int) -> tuple[Any, str]:
-    """Start a broker in this process, on a free port of the loopback interface.
-
-    Two brokers with HELICS' default port get the same address, and a federate joins either.
-
-    Parameters
-    ----------
-    core_type
-        Communication layer of HELICS.
-    federates
-        Number of federates for which it waits.
-
-    Returns
-    -------
-    The broker and its address.
-
-    Raises
-    ------
-    CosimError
-        If it does not start.
-    """
-    h = load_helics()
-    options = f"-f {federates} --local_interface=tcp://127.0.0.1 --localport={_free_ports()} --loglevel=no_print"
-    try:
-        broker = h.helicsCreateBroker(core_type, "", options)
-    except h.HelicsException as error:
-        raise CosimError(f"no HELICS broker of the type {core_type!r} starts: {str(error).strip()}") from error
-    if not h.helicsBrokerIsConnected(broker):
-        raise CosimError(f"no HELICS broker of the type {core_type!r} starts")
-    return broker, str(h.helicsBrokerGetAddress(broker))
-
-
-def _free_ports() -> int:
-    """Return the first of two neighbouring ports that are free: ZMQ's layer takes both."""
-    while True:
-        with socket.socket() as first, socket.socket() as second:
-            first.bind(("127.0.0.1", 0))
-            port = int(first.getsockname()[1])
-            with contextlib.suppress(OSError, OverflowError):
-                second.bind(("127.0.0.1", port + 1))
-                return port
-
-
-def _answers(broker: str) -> bool:
-    host, _, port = broker.rpartition("://")[2].rpartition(":")
-    try:
-        with socket.create_connection((host.strip("[]"), int(port)), timeout=2.0):
-            return True
-    except OSError:
-        return False
 
 
 @dataclass
@@ -185,7 +96,7 @@ class Federate:
         self.now_s, self._after_s = 0.0, _SETTLED_S * last
         self._pending = ""
         self._helics = h = load_helics()
-        if not _answers(broker):
+        if not answers(broker):
             raise CosimError(f"no HELICS broker answers at {broker}: start it first, or correct its address")
         with self._named("cannot join the federation"):
             info = h.helicsCreateFederateInfo()
@@ -197,6 +108,7 @@ class Federate:
             h.helicsFederateInfoSetFlagOption(info, h.HELICS_FLAG_UNINTERRUPTIBLE, states)
             self._federate = h.helicsCreateCombinationFederate(name, info)
         self._sends = {port: (target, self._register(target)) for port, target in sends.items()}
+        self._others: list[str] = []
         self._owners: list[str] = []
         self._reads = {
             port: _Read(source, self._register(source), _first(source), held=_first(source))
@@ -253,8 +165,8 @@ class Federate:
         if problems:
             raise CosimError(f"HELICS federate {self.name!r}: {'; '.join(problems)}")
         wanted = {key for r in self._reads.values() if isinstance(r.source, Subscription) for key in keys_of(r.source)}
-        others = [name for name in self._names("root", "federates") if name != self.name]
-        self._owners = [name for name in others if wanted & {*self._names(name, "publications")}]
+        self._others = [name for name in self._names("root", "federates") if name != self.name]
+        self._owners = [name for name in self._others if wanted & {*self._names(name, "publications")}]
 
     def _convert(self, port: str, read: _Read, told: set[str]) -> list[str]:
         if len(told) > 1:
@@ -347,7 +259,10 @@ class Federate:
 
     def left(self) -> list[str]:
         """Return which federates that publish what is subscribed have left the federation."""
-        return [owner for owner in self._owners if self._ask(owner, "isconnected") is not True]
+        return self._gone(self._owners)
+
+    def _gone(self, names: list[str]) -> list[str]:
+        return [name for name in names if self._ask(name, "isconnected") is not True]
 
     def _take(self, granted: float) -> None:
         h = self._helics
@@ -397,6 +312,7 @@ class Federate:
     def _wait(self, call: str, what: str, *arguments: float) -> Any:
         """Make a call of the federate that waits for others, and return its answer."""
         h, federate, deadline = self._helics, self._federate, time.monotonic() + self.timeout_s
+        ask_at, alone = time.monotonic() + _ALONE_S, False
         with self._named(f"failed while it waited for {what}"):
             getattr(h, f"helicsFederate{call}Async")(federate, *arguments)
             self._pending, polls = call, 0
@@ -407,7 +323,13 @@ class Federate:
                 time.sleep(min(_SLEEP_S, 1e-5 * (polls - _SPINS)))
                 if polls % 64 == 0:
                     self._watch()
-                    if time.monotonic() > deadline:
+                    now = time.monotonic()
+                    if self._others and now > ask_at:  # HELICS may wait for itself when the last one leaves
+                        before, alone = alone, self._gone(self._others) == self._others
+                        if before and alone:  # its program had an interval to say why
+                            raise left_error(self._others, *arguments)
+                        ask_at = now + _ALONE_S
+                    if now > deadline:
                         raise CosimError(
                             f"HELICS federate {self.name!r} waited {self.timeout_s:g} s for {what}: another federate "
                             "has died, hangs or never joined; raise timeout_s if it is only slow"
@@ -441,6 +363,14 @@ class Federate:
                 getattr(h, f"helicsFederate{pending}Complete")(self._federate)
         with contextlib.suppress(h.HelicsException):
             h.helicsFederateDisconnect(self._federate)
+
+
+def left_error(gone: list[str], until_s: float = 0.0) -> CosimError:
+    """Return the error for federates that left before a time."""
+    names = ", ".join(gone)
+    return CosimError(
+        f"the federate {names} has left the federation before {until_s:g} s: let it run as long as the scenario"
+    )
 
 
 def _first(source: Source) -> Vector:

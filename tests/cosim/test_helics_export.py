@@ -9,7 +9,7 @@ import pytest
 
 from cosim import Clock, CosimError, Scenario, as_helics
 from cosim.adapters.helics import HelicsFederation, Publication, Subscription
-from cosim.adapters.helics.federate import start_broker
+from cosim.adapters.helics.broker import start_broker
 from tests.support.paths import ROOT
 from tests.support.toys import Echo, Source
 
