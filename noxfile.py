@@ -76,7 +76,10 @@ def lint(session: nox.Session) -> None:
     session.run("ruff", "check", *CODE)
     session.run("ruff", "format", "--check", *CODE)
     session.run("lint-imports")
-    session.run("cython-lint", *sorted(glob.glob("core/**/*.pyx", recursive=True)))
+    session.run(
+        "cython-lint",
+        *(path for room in ("adapters", "core") for path in sorted(glob.glob(f"{room}/**/*.pyx", recursive=True))),
+    )
 
 
 @nox.session

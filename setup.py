@@ -24,7 +24,7 @@ PRELOADED = [
 
 
 def kernel(source: Path) -> Extension:
-    """Return the extension of one Cython source below ``core/``; headers stand beside their source."""
+    """Return the extension of one Cython source; headers stand beside their source."""
     return Extension(
         ".".join(["cosim", *source.with_suffix("").parts]),
         [str(source)],
@@ -76,5 +76,8 @@ setup(
         "cosim.policies": policies(),
     },
     ext_modules=(PRELOADED if sys.platform == "linux" else [])
-    + cythonize([kernel(source) for source in sorted(Path("core").rglob("*.pyx"))], language_level=3),
+    + cythonize(
+        [kernel(source) for room in ("core", "adapters") for source in sorted(Path(room).rglob("*.pyx"))],
+        language_level=3,
+    ),
 )

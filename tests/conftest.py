@@ -12,6 +12,10 @@ import pyarrow as pa  # noqa: F401 - before helics: pyarrow crashes at its first
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# Of the thousands of processes that tests start, only the first compiles a module.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
 # Cities are built once for all tests, and nothing is left in the user's cache; who compares two builds switches it off.
 os.environ["XDG_CACHE_HOME"] = str(Path(sys.prefix, "cache"))
 

@@ -259,7 +259,7 @@ class ElectricTrips:
             if trip in row and self.state[row[trip]] == TripState.WAITING:
                 self.state[row[trip]] = TripState.DRIVING
         present, new = set(self._api.vehicle.getIDList()), set(departed)
-        for at in self._in_state(TripState.DRIVING, TripState.STANDING):
+        for at in np.flatnonzero(np.isin(self.state, (TripState.DRIVING, TripState.STANDING))):
             if (trip := self._trips[at]) in present:
                 stands = self._via[at] >= 0 and self._api.vehicle.isStoppedParking(trip)
                 self.state[at] = TripState.STANDING if stands else TripState.DRIVING
@@ -267,8 +267,8 @@ class ElectricTrips:
                     raise self._no_battery(trip)
                 drawn = _battery(self._api, trip, "totalEnergyConsumed", "totalEnergyRegenerated")
                 self.energy_j[at] = _finite(self._api, trip, drawn[0] - drawn[1]) * J_PER_WH
-        overdue = [at for at in self._in_state(TripState.WAITING) if self._departs_s[at] < now_s]
-        if overdue:
+        overdue = np.flatnonzero((self.state == TripState.WAITING) & (self._departs_s < now_s))
+        if len(overdue):
             pending = set(self._api.vehicle.getLoadedIDList())
             for at in overdue:
                 if self._trips[at] not in pending and self._trips[at] not in self.put_off:
@@ -299,9 +299,6 @@ class ElectricTrips:
                 raise CosimError(_no_energy(f"vehicle {self._trips[at]!r} of type {element.get('vType')!r}"))
             self.energy_j[at] = (consumed - regenerated) * J_PER_WH
             self.state[at] = TripState.REMOVED if element.get("vaporized") else TripState.ARRIVED
-
-    def _in_state(self, *states: TripState) -> list[int]:
-        return [int(at) for at in np.flatnonzero(np.isin(self.state, states))]
 
     @staticmethod
     def _no_battery(trip: str) -> CosimError:

@@ -313,14 +313,15 @@ def version_of(path: Path) -> tuple[int, ...]:
 @lru_cache(maxsize=4096)
 def _mentions(path: Path, version: tuple[int, ...], pattern: re.Pattern[bytes], words: tuple[bytes, ...]) -> bool:
     """Return what `mentions` does, once for each version of a file."""
+    return any(pattern.search(p) for p in pieces(path) if not words or any(word in p for word in words))
+
+
+def pieces(path: Path) -> Iterator[bytes]:
+    """Yield a file piece by piece, each with the last 4 kB of the one before; refuse absurd sizes."""
     with _open(path) as stream:
-        reader = _Limited(stream, path, INPUT_LIMIT_BYTES)
-        tail = b""
+        reader, piece = _Limited(stream, path, INPUT_LIMIT_BYTES), b""
         while chunk := reader.read(1 << 20):
-            tail = tail[-4096:] + chunk
-            if (not words or any(word in tail for word in words)) and pattern.search(tail):
-                return True
-    return False
+            yield (piece := piece[-4096:] + chunk)
 
 
 def read_configuration(sumocfg: str | Path, arguments: Sequence[str] = ()) -> SumoConfiguration:

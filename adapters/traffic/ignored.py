@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from pathlib import Path
 from typing import NamedTuple
 
-from cosim.adapters.traffic.files import SumoConfiguration, elements, mentions
+from cosim.adapters.traffic.files import SumoConfiguration, elements, mentions, pieces, version_of
 
 _DEVICE = re.compile(r"device\.(\w+)\.|has\.(\w+)\.device")
-_MENTIONS_DEVICE = re.compile(rb"""["'](?:device\.\w+\.|has\.\w+\.device)""")
+_ASKS = re.compile(rb"device\.(\w+)\.")
+_HAS = re.compile(rb"has\.(\w+)\.device")
+_EQUIPS = re.compile(r"device\.(\w+)\.(?:probability|explicit)")
 _OFF = ("", "0", "0.0", "-1", "-1.0", "false", "off", "no", "f")
 
 
@@ -69,9 +73,11 @@ def _is_on(options: Mapping[str, str], option: str) -> bool:
 def _idle_devices(configuration: SumoConfiguration) -> Iterator[tuple[str, str]]:
     """Yield devices that have parameters, but that no vehicle has."""
     asked: dict[str, str] = {}
-    equipped: set[str] = set()
-    for path in configuration.demand:
-        if not mentions(path, _MENTIONS_DEVICE, (b"device",)):
+    given = configuration.options
+    equipped = {found[1] for option in given if (found := _EQUIPS.fullmatch(option)) and _is_on(given, option)}
+    # A day's vehicles ask for devices that their types have: those files are read first, and theirs only if need be.
+    for path in sorted(configuration.demand, key=lambda path: not mentions(path, _HAS, (b"has.",))):
+        if _devices(path, version_of(path)) <= equipped:
             continue
         for _, element in elements(path, ("end",)):
             for parameter in element.findall("param"):
@@ -82,9 +88,15 @@ def _idle_devices(configuration: SumoConfiguration) -> Iterator[tuple[str, str]]
                 else:
                     asked.setdefault(found[1], f"{path.name}: {element.tag} {element.get('id')!r}")
     for device, where in asked.items():
-        options = (f"device.{device}.probability", f"device.{device}.explicit")
-        if device not in equipped and not any(_is_on(configuration.options, option) for option in options):
+        if device not in equipped:
             yield (
                 f"has.{device}.device",
                 f"{where} has parameters of the device {device}, which no vehicle has without has.{device}.device",
             )
+
+
+@lru_cache(maxsize=256)
+def _devices(path: Path, version: tuple[int, ...]) -> frozenset[str]:
+    """Return the devices whose parameters a file may have, once for each version of it."""
+    found = (name for piece in pieces(path) for pattern in (_ASKS, _HAS) for name in pattern.findall(piece))
+    return frozenset(name.decode() for name in set(found))

@@ -13,6 +13,7 @@ from xml.sax.saxutils import quoteattr
 import numpy as np
 from defusedxml.ElementTree import fromstring
 
+from cosim.adapters.traffic import _rows
 from cosim.adapters.traffic.demand import is_electric
 from cosim.core import CosimError
 from cosim.core.quantities import Vector
@@ -23,17 +24,10 @@ if TYPE_CHECKING:
     from cosim.adapters.traffic.network import Network
 
 EMISSION_DIGITS = 6
-_EMITTED = "sampledSeconds CO2_abs PMx_abs NOx_abs fuel_abs"
-_DRIVEN = "sampledSeconds timeLoss distance"
-_INTERVAL = re.compile(rb'<interval [^>]*?id="cosim\.(\w+)"(?:/>|>(.*?)</interval>)', re.S)
-_EMISSION_ROW = re.compile(
-    rb'<edge id="([^"]*)" sampledSeconds="([^"]*)"(?: numEdges="[^"]*")? CO2_abs="([^"]*)" PMx_abs="([^"]*)" '
-    rb'NOx_abs="([^"]*)" fuel_abs="([^"]*)"'
-)
-# The time loss is omitted on edges without vehicles.
-_TRAFFIC_ROW = re.compile(rb'<edge id="([^"]*)" sampledSeconds="([^"]*)"(?: timeLoss="([^"]*)")? distance="([^"]*)"')
-_NOISE_ROW = re.compile(rb'<edge id="([^"]*)" (?:sampledSeconds="[^"]*" )?noise="([^"]*)"')
-_TRIP = re.compile(rb"<tripinfo (?:[^>]*/>|[^>]*[^/]>.*?</tripinfo>)", re.S)
+_EMITTED = ("sampledSeconds", "CO2_abs", "PMx_abs", "NOx_abs", "fuel_abs")
+_DRIVEN = ("sampledSeconds", "timeLoss", "distance")  # the time loss is omitted on edges without vehicles
+_INTERVAL = re.compile(rb'<interval [^>]*?id="cosim\.(\w+)"(/?)>')
+_INTERVAL_END = b"</interval>"
 _FRAME = re.compile(rb"<\?xml.*?\?>|<!--.*?-->|</?(?:tripinfos|meandata)\b[^>]*>", re.S)
 
 
@@ -120,18 +114,18 @@ class EdgeMeasures:
     def define(self, period_s: float) -> Path:
         """Write the additional file that defines SUMO's measurements."""
         common = f'period="{period_s:.3f}" file="{self.file.name}" excludeEmpty="true"'
-        emissions = f'type="emissions" withInternal="true" {common} writeAttributes="{_EMITTED}"'
+        emissions = f'type="emissions" withInternal="true" {common} writeAttributes="{" ".join(_EMITTED)}"'
+        traffic = f'withInternal="true" {common} writeAttributes='
         definitions = [
             f'<edgeData id="cosim.emissions" {emissions}/>',
-            f'<edgeData id="cosim.traffic" withInternal="true" {common} writeAttributes="{_DRIVEN}"/>',
+            f'<edgeData id="cosim.traffic" {traffic}"{" ".join(_DRIVEN)}"/>',
         ]
         for k, types in self._filtered.items():
             filtered = quoteattr(" ".join(types))
             definitions.append(f'<edgeData id="cosim.class{k}" {emissions} aggregate="true" vTypes={filtered}/>')
         for k, types in self._kinds.items():
             filtered = quoteattr(" ".join(types))
-            driven = f'withInternal="true" {common} writeAttributes="{_DRIVEN}" vTypes={filtered}'
-            definitions.append(f'<edgeData id="cosim.kind{k}" {driven}/>')
+            definitions.append(f'<edgeData id="cosim.kind{k}" {traffic}"{_DRIVEN[2]}" vTypes={filtered}/>')
         if self._noise:
             definitions.append(f'<edgeData id="cosim.noise" type="harmonoise" {common} writeAttributes="noise"/>')
         self._expected = len(definitions)
@@ -148,30 +142,29 @@ class EdgeMeasures:
             If SUMO wrote more or less than one period.
         """
         text = self._new_text()
-        periods = dict(_INTERVAL.findall(text))
+        periods, rest = _periods(text)
         found = text.count(b"<interval ")
         if found != self._expected or len(periods) != found:
             raise CosimError(f"SUMO wrote {found} sums for one step instead of {self._expected}: see {self.file}")
-        fronts_s, *emitted = self._columns(periods[b"emissions"], _EMISSION_ROW)
-        whole_s, time_loss, distance = self._columns(periods[b"traffic"], _TRAFFIC_ROW)
+        fronts_s, *emitted = self._columns(periods[b"emissions"], _EMITTED)
+        whole_s, time_loss, distance = self._columns(periods[b"traffic"], _DRIVEN)
         share = np.divide(fronts_s, whole_s, out=np.zeros_like(whole_s), where=whole_s > 0)
-        columns = (fronts_s, distance, time_loss * np.minimum(share, 1.0), *emitted)
+        summed = (fronts_s, distance, time_loss * np.minimum(share, 1.0), *emitted)
         edges = np.array(
-            [distance[: self._n_edges], *(np.bincount(self._edge_of_row, c, self._n_edges) for c in columns)]
+            [distance[: self._n_edges], *(np.bincount(self._edge_of_row, c, self._n_edges) for c in summed)]
         )
         classes = np.zeros((4, self._n_classes))
         for k in self._filtered:
-            _, table = _table(periods[b"class%d" % k], _EMISSION_ROW)
-            classes[:, k] = table[1:].sum(axis=1)
+            classes[:, k] = _rows.columns(periods[b"class%d" % k], _EMITTED[1:], {b"AGGREGATED": 0}, 1)[:, 0]
         classes[:, self._rest] = np.maximum(edges[4:].sum(axis=1) - classes.sum(axis=1), 0.0)
         kinds = np.zeros((self._n_kinds, self._n_edges))
         for k in self._kinds:
-            metres = self._columns(periods[b"kind%d" % k], _TRAFFIC_ROW)[2]
+            metres = self._columns(periods[b"kind%d" % k], _DRIVEN[2:])[0]
             kinds[k] = np.bincount(self._edge_of_row, metres, self._n_edges)
         if self._n_kinds:
             kinds[self._rest_kind] = np.maximum(edges[2] - kinds.sum(axis=0), 0.0)
-        noise = self._columns(periods[b"noise"], _NOISE_ROW)[0, : self._n_edges] if self._noise else np.zeros(0)
-        return Exchange(edges, classes, kinds, noise, self._ended(text))
+        noise = self._columns(periods[b"noise"], ("noise",))[0, : self._n_edges] if self._noise else np.zeros(0)
+        return Exchange(edges, classes, kinds, noise, self._ended(rest))
 
     def close(self) -> None:
         """Copy the last trips and remove the file; SUMO must have ended."""
@@ -179,7 +172,7 @@ class EdgeMeasures:
             return
         text = self._new_text()
         if self._trips:
-            self._ended(text)
+            self._ended(_periods(text)[1])
             with self._trips.open("ab") as file:
                 file.write(b"</tripinfos>\n")
         self.file.unlink()
@@ -193,22 +186,19 @@ class EdgeMeasures:
             file.truncate(0)
         return text
 
-    def _columns(self, text: bytes, pattern: re.Pattern[bytes]) -> Vector:
-        """Return the numbers of a period, shape (n_columns, n_rows)."""
-        names, table = _table(text, pattern)
-        row = np.fromiter(map(self._rows.__getitem__, names), np.intp, len(names))
-        columns = np.zeros((len(table), len(self._edge_of_row)))
-        columns[:, row[row >= 0]] = table[:, row >= 0]
-        return columns
+    def _columns(self, text: bytes, attributes: Sequence[str]) -> Vector:
+        """Return the numbers of a period, shape (n_attributes, n_rows)."""
+        return _rows.columns(text, attributes, self._rows, len(self._edge_of_row))
 
     def _ended(self, text: bytes) -> list[Element]:
         if not self._trips:
             return []
-        text = _FRAME.sub(b"", _INTERVAL.sub(b"", text)).strip()
-        if text:
-            with self._trips.open("ab") as file:
-                file.write(b"    " + text + b"\n")
-        return list(fromstring(b"<trips>" + b"".join(_TRIP.findall(text)) + b"</trips>"))
+        text = _FRAME.sub(b"", text).strip()
+        if not text:
+            return []
+        with self._trips.open("ab") as file:
+            file.write(b"    " + text + b"\n")
+        return [e for e in fromstring(b"<trips>" + text + b"</trips>") if e.tag == "tripinfo"]
 
 
 def _all_but_the_largest(types: Mapping[str, Sequence[str]]) -> tuple[int, dict[int, Sequence[str]]]:
@@ -217,8 +207,12 @@ def _all_but_the_largest(types: Mapping[str, Sequence[str]]) -> tuple[int, dict[
     return rest, {k: members for k, members in enumerate(types.values()) if k != rest}
 
 
-def _table(text: bytes, pattern: re.Pattern[bytes]) -> tuple[list[bytes], Vector]:
-    """Return the names and, per attribute, the numbers of the rows that match."""
-    rows = pattern.findall(text)
-    numbers = np.array([[cell or b"0" for cell in row[1:]] for row in rows], float).reshape(-1, pattern.groups - 1)
-    return [row[0] for row in rows], numbers.T
+def _periods(text: bytes) -> tuple[dict[bytes, bytes], bytes]:
+    """Return the rows of every period by its name, and what else a text has."""
+    periods, rest, at = {}, [], 0
+    while begin := _INTERVAL.search(text, at):
+        rest.append(text[at : begin.start()])
+        at = begin.end() if begin[2] else text.index(_INTERVAL_END, begin.end())
+        periods[begin[1]] = text[begin.end() : at]
+        at += 0 if begin[2] else len(_INTERVAL_END)
+    return periods, b"".join([*rest, text[at:]])

@@ -63,7 +63,7 @@ def test_valley_charging_raises_neither_the_peak_nor_a_cold_morning(tmp_path, da
     # and with so many heat pumps that a cold morning stands out, although a third of the dwellings is unheated
     setting = {"blocks": (3, 3), "day": day, "ev_share": 0.6, "services": 0.0}
     setting["heat_pump_share"] = 0.8 if day == "coldest" else 0.5
-    setting["through_traffic"] = 0.05
+    setting |= {"through_traffic": 0.05, "fidelity": "meso", "step_s": 300, "grid_step_s": 300}
     peak, morning, highest = [], [], []
     for charging in ("plain", "valley"):
         result = eixample.build(**setting, charging=charging).run(tmp_path / charging)

@@ -25,6 +25,7 @@ from cosim.adapters.traffic.options import mended_options
 from cosim.adapters.traffic.staging import stage
 from cosim.core import InputFileError
 from cosim.scenarios.fleet.route_files import routes_fleet
+from cosim.scenarios.mobility.chargers import place_chargers
 from cosim.scenarios.streets.network import read_net
 from tests.support.traffic_runs import NET, Run, bare, make_town, rows, tool, write_configuration
 
@@ -40,8 +41,7 @@ def town(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def electric_trips(town: Path, *routes: str) -> list[str]:
     net = read_net(town / NET)
     sites = pd.DataFrame({"x": [150.0], "y": [150.0]}, index=["b"])
-    chargers = pd.DataFrame(columns=["x", "y", "power_w", "points", "efficiency", "kind"])
-    plan = routes_fleet([town / name for name in routes], net, sites, chargers, ev_share=1.0)
+    plan = routes_fleet([town / name for name in routes], net, sites, place_chargers(net, sites, 0, 0), ev_share=1.0)
     return [] if plan is None else list(plan.trip_ids)
 
 
@@ -348,6 +348,28 @@ def test_what_sumo_ignores_for_want_of_an_option_is_said(town, option):
             f'<routes>{IGNORED[option]}<vType id="y"><param key="{option}" value="true"/></vType></routes>'
         )
         assert not list(ignored(read_configuration(asked)))
+
+
+@pytest.mark.parametrize(("value", "said"), [("true", False), ("false", True)])
+def test_a_device_that_trips_ask_for_may_be_given_by_another_file(town, value, said):
+    """The types' file is read first, whatever the order of the files."""
+    (town / "ask.rou.xml").write_text(
+        '<routes><trip id="x" type="ev" depart="0" from="A0A1" to="C1C2">'
+        '<param key="device.battery.chargeLevel" value="9"/></trip></routes>'
+    )
+    (town / "types.rou.xml").write_text(
+        f'<routes><vType id="ev"><param key="has.battery.device" value="{value}"/></vType></routes>'
+    )
+    asked = write_configuration(town / "two.sumocfg", routes="ask.rou.xml,types.rou.xml")
+    texts = [text for name, text in ignored(read_configuration(asked)) if name == "has.battery.device"]
+    assert (
+        texts
+        == [
+            "ask.rou.xml: trip 'x' has parameters of the device battery, which no vehicle has without "
+            "has.battery.device"
+        ]
+        * said
+    )
 
 
 def test_charging_that_the_mesoscopic_model_leaves_out_and_wires_are_said(town, tmp_path):

@@ -12,7 +12,7 @@ import pytest
 
 from .conftest import faults_of, wait_for
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 
 @pytest.fixture

@@ -70,6 +70,7 @@ def test_runs_beyond_their_time_or_memory_limit_are_ended(place):
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 @pytest.mark.parametrize("workers", [1, 2])
 def test_ctrl_c_loses_only_the_runs_in_flight(place, workers):
     place.study("Study(build, x=[0.0, 1.0, 2.0], seeds=2)")
@@ -116,6 +117,7 @@ def test_a_study_cannot_be_run_by_two_processes(place):
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_only_runs_with_changed_inputs_are_repeated(place):
     data, helper = place.write("demand.csv", "1\n"), place.write("zones.py", "N = 3\n")
     declared = place.write("net.xml", "<net/>")
@@ -239,6 +241,7 @@ def test_status_reports_a_damaged_marker(place):
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 @pytest.mark.timeout(3600)
 def test_a_thousand_runs_with_five_per_cent_killed_hung_or_raising(place):
     place.write(
@@ -249,10 +252,10 @@ def test_a_thousand_runs_with_five_per_cent_killed_hung_or_raising(place):
         run: {{workers: 2, timeout: 30s, retries: 0}}
         """,
     )
-    kinds = ("raise", "kill", "raise", "kill", "raise", "kill", "raise", "kill", "raise", "hang")
+    kinds = ("raise", "kill") * 12 + ("hang",)
     done = place.cosim("study", "study.yaml", faults=faults_of(1000, 20, kinds), timeout_s=3000)
     assert "950 done, 50 failed" in done.stdout, done.stdout + done.stderr
-    for words, count in (("negative (toy.py", 25), ("killed by SIGKILL", 20), ("took longer than 30 s", 5)):
+    for words, count in (("negative (toy.py", 24), ("killed by SIGKILL", 24), ("took longer than 30 s", 2)):
         assert done.stdout.count(words) == count
     n = len(place.attempts())
     assert n == 1000

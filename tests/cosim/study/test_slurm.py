@@ -12,6 +12,7 @@ from .conftest import wait_for as wait_for_s
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.alone,
     pytest.mark.skipif(
         not installed(), reason="SLURM's daemons (slurmctld, slurmd, munge) are not installed, or not root"
     ),
