@@ -30,7 +30,7 @@ from cosim.scenarios.policies.policy import Policies, Policy, takes_policies
 from cosim.scenarios.sectors.premises import NAME
 from cosim.scenarios.sectors.traffic import AREA_M2, EMISSION_GROUPS, RESIDENTS
 from cosim.scenarios.streets.classes import street_classes
-from cosim.scenarios.streets.eixample import PITCH_M, building_sites, eixample_streets
+from cosim.scenarios.streets.eixample import PITCH_M, building_sites, check_blocks, eixample_streets
 from cosim.scenarios.streets.network import read_net
 
 from .coupling import couple
@@ -186,6 +186,7 @@ def build(
         Step of the grid, which receives means over it. [s]
     """
     n, m = blocks
+    check_blocks(n, m)
     year, date = weather_and_day(weather, day, seed if weather_year == "seeded" else None)
     moment = dt.datetime.combine(date, dt.time()) + dt.timedelta(hours=begin_hour)
     clock = Clock(moment, hours=hours, step_s=step_s, zone=zone)

@@ -234,8 +234,9 @@ def parking_places(sites: pd.DataFrame, chargers: pd.DataFrame) -> pd.DataFrame:
     """Return a parking place at every building, with the chargers within walking distance, and one outside."""
     public = chargers[chargers["kind"] == "street"]
     own: dict[str, list[str]] = {}
-    for charger, row in chargers[chargers["kind"] == "building"].iterrows():
-        own.setdefault(str(row["site"]), []).append(str(charger))
+    inside = chargers.loc[chargers["kind"] == "building", "site"]
+    for charger, site in zip(inside.index, inside):
+        own.setdefault(str(site), []).append(str(charger))
     doors, posts = sites[["x", "y"]].to_numpy(float), public[["x", "y"]].to_numpy(float)
     within = cKDTree(posts).query_ball_point(doors, WALK_M + 1e-6) if len(posts) else [[]] * len(doors)
     names = [str(label) for label in public.index]

@@ -195,8 +195,7 @@ def lengths_of(net: Path, trips: pd.DataFrame, folder: Path, seed: int) -> Vecto
         return routed
     middle = {edge.getID(): np.mean(edge.getShape()[:1] + edge.getShape()[-1:], axis=0) for edge in edges}
     ends = [np.array([middle[name][:2] for name in trips[column]]) for column in ("start", "end")]
-    straight_m = np.hypot(*(ends[1] - ends[0]).T)
-    found = np.isfinite(routed)
+    straight_m, found = np.hypot(*(ends[1] - ends[0]).T), np.isfinite(routed)
     return np.asarray(straight_m * (routed[found].sum() / straight_m[chosen][found].sum()))
 
 
@@ -248,7 +247,8 @@ def _weighted(
             yield "</interval>"
 
     weights = write_xml(folder / "weights.xml", "meandata", lines())
-    options = ("--weight-files", str(weights), "--routing-algorithm", algorithm, "--weight-period", str(_APART_S))
+    options = ["--weight-files", f"{weights}", "--weight-period", f"{_APART_S}", "--route-steps", f"{_APART_S}"]
+    options += ["--routing-algorithm", algorithm]
     found = _routed(net, trips.assign(depart_s=which * float(_APART_S)), folder, *options)
     weights.unlink()
     return found
@@ -297,7 +297,7 @@ SHARES = 20
 """Shares of the trips that are assigned one after the other."""
 SMALL = 500
 """Largest number of edges of a network in which the weights of edges are perturbed by vehicle."""
-DRAWS = 16
+DRAWS = 128
 """Draws of the weights of edges in larger networks."""
 WEIGHT_FACTOR = 2.0
 """Largest factor by which the weight of an edge is perturbed; the least is 1. Assumption."""

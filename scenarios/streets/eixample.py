@@ -48,13 +48,24 @@ def _plan(u: float, v: float) -> tuple[float, float]:
     return u * s - v * c, u * c + v * s
 
 
-def _check(n: int, m: int, avenues: Sequence[str]) -> None:
+def check_blocks(n: int, m: int) -> None:
+    """Check the size of a district.
+
+    Raises
+    ------
+    CosimError
+        If it is too small or too large.
+    """
     if n < 2 or m < 2:
         raise CosimError(f"the district has {n} × {m} blocks: it needs at least 2 × 2, or one-way streets cannot turn")
     if n * m > MOST_BLOCKS:
         raise CosimError(
             f"the district has {n} × {m} blocks: at most {MOST_BLOCKS}, several times the Eixample, are allowed"
         )
+
+
+def _check(n: int, m: int, avenues: Sequence[str]) -> None:
+    check_blocks(n, m)
     lines = {f"x{i}" for i in range(n + 1)} | {f"y{j}" for j in range(m + 1)}
     if unknown := sorted(set(avenues) - lines):
         raise CosimError(f"the district has no street {unknown[0]!r}: choose avenues among x0 to x{n} and y0 to y{m}")

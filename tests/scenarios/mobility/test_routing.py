@@ -80,6 +80,25 @@ def test_large_networks_take_ways_as_short_whoever_else_drives(trips, tmp_path, 
     assert list(tmp_path.iterdir()) == []
 
 
+def test_streets_of_large_networks_are_as_busy_as_with_weights_by_vehicle(tmp_path, monkeypatch):
+    net = eixample_streets(tmp_path / "streets", 8, 8)
+    edges = [str(edge.getID()) for edge in drivable(read_net(net))]
+    chance = np.random.default_rng(0)
+    table = pd.DataFrame({"depart_s": 0.0, "start": chance.choice(edges, 6000), "end": chance.choice(edges, 6000)})
+    table.index = [f"car.{k}" for k in table.index]
+
+    def volumes():
+        routes = shortest_routes(net, table, tmp_path, 1).values()
+        return pd.Series(Counter(edge for route in routes for edge in route))
+
+    by_vehicle = volumes()
+    monkeypatch.setattr(routing, "SMALL", 10)
+    busy = by_vehicle[by_vehicle > by_vehicle.mean()]
+    apart = volumes()[busy.index] / busy - 1
+    # no further apart than the counts of two drawings of independent vehicles
+    assert np.sqrt((apart**2).mean()) < np.sqrt(2 / busy.mean())
+
+
 def test_lengths_by_the_mean_detour_of_a_sample_add_up_to_those_of_all_routes(trips, tmp_path, monkeypatch):
     net, _ = trips
     edges = [str(edge.getID()) for edge in drivable(read_net(net))]

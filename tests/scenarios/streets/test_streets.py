@@ -14,6 +14,7 @@ import shapely
 from cosim.adapters.traffic.installation import run_sumo_tool, sumo_binary
 from cosim.adapters.traffic.network import network_edges
 from cosim.core import CosimError, InputFileError
+from cosim.scenarios import eixample as twin
 from cosim.scenarios.mobility.chargers import place_chargers, write_chargers
 from cosim.scenarios.streets.classes import street_classes
 from cosim.scenarios.streets.eixample import (
@@ -188,6 +189,12 @@ def test_same_arguments_give_the_same_bytes(tmp_path):
     first, second = (eixample_streets(tmp_path / name, 3, 2).read_bytes() for name in "ab")
     assert first == second
     assert b"generated on" not in first
+
+
+def test_a_district_of_any_size_is_refused_before_its_streets_are_counted(monkeypatch):
+    monkeypatch.setattr(twin, "street_classes", None)
+    with pytest.raises(CosimError, match="1000000000 × 2 blocks: at most 4096"):
+        twin.build(blocks=(10**9, 2))
 
 
 def test_wrong_arguments_are_refused(tmp_path):
