@@ -418,8 +418,10 @@ def serve(descriptor: int) -> None:
             adapter = pickle.loads(package)
             assert isinstance(adapter, Adapter)
         except Exception as error:
-            failure = _failure(error)
-            wire.send(Failed(f"cannot be built in its worker: {failure}", failure.details))
+            failure, remedy = _failure(error), ""
+            if isinstance(error, ModuleNotFoundError):
+                remedy = "; a worker imports the adapter's class: put it in a module that is installed or on PYTHONPATH"
+            wire.send(Failed(f"cannot be built in its worker: {failure}{remedy}", failure.details))
             return
         verb: str = "open"
         arguments: list[Any] = []

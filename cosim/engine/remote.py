@@ -7,10 +7,12 @@ in the processes of runs that use it: both sides of a connection trust each othe
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import hmac
 import json
 import os
+import re
 import select
 import signal
 import socket
@@ -19,6 +21,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -27,6 +30,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from cosim.core.adapter import Adapter
+from cosim.core.arguments import require, shown
 from cosim.core.errors import CosimError
 from cosim.core.processes import exit_reason
 
@@ -58,11 +62,22 @@ class Remote:
     -----
     The folder of a run must be the same on both machines, as on the shared file system of a cluster, and so must the
     paths of files that the adapter reads.
+
+    Raises
+    ------
+    CosimError
+        If the address is no host and port, or certificate or token is no path.
     """
 
     address: str
     certificate: str | Path
     token: str | Path
+
+    def __post_init__(self) -> None:
+        if parse_address(self.address)[1] == 0:
+            raise CosimError(f"the address {self.address!r} has port 0: give the one that the worker listens on")
+        for name, path in (("certificate", self.certificate), ("token", self.token)):
+            require(path, (str, Path), f"Remote: {name}", f"give the path of the worker's {name}")
 
     def __str__(self) -> str:
         return f"remote at {self.address}"
@@ -74,10 +89,12 @@ def parse_address(text: str) -> tuple[str, int]:
     >>> parse_address("node7:4000"), parse_address("[::1]:0")
     (('node7', 4000), ('::1', 0))
     """
-    host, colon, port = text.rpartition(":")
-    if not colon or not host or not port.isdecimal() or int(port) > 65535:
-        raise CosimError(f"the address {text!r} is no host and port: write as in '127.0.0.1:4000'")
-    return host.strip("[]"), int(port)
+    found = re.fullmatch(r"(?:\[([\w:.%]+)\]|([^\s:\[\]]+)):([0-9]{1,5})", text, re.ASCII)
+    if not found or int(found[3]) > 65535:
+        raise CosimError(
+            f"the address {shown(text)} is no host and port: write as in '127.0.0.1:4000', with a port of at most 65535"
+        )
+    return found[1] or found[2], int(found[3])
 
 
 def read_token(path: str | Path) -> str:
@@ -89,15 +106,28 @@ def read_token(path: str | Path) -> str:
         If it cannot be read, is short, or others can read it.
     """
     path = Path(path)
+    _check_private(path, "token")
     try:
-        mode, token = path.stat().st_mode, path.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeError) as error:
-        raise CosimError(f"the token {path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
-    if mode & 0o077:
-        raise CosimError(f"others can read the token {path}: protect it with chmod 600")
+        token = path.read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise CosimError(f"the token {path} cannot be read: {error.strerror}") from error
+    except UnicodeError:
+        token = "\0"
+    if not token.isprintable():
+        raise CosimError(f"the token {path} is not one line of text: write one with cosim worker --make FOLDER")
     if len(token) < _SHORTEST_TOKEN:
         raise CosimError(f"the token {path} has {len(token)} characters: give it {_SHORTEST_TOKEN} random ones or more")
     return token
+
+
+def _check_private(path: Path, what: str) -> None:
+    """Check that a file exists and that nobody else can read it."""
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:
+        raise CosimError(f"the {what} {path} cannot be read: {error.strerror}") from error
+    if mode & 0o077:
+        raise CosimError(f"others can read the {what} {path}: protect it with chmod 600")
 
 
 @cache
@@ -181,8 +211,10 @@ def _connected(where: Remote) -> ssl.SSLSocket:
     context.check_hostname = False  # the one certificate that is believed names no host
     try:
         context.load_verify_locations(where.certificate)
-    except (OSError, ssl.SSLError) as error:
-        raise CosimError(f"the certificate {where.certificate} cannot be read: {_words(error)}") from error
+    except ssl.SSLError as error:
+        raise CosimError(f"{where.certificate} is no certificate: copy the worker's own, worker.pem") from error
+    except OSError as error:
+        raise CosimError(f"the certificate {where.certificate} cannot be read: {error.strerror}") from error
     try:
         plain = socket.create_connection((host, port), HANDSHAKE_S)
     except OSError as error:
@@ -234,41 +266,73 @@ def listen(address: str) -> socket.socket:
     try:
         return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except OSError as error:
-        raise CosimError(f"cannot listen on {address}: {_words(error)}") from error
+        words = _words(error).partition(" (while ")[0]
+        raise CosimError(
+            f"cannot listen on {address}: {words}; give an address of this machine and a port that is free, or port 0"
+        ) from error
 
 
-def serve(server: socket.socket, certificate: Path, key: Path, token: str, tell: Callable[[str], None]) -> None:
+def identity(certificate: Path, key: Path) -> ssl.SSLContext:
+    """Return what a worker proves itself by.
+
+    Parameters
+    ----------
+    certificate, key
+        Files with its certificate and its private key.
+
+    Raises
+    ------
+    CosimError
+        If one cannot be read, others can read the key, or they do not belong together.
+    """
+    _check_private(key, "key")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        context.load_cert_chain(certificate, key, password="")  # asks nobody for one
+    except ssl.SSLError as error:
+        raise CosimError(
+            f"{certificate} and {key} are not a certificate and its own key without a password: write both with cosim "
+            "worker --make FOLDER"
+        ) from error
+    except OSError as error:
+        raise CosimError(f"the certificate {certificate} cannot be read: {error.strerror}") from error
+    return context
+
+
+def serve(server: socket.socket, context: ssl.SSLContext, token: str, tell: Callable[[str], None]) -> None:
     """Run adapters for those who know the token, each in a process of its own, until the socket is closed.
 
     Parameters
     ----------
     server
         A listening socket.
-    certificate, key
-        Files with the worker's certificate and its private key.
+    context
+        Made by `identity`.
     token
         What runs must know.
     tell
         Is called with a line on each connection.
-
-    Raises
-    ------
-    CosimError
-        If certificate or key cannot be used.
     """
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    try:
-        context.load_cert_chain(certificate, key)
-    except (OSError, ssl.SSLError) as error:
-        raise CosimError(f"{certificate} and {key} are no certificate and its key: {_words(error)}") from error
+    full = False
     while True:
         try:
             plain, peer = server.accept()
-        except OSError:  # it was closed
-            return
+        except OSError as error:
+            if error.errno not in _FULL:
+                return  # it was closed
+            if not full:
+                tell(f"no connection is accepted for now: {error.strerror}")
+            full = True
+            time.sleep(1.0)  # those who have not said who they are are sent away meanwhile
+            continue
+        full = False
         who = f"{peer[0]}:{peer[1]}"
         threading.Thread(target=_attend, args=(context, plain, who, token, tell), daemon=True).start()
+
+
+_FULL = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.ECONNABORTED)
+"""Errors of a socket that goes on listening."""
 
 
 def _attend(context: ssl.SSLContext, plain: socket.socket, who: str, token: str, tell: Callable[[str], None]) -> None:
@@ -285,7 +349,9 @@ def _attend(context: ssl.SSLContext, plain: socket.socket, who: str, token: str,
             secure.settimeout(None)
             tell(f"{who} runs an adapter")
             tell(f"{who} has ended: {_run_for(secure)}")
-    except (OSError, EOFError, ValueError) as error:
+    except ssl.SSLError:
+        tell(f"{who} was refused: it does not speak TLS as a run does")
+    except (OSError, EOFError) as error:
         tell(f"{who} was refused: {_words(error)}")
     finally:
         plain.close()
@@ -293,7 +359,10 @@ def _attend(context: ssl.SSLContext, plain: socket.socket, who: str, token: str,
 
 def _refusal(greeting: bytes, token: str) -> str:
     """Return why a run is refused, or nothing."""
-    said = json.loads(greeting)
+    try:
+        said = json.loads(greeting)
+    except (ValueError, RecursionError):
+        return "it does not greet as a run does"
     if not isinstance(said, dict) or not hmac.compare_digest(str(said.get("token")).encode(), token.encode()):
         return "the token is wrong"
     if said.get("version") != _version():
@@ -346,52 +415,6 @@ def _read(log: IO[bytes]) -> str:
     return log.read().decode(errors="replace")
 
 
-def make_credentials(folder: Path) -> None:
-    """Write ``worker.pem``, ``worker.key`` and ``worker.token``, a certificate for ten years, into a folder.
-
-    Raises
-    ------
-    CosimError
-        If one of them exists, or the package cryptography is not installed.
-    """
-    import datetime as dt
-    import secrets
-
-    try:
-        from cryptography import x509
-        from cryptography.hazmat.primitives import hashes, serialization
-        from cryptography.hazmat.primitives.asymmetric import ec
-        from cryptography.x509.oid import NameOID
-    except ImportError as error:
-        raise CosimError("certificates need the package cryptography: pip install 'cosim-city[study]'") from error
-    folder.mkdir(parents=True, exist_ok=True)
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "cosim worker")])
-    now = dt.datetime.now(dt.UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - dt.timedelta(hours=1))
-        .not_valid_after(now + dt.timedelta(days=3650))
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    form = serialization.PrivateFormat.PKCS8
-    private = key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption())
-    public = certificate.public_bytes(serialization.Encoding.PEM)
-    contents = {"worker.pem": public, "worker.key": private, "worker.token": secrets.token_urlsafe(32).encode()}
-    for name_, content in contents.items():
-        try:
-            descriptor = os.open(folder / name_, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        except FileExistsError:
-            raise CosimError(f"{folder / name_} exists: remove it, or name another folder") from None
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-
-
 def start_worker(folder: str | Path, listen: str = "127.0.0.1:0", wait_s: float = 30.0) -> str:
     """Start ``cosim worker`` on this machine and return its address; it ends with this process.
 
@@ -400,7 +423,7 @@ def start_worker(folder: str | Path, listen: str = "127.0.0.1:0", wait_s: float 
     Parameters
     ----------
     folder
-        With the files of `make_credentials`.
+        With the files that ``cosim worker --make`` writes.
     listen
         Address to listen on; port 0 takes a free one.
     """
@@ -422,6 +445,7 @@ def start_worker(folder: str | Path, listen: str = "127.0.0.1:0", wait_s: float 
     timer.cancel()
     if not first.startswith("listening on "):
         process.kill()
+        process.communicate()
         raise CosimError(f"the worker did not start: {first or 'it said nothing'}")
     threading.Thread(target=process.stdout.read, daemon=True).start()  # so that it never waits for a reader
     _started.append(process)  # its input stays open as long as this process lives

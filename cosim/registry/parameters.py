@@ -11,7 +11,7 @@ import inspect
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import pydantic
 
@@ -210,7 +210,7 @@ class Parameters:
                     values[name] = _parse(text, rule)
                 except pydantic.ValidationError as error:
                     values[name] = text
-                    problems.append(f"{self._option}{setting} {_fault(error, known[name], rule)}{_remedy(text)}")
+                    problems.append(f"{self._option}{setting} {_fault(error, known[name], rule)}{_remedy(text, rule)}")
                 except pydantic.PydanticUserError:
                     problems.append(f"{name} is a {known[name]}, which cannot be set by text: pass it in a function")
         for name, _, default, _ in self.rows():
@@ -259,19 +259,26 @@ def _parse(text: str, hint: Any) -> Any:
 def _fault(error: pydantic.ValidationError, type_name: str, rule: Any) -> str:
     """Return a description of an invalid value."""
     first = error.errors()[0]
+    if get_origin(rule) is Literal:
+        choices = [str(choice) for choice in get_args(rule)]
+        return f"is none of {', '.join(choices)}{did_you_mean(str(first['input']), choices)}"
     if first["type"] not in _OUT_OF_RANGE:
         return f"is not {type_name}: {first['msg'][0].lower()}{first['msg'][1:]}"
     return f"is out of range: it must be {' and '.join(_limits(rule)) or 'a finite number'}"
 
 
-def _remedy(text: str) -> str:
-    """Return how to write a pair of numbers that is written with a cross.
+def _remedy(text: str, rule: Any) -> str:
+    """Return how to write several numbers, where only one is written or a cross is between two.
 
-    >>> _remedy("3x3"), _remedy("much")
-    ('; write 3,3', '')
+    >>> _remedy("3x3", tuple[int, int]), _remedy("4", tuple[int, int]), _remedy("much", float)
+    ('; write 3,3', '; write 2 values, as in 4,4', '')
     """
-    parts = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*[xX×]\s*(\d+(?:\.\d+)?)\s*", text)
-    return f"; write {parts[1]},{parts[2]}" if parts else ""
+    if pair := re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*[xX×]\s*(\d+(?:\.\d+)?)\s*", text):
+        return f"; write {pair[1]},{pair[2]}"
+    parts = get_args(rule)
+    if get_origin(rule) is tuple and ... not in parts and re.fullmatch(r"\d+(?:\.\d+)?", text):
+        return f"; write {len(parts)} values, as in {','.join([text] * len(parts))}"
+    return ""
 
 
 def _limits(rule: Any) -> list[str]:

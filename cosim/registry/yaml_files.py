@@ -8,8 +8,10 @@ from typing import Any, TypeVar
 
 import pydantic
 
+from cosim.core.arguments import shown
 from cosim.core.errors import CosimError, InputFileError, ScenarioError
 
+_Scalar = str | int | float | None
 Model = TypeVar("Model", bound=pydantic.BaseModel)
 
 
@@ -51,21 +53,10 @@ def read_yaml(path: Path, extra: str) -> Any:
         return yaml.load(path.read_text(encoding="utf-8"), Loader)
     except OSError as error:
         raise InputFileError(f"cannot read {path}: {error.strerror}") from error
+    except RecursionError:
+        raise InputFileError(f"{path} is not YAML that can be read: it is nested too deeply") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise InputFileError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
-
-
-def validation_problems(path: Path, error: pydantic.ValidationError) -> list[str]:
-    """Return the problems that pydantic found in a file, one per key."""
-    found: dict[str, str] = {}
-    for one in error.errors():
-        # the form of a factor and the branches of a union are not keys of the file
-        place = ".".join(str(part) for part in one["loc"] if str(part).islower() and not str(part).endswith("]"))
-        text = one["msg"][0].lower() + one["msg"][1:]
-        if one["type"] == "extra_forbidden":
-            text = "unknown key"
-        found.setdefault(place, text)
-    return [f"{path}: {place}: {text}" for place, text in found.items()]
 
 
 def read_checked(path: Path, model: type[Model], what: str, extra: str) -> Model:
@@ -93,16 +84,25 @@ def read_checked(path: Path, model: type[Model], what: str, extra: str) -> Model
     try:
         return model.model_validate(content)
     except pydantic.ValidationError as error:
-        raise ScenarioError(list(dict.fromkeys(_problem(path, one) for one in error.errors()))) from None
+        found: dict[str, str] = {}
+        for one in error.errors():  # the branches of a union complain of the same place
+            found.setdefault(_place(one), _complaint(one))
+        raise ScenarioError([": ".join(filter(None, (str(path), *problem))) for problem in found.items()]) from None
 
 
-def _problem(path: Path, error: Any) -> str:
+def _place(error: Any) -> str:
     place = ""
     for part in error["loc"]:
         if isinstance(part, int):
             place += f"[{part}]"
         elif part not in ("str", "float", "int", "bool") and part.lower() == part and "[" not in part:
             place += f".{part}"
+    return place.lstrip(".")
+
+
+def _complaint(error: Any) -> str:
     text = "unknown key" if error["type"] == "extra_forbidden" else error["msg"].removeprefix("Value error, ")
     text = text[0].lower() + text[1:]
-    return f"{path}: {place.lstrip('.')}: {text}" if place else f"{path}: {text}"
+    if error["type"] not in ("extra_forbidden", "missing", "value_error") and isinstance(error["input"], _Scalar):
+        text += f", not {shown(error['input'])}"
+    return text

@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 import numpy as np
-from scipy.special import stdtr, stdtrit
 
 from cosim.core import units
 from cosim.core.errors import CosimError
@@ -187,6 +186,8 @@ def t_interval(values: ArrayLike, *, level: float = 0.95) -> Interval:
     sample = _checked(values, level)
     if len(sample) == 1:
         return _UNKNOWN
+    from scipy.special import stdtrit  # takes 0.3 s to import, which every run would pay
+
     mean, error = float(sample.mean()), _standard_error(sample)
     half = float(stdtrit(len(sample) - 1, (1 + level) / 2)) * error
     return Interval(mean - half, mean + half)
@@ -235,6 +236,8 @@ def _p_value(differences: NDArray[np.float64]) -> float:
     mean, error = float(differences.mean()), _standard_error(differences)
     if error == 0:
         return 1.0 if mean == 0 else 0.0
+    from scipy.special import stdtr
+
     return float(2 * stdtr(len(differences) - 1, -abs(mean / error)))
 
 

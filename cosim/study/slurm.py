@@ -6,6 +6,7 @@ the shell of the login node ends.
 
 from __future__ import annotations
 
+import re
 import shlex
 import shutil
 import subprocess
@@ -16,21 +17,53 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import pydantic
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from cosim.core.errors import CosimError
-from cosim.registry.yaml_files import read_yaml, validation_problems
+from cosim.registry.yaml_files import read_checked
 
 from .extra import needs
-from .factors import StudyError
 from .jobs.engines import LOOPBACK, quiet
 
 if TYPE_CHECKING:
     import distributed
 
 
-_WALLTIME = r"^(\d+-)?\d{1,2}:\d{2}:\d{2}$"
+def _memory(text: str) -> str:
+    if not re.fullmatch(r"[1-9]\d* ?[KMGT]i?B", text):
+        raise ValueError(f"{text!r} is no amount of memory: write as in '16GB'")
+    return text
+
+
+def _walltime(text: str) -> str:
+    if not re.fullmatch(r"(\d+-)?\d{1,3}(:[0-5]\d){2}", text) or not text.strip("0:-"):
+        raise ValueError(f"{text!r} is no time limit: write hours, minutes and seconds in quotes, as in '02:00:00'")
+    return text
+
+
+def _word(text: str) -> str:
+    if not re.fullmatch(r"\S+", text):
+        raise ValueError(f"{text!r} is no name: write one word")
+    return text
+
+
+def _line(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError(f"{text!r} is more than a line: write one line")
+    return text
+
+
+def _directive(text: str) -> str:
+    if not _line(text).startswith("-"):
+        raise ValueError(f"{text!r} is no option of sbatch: write as in '--constraint=rome'")
+    return text
+
+
+_Count = Annotated[int, Field(ge=1, strict=True)]
+_Memory = Annotated[str, AfterValidator(_memory)]
+_Walltime = Annotated[str, AfterValidator(_walltime)]
+_Word = Annotated[str, AfterValidator(_word)]
+
 _LEAD_S = 120
 """Time before the end of its job at which a detached study stops and queues again. [s]"""
 _ATTEMPTS = 3
@@ -50,8 +83,8 @@ class Coordinator(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    memory: str = "4GB"
-    walltime: Annotated[str, Field(pattern=_WALLTIME)] | None = None
+    memory: _Memory = "4GB"
+    walltime: _Walltime | None = None
 
 
 class Slurm(BaseModel):
@@ -85,17 +118,17 @@ class Slurm(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    jobs: Annotated[int, Field(ge=1)]
-    cores: Annotated[int, Field(ge=1)] = 1
-    memory: str
-    walltime: Annotated[str, Field(pattern=_WALLTIME)]
-    partition: str | None = None
-    account: str | None = None
-    qos: str | None = None
-    interface: str
+    jobs: _Count
+    cores: _Count = 1
+    memory: _Memory
+    walltime: _Walltime
+    partition: _Word | None = None
+    account: _Word | None = None
+    qos: _Word | None = None
+    interface: _Word
     prologue: list[str] = Field(default_factory=list)
-    directives: list[str] = Field(default_factory=list)
-    python: str | None = None
+    directives: list[Annotated[str, AfterValidator(_directive)]] = Field(default_factory=list)
+    python: Annotated[str, AfterValidator(_line)] | None = None
     poll_s: Annotated[float, Field(gt=0)] = 30.0
     coordinator: Coordinator = Field(default_factory=Coordinator)
 
@@ -107,13 +140,11 @@ def read_slurm(path: Path) -> Slurm:
     ------
     InputFileError
         If it is missing or not YAML.
-    StudyError
+    ScenarioError
         If its content is invalid.
     """
-    try:
-        return Slurm.model_validate(read_yaml(path, "study"))
-    except pydantic.ValidationError as error:
-        raise StudyError(validation_problems(path, error)) from None
+    needed = "a configuration of SLURM is a mapping, of which jobs, memory, walltime and interface are needed"
+    return read_checked(path, Slurm, needed, "study")
 
 
 @contextmanager
@@ -251,7 +282,7 @@ def submit(config: Slurm, folder: Path, arguments: Sequence[str]) -> int:
         "open-mode": "append",
         "ntasks": 1,
         "cpus-per-task": 1,
-        "mem": config.coordinator.memory.replace(" ", "").removesuffix("B"),
+        "mem": re.sub(" |i?B", "", config.coordinator.memory),
         "time": config.coordinator.walltime or config.walltime,
         "partition": config.partition,
         "account": config.account,

@@ -8,11 +8,9 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 
-import pydantic
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 
-from cosim.core.errors import InputFileError
-from cosim.registry.yaml_files import read_yaml, validation_problems
+from cosim.registry.yaml_files import read_checked
 
 from .factors import StudyError
 from .study import Study
@@ -129,10 +127,10 @@ def read_study(path: Path, out: Path | None = None) -> tuple[Study, RunSettings]
     ------
     InputFileError
         If the file is missing or not YAML.
-    StudyError
+    ScenarioError
         If its content is invalid.
     """
-    found = _parsed(path, StudyFile)
+    found = read_checked(path, StudyFile, "a study must be a mapping, 'builder: …' and so on", "study")
     builder = found.builder
     file = (path.parent / builder.partition(":")[0]).resolve()
     if builder.partition(":")[0].endswith(".py"):
@@ -159,17 +157,6 @@ def _factor(value: Any) -> Any:
     if isinstance(value, Named):
         return value.levels
     return value
-
-
-def _parsed(path: Path, model: type[StudyFile]) -> StudyFile:
-    content = read_yaml(path, "study")
-    if not isinstance(content, Mapping):
-        held = "nothing" if content is None else f"a {type(content).__name__}"
-        raise InputFileError(f"{path} holds {held}: a study must be a mapping, 'builder: …' and so on")
-    try:
-        return model.model_validate(content)
-    except pydantic.ValidationError as error:
-        raise StudyError(validation_problems(path, error)) from None
 
 
 def schema() -> str:

@@ -15,6 +15,7 @@ from shutil import rmtree
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from cosim.core.adapter import Placement
+from cosim.core.arguments import shown
 from cosim.core.errors import CosimError, ScenarioError
 from cosim.registry.builder import BuilderPlace, LoadedBuilder
 from cosim.results.files import write_json
@@ -126,6 +127,7 @@ def attempt(request: Request, builder: LoadedBuilder, files: FilesRead, scratch:
                 "all workers"
             )
         scenario = builder.from_values(request.values, request.labels, seed=request.seed, name=request.name)
+        _check_kept(scenario, request.keep)
         declared = [Path(path) for adapter in scenario.adapters.values() for path in adapter.files]
         inputs = files.digests(declared, request.folder.parent, scratch, builder=source)
         result = _run(scenario, request)
@@ -150,6 +152,15 @@ def attempt(request: Request, builder: LoadedBuilder, files: FilesRead, scratch:
         reason = str(error) if isinstance(error, CosimError) else f"{type(error).__name__}: {error}{_where(error)}"
         outcome = RunOutcome(request.key, "error", reason, round(time.perf_counter() - began, 3))
         folder.mark_failed(outcome, files.digests(declared, request.folder.parent, scratch, builder=source))
+
+
+def _check_kept(scenario: Scenario, keep: Retention) -> None:
+    """Check that something is kept where patterns name it; one of them may be of other levels of a factor."""
+    known = scenario.outputs()
+    if keep and not isinstance(keep, str) and not any(fnmatch.filter(known, pattern) for pattern in keep):
+        raise CosimError(
+            f"record: no output matches {', '.join(map(shown, keep))}: write names or patterns of {', '.join(known)}"
+        )
 
 
 def _run(scenario: Scenario, request: Request) -> Result:

@@ -214,10 +214,19 @@ def command(folder, *arguments):
     )
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("whole")
+    (folder / "slow.py").write_text(textwrap.dedent(SCRIPT))
+    run = command(folder, "run", "slow.py", "--seed", "4", "--out", "run", "--no-report")
+    text, _ = run.communicate(timeout=300)
+    assert run.returncode == 0, text
+    return folder / "run"
+
+
 @pytest.mark.parametrize("ending", ["SIGKILL", "SIGTERM", "SIGINT"])
-def test_killed_command_resumes_to_the_same_bytes(ending, tmp_path):
+def test_killed_command_resumes_to_the_same_bytes(ending, whole, tmp_path):
     (tmp_path / "slow.py").write_text(textwrap.dedent(SCRIPT))
-    whole = command(tmp_path, "run", "slow.py", "--seed", "4", "--out", "whole", "--no-report")
     run = command(tmp_path, "run", "slow.py", "--seed", "4", "--out", "run", "--no-report", "--checkpoint-every", "1h")
     deadline = time.monotonic() + 300
     while not (tmp_path / "run" / "checkpoints" / "300").exists() and time.monotonic() < deadline:
@@ -225,14 +234,12 @@ def test_killed_command_resumes_to_the_same_bytes(ending, tmp_path):
     run.send_signal(getattr(signal, ending))
     run.communicate(timeout=180)
     assert run.returncode == {"SIGKILL": -9, "SIGTERM": 130, "SIGINT": 130}[ending]
-    text, _ = whole.communicate(timeout=120)
-    assert whole.returncode == 0, text
     again = command(tmp_path, "resume", "run", "--no-report")
     text, _ = again.communicate(timeout=120)
     assert again.returncode == 0, text
     assert "energy" in text
-    assert bytes_of(tmp_path / "run") == bytes_of(tmp_path / "whole")
-    assert (tmp_path / "run" / "indicators.json").read_bytes() == (tmp_path / "whole" / "indicators.json").read_bytes()
+    assert bytes_of(tmp_path / "run") == bytes_of(whole)
+    assert (tmp_path / "run" / "indicators.json").read_bytes() == (whole / "indicators.json").read_bytes()
 
 
 def test_events_are_written_during_the_run(tmp_path):

@@ -123,6 +123,8 @@ def test_a_policy_that_cannot_be_loaded_is_refused_with_the_remedy(cli, text, wo
 def test_mistakes_in_settings_are_answered_with_what_was_meant(cli):
     assert "has no parameter 'block', did you mean blocks?" in cli("run", "eixample", "--set", "block=3,3")[1]
     assert "is not tuple[int, int]" in cli("run", "eixample", "--set", "blocks=3x3")[1]
+    assert "; write 2 values, as in 4,4" in cli("run", "eixample", "--set", "blocks=4")[1]
+    assert "is none of micro, meso, did you mean micro?" in cli("run", "eixample", "--set", "fidelity=mcro")[1]
     assert "; write 3,3" in cli("run", "eixample", "--set", "blocks=3x3")[1]
     assert "unknown scenario 'eixampel', did you mean eixample?" in cli("run", "eixampel")[1]
     code, text = cli("run", "toy.py", "--policy", "EvShare:0.4")

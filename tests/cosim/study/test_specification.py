@@ -52,6 +52,7 @@ def test_a_study_file_supports_everything_that_python_does(tmp_path):
         ("builder: eixample\nrun: {worker: 2}", "run.worker: unknown key"),
         ("builder: eixample\nrun: {workers: 0}", "run.workers: input should be greater than or equal to 1"),
         ("builder: eixample\nseeds: -1", "seeds are -1: pass different non-negative whole numbers"),
+        ("builder: eixample\nseeds: [1, a]", "seeds[1]: input should be a valid integer, unable to parse"),
         ("builder: eixample\nfactors: {ev_share: {distribution: os.system}}", "ev_share.distribution: input should be"),
         ("builder: eixample\nfactors: {ev_share: {distribution: uniform, widths: 2}}", "uniform: "),
         ("builder: eixample\nfactors: {ev_share: !!python/object:os.system {}}", "is not YAML"),
@@ -83,12 +84,54 @@ def test_a_slurm_file_is_checked_too(tmp_path):
     with pytest.raises(CosimError) as caught:
         read_slurm(path)
     for words in (
-        "jobs: input should be greater",
-        "walltime: string should match",
+        "jobs: input should be greater than or equal to 1, not 0",
+        "walltime: '2h' is no time limit: write hours, minutes and seconds in quotes, as in '02:00:00'",
         "interface: field required",
         "interfaces: unknown key",
     ):
         assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("jobs: true", "jobs: input should be a valid integer, not True"),
+        ("memory: -4GB", "memory: '-4GB' is no amount of memory: write as in '16GB'"),
+        ("memory: lots", "memory: 'lots' is no amount of memory"),
+        ("coordinator: {memory: lots}", "coordinator.memory: 'lots' is no amount of memory"),
+        ("walltime: 90", "walltime: input should be a valid string, not 90"),
+        ('walltime: "25:99:99"', "walltime: '25:99:99' is no time limit"),
+        ('walltime: "00:00:00"', "walltime: '00:00:00' is no time limit"),
+        ('partition: "a\\nb"', "partition: 'a\\nb' is no name: write one word"),
+        ("directives: [rm -rf]", "directives[0]: 'rm -rf' is no option of sbatch: write as in '--constraint=rome'"),
+        ('directives: ["-a\\nb"]', "directives[0]: '-a\\nb' is more than a line: write one line"),
+    ],
+)
+def test_what_slurm_would_misunderstand_is_refused_with_its_place_and_a_remedy(tmp_path, line, words):
+    path = tmp_path / "slurm.yaml"
+    good = {"jobs": "1", "memory": "8 GB", "walltime": '"1-02:00:00"', "interface": "ib0"}
+    path.write_text("\n".join(f"{key}: {value}" for key, value in good.items()))
+    assert read_slurm(path).cores == 1
+    key, _, value = line.partition(": ")
+    path.write_text("\n".join(f"{k}: {v}" for k, v in (good | {key: value}).items()))
+    with pytest.raises(CosimError) as caught:
+        read_slurm(path)
+    assert f"{path}: {words}" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "holds nothing: a configuration of SLURM is a mapping, of which jobs, memory, walltime and"),
+        ("[1]", "holds a list: a configuration of SLURM is a mapping"),
+        ("[" * 20_000, "nested too deeply"),
+    ],
+)
+def test_a_file_that_configures_nothing_is_refused_with_what_it_should_hold(tmp_path, text, words):
+    path = tmp_path / "slurm.yaml"
+    path.write_text(text)
+    with pytest.raises(CosimError, match=words):
+        read_slurm(path)
 
 
 def test_slurm_without_its_programs_is_refused_at_once(tmp_path, monkeypatch):

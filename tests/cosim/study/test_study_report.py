@@ -116,6 +116,8 @@ def test_limits_records_and_indicators_are_options_of_the_command(place):
     assert {path.name for path in folder.iterdir()} == {"echo.received", "echo.seen", "source.count"}
     again = place.cosim("study", "study.py", "--resume", "--indicators", "energy", "--checkpoint-every", "180")
     assert again.returncode == 0, again.stderr
+    nothing = place.cosim("study", "study.py", "--out", "other", "--record", "echos.*")
+    assert "record: no output matches 'echos.*': write names or patterns of source.power, " in nothing.stdout
     wrong = place.cosim("study", "study.py", "--indicators", "energies")
     assert wrong.returncode == 1
     assert "unknown indicator 'energies'; available: energy" in " ".join(wrong.stderr.split())
