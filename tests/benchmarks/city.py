@@ -101,6 +101,28 @@ def run(out: str, **given: Any) -> dict[str, Any]:
     }
 
 
+def compared(before: Path, rounds: int = 3) -> dict[str, Any]:
+    """Return medians of importing and building the default district before and now, and their ratios."""
+    command = [sys.executable, "-c", "from cosim.scenarios import eixample; eixample.build()"]
+    found: dict[str, list[float]] = {}
+    for k in range(rounds):
+        for state, folder in (("before", before), ("now", ROOT))[:: 1 if k % 2 else -1]:
+            with tempfile.TemporaryDirectory() as cache:
+                for name in ("first", "again"):
+                    began, used = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
+                    environment = os.environ | {"PYTHONPATH": str(folder), "XDG_CACHE_HOME": cache, "COSIM_BUILT": ""}
+                    subprocess.run(command, cwd=cache, env=environment, check=True)
+                    now = resource.getrusage(resource.RUSAGE_CHILDREN)
+                    cpu_s = now.ru_utime + now.ru_stime - used.ru_utime - used.ru_stime
+                    found.setdefault(f"{name}_{state}_wall_s", []).append(time.perf_counter() - began)
+                    found.setdefault(f"{name}_{state}_cpu_s", []).append(cpu_s)
+    medians = {name: round(statistics.median(values), 2) for name, values in found.items()}
+    return medians | {
+        f"{name}_over_before": round(medians[f"{name}_now_cpu_s"] / medians[f"{name}_before_cpu_s"], 3)
+        for name in ("first", "again")
+    }
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -111,7 +133,11 @@ def main() -> None:
     parser.add_argument("--stages", default="build,again,reopen,run")
     parser.add_argument("--stage")
     parser.add_argument("--folder", default="")
+    parser.add_argument("--before", type=Path)
     given = parser.parse_args()
+    if given.before:
+        print(json.dumps(compared(given.before.resolve())))
+        return
     if given.stage:
         district = {
             "blocks": (given.blocks, given.blocks),

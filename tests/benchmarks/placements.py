@@ -13,7 +13,8 @@ import time
 from pathlib import Path
 
 from cosim import Clock, Remote, Scenario
-from cosim.engine.remote import make_credentials, start_worker
+from cosim.cli.worker import make_credentials
+from cosim.engine.remote import start_worker
 from tests.support.remote_adapters import Doubler, Sender
 
 N_STEPS, N_ROUNDS = 500, 4

@@ -4,8 +4,8 @@ The adapter runs in a process of its own with every output read each exchange: p
 second, junctions included, counts, and with ``--electric`` the energy and state of that share of the cars. The
 program runs the same configuration and seed with nothing but its trips. Both ways to run SUMO are measured, the
 adapter's own choice and libsumo, and the program with the memory that the adapter gives it, in
-alternating order, start and imports included; wall and processor time of the whole process tree, medians. The last
-line is JSON.
+alternating order, start and imports included; wall and processor time of the whole process tree, medians. With
+``--count`` the instructions of the program with and without the adapter's measurements. The last line is JSON.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
+import shutil
 import statistics
 import subprocess
 import sys
@@ -55,6 +57,16 @@ def timed(command: list[str], environment: Mapping[str, str]) -> dict[str, float
     return {"wall": wall, "cpu": after[2] + after[3] - before[2] - before[3]}
 
 
+def instructions(configuration: Path, seconds: int) -> int:
+    """Return the instructions of the program until a time, start included, counted by valgrind."""
+    program = [str(sumo_home() / "bin" / "sumo"), "-c", str(configuration), "--end", str(seconds)]
+    command = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null", *program]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    found = re.search(r"Collected : (\d+)", done.stderr)
+    assert found, done.stderr
+    return int(found[1])
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -62,6 +74,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=int, default=0, help="0: to the last vehicle")
     parser.add_argument("--electric", type=float, default=0.0, help="share of the trips whose energy is followed")
     parser.add_argument("--rounds", type=int, default=3, help="each runs all, the order alternates")
+    parser.add_argument("--count", type=int, default=0, help="seconds whose instructions valgrind counts, if installed")
     args = parser.parse_args()
     sumocfg = BOLOGNA / args.part / "run.sumocfg"
     if not sumocfg.is_file():
@@ -103,6 +116,11 @@ def main() -> None:
                 setting = tuned if which == "tuned sumo" else {}
                 times[which].append(timed(commands[which], setting))
                 print(which, times[which][-1], flush=True)
+        counted: dict[str, float] = {}
+        if args.count and shutil.which("valgrind"):
+            for which, configuration in (("bare", staged), ("measured", folder / "adapter" / "run.sumocfg")):
+                counted[which] = instructions(configuration, args.count)
+            counted = {"instructions_over_bare_sumo": round(counted["measured"] / counted["bare"], 3)}
     wall, cpu = ({n: statistics.median(t[what] for t in runs) for n, runs in times.items()} for what in ("wall", "cpu"))
     span = f"{args.seconds} s" if args.seconds else "to the last vehicle"
     print(
@@ -116,6 +134,7 @@ def main() -> None:
                 "tuned_sumo_ratio_of_processor_time": round(cpu["tuned sumo"] / cpu["sumo"], 3),
                 "libsumo_ratio_to_bare_sumo": round(wall["libsumo"] / wall["sumo"], 3),
                 "libsumo_ratio_of_processor_time": round(cpu["libsumo"] / cpu["sumo"], 3),
+                **counted,
             }
         )
     )
