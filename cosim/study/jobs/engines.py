@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import uuid
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from cosim.core.errors import CosimError
@@ -37,7 +37,7 @@ def by_dask(requests: Sequence[Request], client: distributed.Client) -> Generato
     CosimError
         If the scheduler is lost.
     """
-    from distributed import CancelledError, KilledWorker, as_completed
+    from distributed import as_completed
 
     once = uuid.uuid4().hex[:8]  # otherwise Dask reuses an earlier run with the same key
     futures = {
@@ -46,26 +46,39 @@ def by_dask(requests: Sequence[Request], client: distributed.Client) -> Generato
     left = len(futures)
     try:
         for future in as_completed(futures):
-            request, error = futures[future], future.exception() if future.status == "error" else None
-            if future.status == "cancelled" or isinstance(error, CancelledError):
-                raise CosimError(
-                    f"the Dask scheduler was lost with {left} runs left: finished runs are kept, start a new scheduler "
-                    "and run the study again"
-                )
-            if isinstance(error, KilledWorker):
-                outcome = RunOutcome(request.key, "crash", f"its Dask workers died: {error}")
-            elif error is not None:
-                outcome = RunOutcome(request.key, "error", f"its Dask worker failed: {type(error).__name__}: {error}")
-            else:
-                outcome = future.result()
-            if error is not None:
-                RunFolder(request.folder).mark_failed(outcome)
+            outcome = _outcome(future, futures[future], left)
             left -= 1
             yield outcome
             future.release()
     finally:
         if client.status == "running":
-            client.cancel(list(futures))
+            with suppress(OSError):  # a scheduler that is lost has nothing to cancel
+                client.cancel(list(futures))
+
+
+def _outcome(future: distributed.Future, request: Request, left: int) -> RunOutcome:
+    """Return the outcome of a run that has ended, which Dask fetches from its worker by way of the scheduler."""
+    from distributed import CancelledError, KilledWorker
+
+    lost = CosimError(
+        f"the Dask scheduler was lost with {left} runs left: finished runs are kept, start a new scheduler and run the "
+        "study again"
+    )
+    error = future.exception() if future.status == "error" else None
+    if future.status == "cancelled" or isinstance(error, CancelledError):
+        raise lost
+    if error is None:
+        try:
+            outcome: RunOutcome = future.result()
+        except (OSError, CancelledError):  # after the run had ended
+            raise lost from None
+        return outcome
+    if isinstance(error, KilledWorker):
+        outcome = RunOutcome(request.key, "crash", f"its Dask workers died: {error}")
+    else:
+        outcome = RunOutcome(request.key, "error", f"its Dask worker failed: {type(error).__name__}: {error}")
+    RunFolder(request.folder).mark_failed(outcome)
+    return outcome
 
 
 @contextmanager
