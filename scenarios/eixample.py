@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Annotated, Literal
 
+import numpy as np
 from pydantic import Field
 
 from cosim import Clock, Scenario
@@ -22,6 +23,7 @@ from cosim.scenarios.mobility.cars import FLEET
 from cosim.scenarios.mobility.chargers import place_chargers
 from cosim.scenarios.mobility.costs import TravelChanges
 from cosim.scenarios.mobility.drives import BOLOGNA_BY_HOUR
+from cosim.scenarios.mobility.gravity import Gravity
 from cosim.scenarios.mobility.kinds import BARCELONA, SUMO_TYPES, beside_residents
 from cosim.scenarios.mobility.population import Habits
 from cosim.scenarios.mobility.resident_cars import city_demand
@@ -91,6 +93,11 @@ VISITOR_TRIPS = 0.3
 0.65 million stay inside the city (2016, Ara): the others are 0.53 per resident; that visitors make somewhat more than
 half of these is an assumption."""
 
+SURROUNDINGS = 0.5
+"""Density of destinations around the district over that inside. An assumption, as half of what lies around Barcelona is
+sea and hills: with it, 63 % of the destinations are inside on the city's 101 km² (75 × 75 blocks), and about as many of
+the residents' private trips are: 0.65 of some 1.02 million (see `VISITOR_TRIPS`)."""
+
 OTHERS = beside_residents(BARCELONA, 0.06)
 """Kinds of others' vehicles, so that all together have Barcelona's shares; residents drive some 6 % of the distance
 here, all by car."""
@@ -98,6 +105,21 @@ here, all by car."""
 EMITTING = (*FLEET, *(kind.emission_class for kind in SUMO_TYPES.values()))
 
 Share = Annotated[float, Field(ge=0, le=1)]
+
+
+def habits_in(n: int, m: int) -> Habits:
+    """Return the habits of the residents: in districts of more than some 30 × 30 blocks, near places attract more.
+
+    In smaller ones distances differ little, and the share of the destinations inside is the assumed one.
+
+    Examples
+    --------
+    >>> habits_in(16, 16).surroundings, habits_in(64, 64).surroundings
+    (None, 0.5)
+    """
+    corners = np.array([(i * PITCH_M, j * PITCH_M) for i in (0, n) for j in (0, m)])
+    large = Gravity(corners).inside_share(SURROUNDINGS).mean() > HABITS.inside_share
+    return replace(HABITS, surroundings=SURROUNDINGS) if large else HABITS
 
 
 @takes_policies
@@ -219,13 +241,14 @@ def build(
     n_fast = max(n * m // 8, 1)
     n_sited = round(sited_chargers_per_block * n * m)
     chargers = place_chargers(net, sites, n_street, n_building, seed, n_fast=n_fast, n_sited=n_sited)
+    habits = habits_in(n, m)
     changes = own.change_travel(TravelChanges(), net_file) if answers == "modes" else None
     demand = city_demand(
         net_file,
         sites,
         place,
         seed,
-        habits=HABITS,
+        habits=habits,
         ev_share=ev_share,
         visitor_trips_per_person=VISITOR_TRIPS,
         days=dates,
@@ -278,7 +301,7 @@ def build(
         measures=Measures(varying_buildings=building_physics == "varying"),
         sectors={
             NAME: premises,
-            RESIDENTS: HABITS,
+            RESIDENTS: habits,
             AREA_M2: n * m * PITCH_M**2,
             EMISSION_GROUPS: {name: fuel for name in EMITTING if (fuel := fuel_of(name))},
             **({"travel": demand.answer} if demand.answer else {}),

@@ -25,6 +25,7 @@ from cosim.core.quantities import Indices, Vector
 from cosim.core.random import quota, uniform
 from cosim.scenarios.mobility.cars import make_cars, vehicle_types
 from cosim.scenarios.mobility.choice import Answer
+from cosim.scenarios.mobility.gravity import Gravity
 from cosim.scenarios.mobility.kinds import CAR
 from cosim.scenarios.mobility.population import SUNDAY_BY_HOUR, WEEKEND_TRIPS, is_weekend
 from cosim.scenarios.mobility.routing import attribute, door_position, gates, write_xml
@@ -129,6 +130,8 @@ class CarDay:
         Edges that lead in and out, with their relative traffic; by default those of `gates`, with equal traffic.
     by_hour
         Share of a working day's departures of others by hour.
+    near
+        Whether the gates near a place are taken rather than those far from it.
     """
 
     def __init__(
@@ -138,6 +141,7 @@ class CarDay:
         seed: int,
         border: tuple[Mapping[str, float], Mapping[str, float]] | None = None,
         by_hour: Sequence[float] = HOURLY_SHARE,
+        near: bool = False,
     ) -> None:
         network = read_net(net)
         edges = drivable(network)
@@ -152,6 +156,7 @@ class CarDay:
         if lost := sorted(set(self.edge) - {edge.getID() for edge in edges}):
             raise CosimError(f"sites stand at edge {lost[0]!r}, which cars cannot use in {net}: match them anew")
         places = sites[["x", "y"]].to_numpy(float)
+        self._gravity = Gravity(places) if near and len(places) else None
         self.position = [
             door_position(network.getEdge(edge), *place) for edge, place in zip(self.edge, places, strict=True)
         ]
@@ -189,14 +194,14 @@ class CarDay:
             "visit",
             np.rint(last),
             doors,
-            (self.pick("visit exit", cars, self.exits), border),
+            (self.pick("visit exit", cars, self.exits, goal), border),
         )
         into = drives_table(
             [f"{car}.in" for car in cars],
             cars,
             "visit",
             np.rint(first),
-            (self.pick("visit entry", cars, self.entries), border),
+            (self.pick("visit entry", cars, self.entries, goal), border),
             doors,
         )
         return pd.concat([out, into]).iloc[np.arange(2 * len(cars)).reshape(2, -1).T.ravel()]
@@ -252,9 +257,24 @@ class CarDay:
             return 1.0, self.by_hour, suffix
         return WEEKEND_TRIPS[day.weekday()], SUNDAY_BY_HOUR, suffix
 
-    def pick(self, purpose: str, cars: list[str], gates: Mapping[str, tuple[float, float]]) -> Names:
-        """Draw a gate for each car, in proportion to the traffic of its street where that is known."""
-        return self._drawn(list(gates), uniform(self.seed, purpose, cars))
+    def pick(
+        self,
+        purpose: str,
+        cars: list[str],
+        gates: Mapping[str, tuple[float, float]],
+        place: Indices | None = None,
+    ) -> Names:
+        """Draw a gate for each car, in proportion to the traffic of its street where that is known.
+
+        In a large city it is also one near the car's place inside, given as row of the sites.
+        """
+        drawn, names = uniform(self.seed, purpose, cars), list(gates)
+        if self._gravity is None or place is None:
+            return self._drawn(names, drawn)
+        weight = np.array([self.weight.get(name, 1.0) for name in names])
+        number = self._gravity.choose_gates(place, drawn, np.array(list(gates.values())), weight)
+        chosen: Names = np.array(names, object)[number]
+        return chosen
 
     def _drawn(self, names: list[str], draw: Vector) -> Names:
         number = (draw * len(names)).astype(int)

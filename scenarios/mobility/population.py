@@ -101,6 +101,10 @@ class Habits:
         Share of the tours by mode.
     inside_share
         Share of the destinations that lie inside the modelled city. Assumption.
+    surroundings
+        Density of destinations around the city over that inside it. If given, near places attract more than far ones,
+        and how many are inside follows from the size of the city instead of ``inside_share``, see `gravity.Gravity`:
+        for cities in which distances differ.
     cars_per_person
         Cars per person; only persons who have a car drive one.
     outside_km
@@ -119,6 +123,7 @@ class Habits:
     stop_share: float = 0.2
     modes: Mapping[str, float] = field(default_factory=lambda: dict(MODES))
     inside_share: float = 0.3
+    surroundings: float | None = None
     cars_per_person: float = CARS_PER_PERSON
     outside_km: tuple[float, float] = (14.0, 0.7)
 
@@ -136,6 +141,8 @@ class Habits:
             )
         if len(self.modes) < 2:
             raise CosimError(f"the modes are {dict(self.modes)}: give another one for persons without a car")
+        if self.surroundings is not None and not 0 <= self.surroundings < np.inf:
+            raise CosimError(f"surroundings is {self.surroundings}: it must be finite and not negative")
         if not (self.outside_km[0] >= 0 and self.outside_km[1] >= 0):
             raise CosimError(f"outside_km is {self.outside_km}: mean and sigma must not be negative")
         if not (self.mobile_share > 0 and 0 <= self.other_tours < 20):
@@ -259,7 +266,11 @@ def activity_chains(
     if not wanted.all():
         # whoever makes a wanted tour needs time for the others too
         tours.keep(np.isin(tours.person, tours.person[wanted[tours.mode]]))
-    tours.choose_places(sites, seed, habits.inside_share, habits.outside_km)
+    if habits.surroundings is None:
+        tours.choose_places(sites, seed, habits.inside_share, habits.outside_km)
+    else:
+        home = sites.index.astype(str).get_indexer(people["site"])
+        tours.choose_places(sites, seed, habits.surroundings, habits.outside_km, home)
     tours.choose_times(seed, SUNDAY_BY_HOUR if is_weekend(day) else OTHER_BY_HOUR, STAYS)
     return tours.trips(people["site"].tolist(), names, wanted, "" if day == 0 else f".{day}")
 

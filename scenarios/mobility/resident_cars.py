@@ -209,7 +209,8 @@ def plan_day(
     folder.mkdir(parents=True, exist_ok=True)
     owners = _owned_cars(sites, seed, habits)
     others = others or Others()
-    day = CarDay(net, sites, seed, border, others.by_hour)
+    near = (habits or Habits()).surroundings is not None
+    day = CarDay(net, sites, seed, border, others.by_hour, near)
     rates = {"visit": visitor_trips_per_person, "through": through_trips_per_person}
     drives, tables, everybody = [], [], []
     wanted = None if changes is not None else ("car",)
@@ -313,7 +314,7 @@ def _drives_before(
     if not electric:
         return pd.DataFrame()
     drivers = {car.removesuffix(OF_RESIDENT) for car in electric}
-    drives, tables, day = [], [], CarDay(net, sites, seed)
+    drives, tables, day = [], [], CarDay(net, sites, seed, near=habits.surroundings is not None)
     for date in [_shifted(first, -k) for k in range(settle_days, 0, -1)]:
         chains = activity_chains(sites, seed, habits, day=date, among=drivers, modes=("car",))
         found, table = _resident_drives(day, chains)
@@ -368,12 +369,13 @@ def _resident_drives(day: CarDay, trips: pd.DataFrame) -> tuple[pd.DataFrame, pd
     to the drive that leads back.
     """
     tour, tours = pd.factorize(trips["tour"])
-    leaving = day.pick("tour exit", tours.tolist(), day.exits)
-    coming = day.pick("tour entry", tours.tolist(), day.entries)
     person, people = pd.factorize(trips["person"])
     site = pd.Index(day.sites)
     street = np.append(pd.factorize(np.array(day.edge, object))[0], -1)
     home = site.get_indexer([who.rsplit(".p", 1)[0] for who in people])
+    begun = home[person[np.unique(tour, return_index=True)[1]]]
+    leaving = day.pick("tour exit", tours.tolist(), day.exits, begun)
+    coming = day.pick("tour entry", tours.tolist(), day.entries, begun)
     goal = site.get_indexer(trips["destination"])  # beyond the border: -1
     far_km = trips["outside_km"].to_numpy(float)
     at, last, beyond_km = home.copy(), np.full(len(people), -1), np.zeros(len(people))

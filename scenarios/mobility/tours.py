@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +14,7 @@ from scipy.special import ndtri
 from cosim.core import CosimError
 from cosim.core.quantities import Array, Flags, Indices, Vector
 from cosim.core.random import uniform
+from cosim.scenarios.mobility.gravity import Gravity
 
 _GAP_H = 0.25  # least time at home between two tours
 _MIDNIGHT_H = 23.9  # hour by which everybody is back
@@ -87,37 +89,51 @@ class Tours:
         self._stops, self._stop_h = self._stops[which], self._stop_h[which]
         self.key, self.place_key = (list(itertools.compress(k, which.tolist())) for k in (self.key, self.place_key))
 
-    def choose_places(self, sites: pd.DataFrame, seed: int, inside_share: float, km: tuple[float, float]) -> None:
+    def choose_places(
+        self,
+        sites: pd.DataFrame,
+        seed: int,
+        inside: float,
+        km: tuple[float, float],
+        home: Indices | None = None,
+    ) -> None:
         """Draw where the tours go, and where they stop.
 
         Parameters
         ----------
         sites
             See `population.activity_chains`.
-        inside_share, km
+        inside, km
             Share of the places inside the city; mean and sigma of the lognormal distance of others from its border.
+        home
+            Rows of the sites where the residents live, shape (n_people,), if near places attract more than far ones:
+            ``inside`` is then the density of places around the city over that inside, see `gravity.Gravity`.
         """
         self._sites = [*(str(label) for label in sites.index), ""]
-        bounds = {is_work: _bounds(sites, name) for is_work, name in ((True, "work"), (False, "other"))}
-        self._place, self._place_km = self._drawn("place", self.place_key, self._work, bounds, seed, inside_share, km)
+        weights = {is_work: _weights(sites, name) for is_work, name in ((True, "work"), (False, "other"))}
+        share: float | Vector = inside
+        choose = partial(_anywhere, weights)
+        if home is not None and len(sites):
+            gravity, at = Gravity(sites[["x", "y"]].to_numpy(float)), home[self.person]
+            share = gravity.inside_share(inside)[gravity.cell[at]]
+            choose = partial(_nearby, weights, gravity, at)
+        self._place, self._place_km = self._drawn("place", self.place_key, self._work, choose, seed, share, km)
         nowhere = np.zeros(len(self.key), bool)
-        self._stop, self._stop_km = self._drawn("stop", self.key, nowhere, bounds, seed, inside_share, km)
+        self._stop, self._stop_km = self._drawn("stop", self.key, nowhere, choose, seed, share, km)
 
     @staticmethod
     def _drawn(
         name: str,
         keys: list[str],
         work: Flags,
-        bounds: dict[bool, Vector],
+        choose: Callable[[Flags, Vector], Indices],
         seed: int,
-        inside_share: float,
+        inside_share: float | Vector,
         km: tuple[float, float],
     ) -> tuple[Indices, Vector]:
         """Return the rows of sites, and the distance from the border of places outside. [km]"""
         inside = uniform(seed, f"{name} inside", keys) < inside_share
-        drawn = uniform(seed, f"{name} site", keys)
-        found = (np.searchsorted(bounds[is_work], drawn, "right") for is_work in (True, False))
-        site = np.where(work, *found).clip(max=len(bounds[True]) - 1)
+        site = choose(work, uniform(seed, f"{name} site", keys))
         far = km[0] * np.exp(normal(seed, f"{name} distance", keys, -(km[1] ** 2) / 2, km[1])).clip(max=3.0)
         return np.where(inside, site, _OUTSIDE), np.where(inside, 0.0, far)
 
@@ -238,13 +254,27 @@ def _nth(groups: npt.NDArray[np.int64]) -> Indices:
     return np.arange(len(groups)) - np.repeat(first, np.diff(first, append=len(groups)))
 
 
-def _bounds(sites: pd.DataFrame, purpose: str) -> Vector:
-    """Return the cumulative shares of the sites as destinations of a purpose."""
+def _weights(sites: pd.DataFrame, purpose: str) -> Vector:
+    """Return the weights of the sites as destinations of a purpose."""
     column = next((name for name in (f"{purpose}_weight", "area_m2") if name in sites), None)
-    weight = np.ones(len(sites)) if column is None else sites[column].to_numpy(float)
-    if not len(sites):
-        return weight
-    if not (np.isfinite(weight).all() and (weight >= 0).all() and weight.sum() > 0):
+    weight: Vector = np.ones(len(sites)) if column is None else sites[column].to_numpy(float)
+    if len(sites) and not (np.isfinite(weight).all() and (weight >= 0).all() and weight.sum() > 0):
         raise CosimError(f"sites[{column!r}] must be finite, not negative and above 0 somewhere")
-    shares: Vector = np.cumsum(weight) / weight.sum()
-    return shares
+    return weight
+
+
+def _anywhere(weights: Mapping[bool, Vector], work: Flags, drawn: Vector) -> Indices:
+    """Return places in proportion to their weight for work and for others."""
+    bounds = {is_work: np.cumsum(weight) / max(weight.sum(), 1e-300) for is_work, weight in weights.items()}
+    found = (np.searchsorted(bounds[is_work], drawn, "right") for is_work in (True, False))
+    chosen: Indices = np.where(work, *found).clip(max=len(weights[True]) - 1)
+    return chosen
+
+
+def _nearby(weights: Mapping[bool, Vector], gravity: Gravity, home: Indices, work: Flags, drawn: Vector) -> Indices:
+    """Return places in proportion to their weight and nearness to home."""
+    chosen = np.zeros(len(home), np.int64)
+    for is_work, weight in weights.items():
+        mine = np.flatnonzero(work == is_work)
+        chosen[mine] = gravity.choose_places(home[mine], drawn[mine], weight)
+    return chosen

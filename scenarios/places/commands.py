@@ -72,7 +72,17 @@ def make_command(
     cars_per_person: Annotated[float | None, typer.Option(help="Cars per resident; the country's by default.")] = None,
     visitors: Annotated[float, typer.Option(help="Trips of visitors' cars to the city and back, per resident.")] = 0.1,
     through: Annotated[float, typer.Option(help="Trips of cars across the city, per resident.")] = 0.2,
-    inside_share: Annotated[float, typer.Option(help="Share of the residents' destinations within the city.")] = 0.3,
+    inside_share: Annotated[
+        float | None, typer.Option(help="Share of the residents' destinations within the city; 0.3 by default.")
+    ] = None,
+    surroundings: Annotated[
+        float | None,
+        typer.Option(
+            metavar="DENSITY",
+            help="Residents go to near places rather than far ones; destinations around the city over those inside, "
+            "by area, instead of --inside-share.",
+        ),
+    ] = None,
     cars_per_drive: Annotated[
         float, typer.Option(help="Cars that each drive stands for when routes are found, where buildings are a sample.")
     ] = 1.0,
@@ -113,6 +123,7 @@ def make_command(
             visitors=visitors,
             through=through,
             inside_share=inside_share,
+            surroundings=surroundings,
             cars_per_drive=cars_per_drive,
             seed=seed,
         )

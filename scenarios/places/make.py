@@ -178,10 +178,8 @@ class _Maker:
                 f, build_grid(net, homes, stock, premises, chargers, where.country, on_net if o.stations else ())
             ),
         )
-        demand = {
-            name: getattr(o, name)
-            for name in ("car_share", "cars_per_person", "visitors", "through", "inside_share", "cars_per_drive")
-        }
+        names = "car_share", "cars_per_person", "visitors", "through", "inside_share", "surroundings", "cars_per_drive"
+        demand = {name: getattr(o, name) for name in names}
         stages.run(
             "drives", {**built, **demand}, lambda f, found: self._drives(where, homes, premises, buildings, f, found)
         )
@@ -352,6 +350,7 @@ class _Maker:
                     visitors=o.visitors,
                     through=o.through,
                     inside_share=o.inside_share,
+                    surroundings=o.surroundings,
                     cars_per_drive=o.cars_per_drive,
                     seed=o.seed,
                 )

@@ -134,7 +134,8 @@ def build_day(
     cars_per_person: float | None,
     visitors: float,
     through: float,
-    inside_share: float,
+    inside_share: float | None,
+    surroundings: float | None,
     cars_per_drive: float,
     seed: int,
 ) -> DayPlan:
@@ -158,8 +159,9 @@ def build_day(
         Cars per resident; the country's by default.
     visitors, through
         Trips of others' cars to the city's workplaces and back, and across the city, per resident.
-    inside_share
-        Share of the residents' destinations within the city.
+    inside_share, surroundings
+        Share of the residents' destinations within the city, 0.3 by default; or the density of those around it, see
+        `population.Habits`.
     cars_per_drive
         Cars that each drive stands for when routes are found.
     seed
@@ -172,7 +174,8 @@ def build_day(
     habits = Habits(
         modes=modes,
         trips_per_person=country.trips,
-        inside_share=inside_share,
+        inside_share=0.3 if inside_share is None else inside_share,
+        surroundings=surroundings,
         cars_per_person=min(1.0, country.cars if cars_per_person is None else cars_per_person),
     )
     gates = border(read_net(net_file))

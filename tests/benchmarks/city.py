@@ -4,7 +4,7 @@
 of its own, whose times and largest memory are told. The build has an empty cache, which building again then opens;
 the mesoscopic day is run beside SUMO's own program on its files, in both orders. The last line is JSON; ``--begin`` and
 ``--hours`` cut a part out of the day, ``--stages build,again`` leaves the folder and the run out. 64 × 64 blocks are as
-large as Barcelona: residents and visitors alone make 1.3 million trips there, and the through traffic that the small
+large as Barcelona: residents and visitors alone make 2.1 million trips there, and the through traffic that the small
 district has instead of a city around it is left out unless ``--through`` asks for it.
 """
 

@@ -43,7 +43,7 @@ class Options:
         See `streets.build_streets`.
     home_chargers
         Share of the residential buildings with a charging station.
-    car_share, cars_per_person, visitors, through, inside_share, cars_per_drive
+    car_share, cars_per_person, visitors, through, inside_share, surroundings, cars_per_drive
         See `people.build_day`.
     seed
         Seed of every draw.
@@ -68,7 +68,8 @@ class Options:
     cars_per_person: float | None = None
     visitors: float = 0.1
     through: float = 0.2
-    inside_share: float = 0.3
+    inside_share: float | None = None
+    surroundings: float | None = None
     cars_per_drive: float = 1.0
     seed: int = 0
 
@@ -87,6 +88,10 @@ def check(options: Options) -> None:
     for name in ("visitors", "through"):
         if not 0 <= getattr(options, name) <= 20:
             raise CosimError(f"{name} is {getattr(options, name)}: give trips per resident and day, from 0 to 20")
+    if options.surroundings is not None and not 0 <= options.surroundings <= 100:
+        raise CosimError(f"surroundings is {options.surroundings:g}: give a density over the city's, from 0 to 100")
+    if options.surroundings is not None and options.inside_share is not None:
+        raise CosimError("the share of destinations inside follows from surroundings: leave out --inside-share")
     if not 0 < options.cars_per_drive <= 1e4:
         raise CosimError(f"cars_per_drive is {options.cars_per_drive:g}: give a number above 0, at most 10,000")
     if options.guess_signals_kmh is not None and not options.guess_signals_kmh > 0:

@@ -130,12 +130,25 @@ def test_street_without_a_way_round_is_refused(tmp_path):
     [({"car_share": 2.0}, "car_share is 2:"), ({"through": -1.0}, "through is -1.0"),
      ({"storeys": 0.0}, "storeys is 0"), ({"cars_per_person": float("nan")}, "cars_per_person is nan"),
      ({"cars_per_drive": 0.0}, "cars_per_drive is 0: give a number above 0"),
+     ({"surroundings": -1.0}, "surroundings is -1: give a density"),
+     ({"surroundings": float("nan")}, "surroundings is nan: give a density"),
+     ({"surroundings": 1.0, "inside_share": 0.3}, "follows from surroundings: leave out --inside-share"),
      ({"zone": "Asia/Tokyo"}, "is that of JP, not of DE"),
      ({"country": "ES"}, "lies in DE"), ({"weather": "atlantis"}, "neither a city nor a path")],
 )  # fmt: skip
 def test_wrong_options_are_refused_in_one_line(made, tmp_path, options, message):
     with pytest.raises(CosimError, match=message):
         make_city(Options(osm=made[1], **options), tmp_path / "town")
+
+
+def test_residents_of_a_city_go_to_near_places_when_told(made, tmp_path):
+    # A small town, most of whose surroundings are near too: few of the destinations are inside.
+    shutil.copytree(made[0].city.path, tmp_path / "town")
+    done = CliRunner().invoke(app, ["make", str(made[1]), "--out", str(tmp_path / "town"), "--surroundings", "1"])
+    assert done.exit_code == 0, done.output
+    plain, near = (read_drives(path).legs for path in (made[0].city.path, tmp_path / "town"))
+    share = [(d["destination"][d["purpose"] == "home"] == "outside").mean() for d in (plain, near)]
+    assert share[1] > share[0] > 0
 
 
 def test_buildings_are_drawn_along_streets_when_told(tmp_path):
