@@ -91,7 +91,7 @@ def build(
     policies: Sequence[Policy] = (),
     counts: Path | None = None,
     start: dt.datetime | str | None = None,
-    hours: Annotated[float, Field(gt=0)] | None = None,
+    hours: Annotated[float, Field(gt=0, le=8784)] | None = None,
     buildings: Annotated[int, Field(ge=1)] = 300,
     services: Annotated[float, Field(ge=0, le=0.2)] = 0.1,
     chargers: Annotated[int, Field(ge=0)] = 20,

@@ -129,7 +129,7 @@ def build(
     policies: Sequence[Policy] = (),
     blocks: tuple[int, int] = (4, 4),
     day: dt.date | str = "2025-01-15",
-    hours: Annotated[float, Field(gt=0)] = 24.0,
+    hours: Annotated[float, Field(gt=0, le=8784)] = 24.0,
     begin_hour: Annotated[float, Field(ge=0, lt=24)] = 0.0,
     ev_share: Share = 0.2,
     heat_pump_share: Share = 0.15,
@@ -163,7 +163,7 @@ def build(
     day
         The day, in the zone's time; or "coldest", "hottest" or "typical" of the weather.
     hours
-        Length of the run, of one day or several. [h]
+        Length of the run, of one day or several, at most a year. [h]
     begin_hour
         Hour of the day at which the run begins. [h]
     ev_share

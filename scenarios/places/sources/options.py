@@ -113,6 +113,10 @@ def check(options: Options) -> None:
         )
     if options.sumocfg and options.gtfs:
         raise CosimError("the buses of bologna are those of its SUMO configuration: leave out --gtfs")
+    habits = ("car_share", "cars_per_person", "inside_share", "surroundings")
+    if options.sumocfg and (given := [name for name in habits if getattr(options, name) is not None]):
+        names = ", ".join(f"--{name.replace('_', '-')}" for name in given)
+        raise CosimError(f"the drives of bologna are those of its SUMO configuration: leave out {names}")
     for path in (options.osm, *options.footprints, options.gtfs, options.sumocfg):
         if path is not None and not path.is_file():
             raise CosimError(f"there is no file {path}")

@@ -142,6 +142,7 @@ def test_parameters_are_listed_with_type_default_and_meaning(cli):
         (["run", "toy.py", "--set", "hours"], "--set hours: write NAME=VALUE"),
         (["run", "toy.py", "--set", "hours=0"], "must be a positive whole number of exchange steps"),
         (["run", "eixample", "--set", "hours=nan"], "--set hours=nan is out of range: it must be > 0"),
+        (["run", "eixample", "--set", "hours=1e6"], "--set hours=1e6 is out of range: it must be > 0 and ≤ 8784"),
         (["run", "eixample", "--set", "street_chargers_per_block=inf"], "it must be ≥ 0"),
         (["run", "toy.py", "--set", "hours=inf"], "--set hours=inf is out of range: it must be a finite number"),
         (["run", "toy.py", "--set", "hours=1", "--set", "hours=2"], "duplicate setting --set hours: pass it once"),

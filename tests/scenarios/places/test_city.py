@@ -322,6 +322,7 @@ def test_bologna_is_the_same_kind_of_folder_and_keeps_its_traffic(tmp_path):
     [({"generate": "bologna"}, "give --generate bologna with --sumocfg"),
      ({"generate": "eixample", "sumocfg": "run.sumocfg"}, "neither without the other"),
      ({"generate": "bologna", "sumocfg": "nowhere.sumocfg"}, "there is no file .*nowhere"),
+     ({"generate": "bologna", "sumocfg": "run.sumocfg", "surroundings": 1.0}, "leave out --surroundings$"),
      ({"generate": "bologna", "sumocfg": "bad.sumocfg"}, "bad.sumocfg")],
 )  # fmt: skip
 def test_bologna_without_a_sound_configuration_is_refused(tmp_path, options, message):
