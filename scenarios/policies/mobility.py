@@ -20,9 +20,9 @@ from cosim.core.random import uniform
 from cosim.results.layers import Geometry
 from cosim.scenarios.measures import always, between
 from cosim.scenarios.mobility.answers import without_cars
+from cosim.scenarios.mobility.cars import car_fleet, draw_classes, euro_standard
 from cosim.scenarios.mobility.choice import Answer
 from cosim.scenarios.mobility.costs import TravelChanges
-from cosim.scenarios.mobility.registrations import car_fleet, draw_classes, euro_standard
 from cosim.scenarios.model import City
 from cosim.scenarios.policies.policy import Hour, Policy, Polygon, Polygons, Positive, Share
 from cosim.scenarios.streets.network import Net, read_net

@@ -12,7 +12,7 @@ from cosim import CosimError
 from cosim.adapters.traffic.files import root_of
 from cosim.core.fleet.plan import join_plans
 from cosim.scenarios import bologna
-from cosim.scenarios.mobility.registrations import car_fleet, euro_standard
+from cosim.scenarios.mobility.cars import car_fleet, euro_standard
 from cosim.scenarios.policies import BusElectrification, CarFleet, DistancePrice, EvShare, LowEmissionZone
 from cosim.scenarios.policies.trips import trips_of
 from tests.support.paths import BOLOGNA, ROOT

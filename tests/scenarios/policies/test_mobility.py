@@ -9,7 +9,7 @@ from cosim import CosimError
 from cosim.adapters.traffic.demand import Variant
 from cosim.adapters.traffic.files import root_of
 from cosim.scenarios import eixample
-from cosim.scenarios.mobility.registrations import euro_standard
+from cosim.scenarios.mobility.cars import euro_standard
 from cosim.scenarios.policies import (
     CordonPrice,
     DistancePrice,
