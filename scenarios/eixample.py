@@ -108,7 +108,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 
 def habits_in(n: int, m: int) -> Habits:
-    """Return the habits of the residents: in districts of more than some 30 × 30 blocks, near places attract more.
+    """Return the habits of the residents: in districts of some 30 × 30 blocks or more, near places attract more.
 
     In smaller ones distances differ little, and the share of the destinations inside is the assumed one.
 

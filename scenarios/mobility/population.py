@@ -270,7 +270,7 @@ def activity_chains(
         tours.choose_places(sites, seed, habits.inside_share, habits.outside_km)
     else:
         home = sites.index.astype(str).get_indexer(people["site"])
-        tours.choose_places(sites, seed, habits.surroundings, habits.outside_km, home)
+        tours.choose_places(sites, seed, habits.inside_share, habits.outside_km, home, habits.surroundings)
     tours.choose_times(seed, SUNDAY_BY_HOUR if is_weekend(day) else OTHER_BY_HOUR, STAYS)
     return tours.trips(people["site"].tolist(), names, wanted, "" if day == 0 else f".{day}")
 

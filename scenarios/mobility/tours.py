@@ -93,9 +93,10 @@ class Tours:
         self,
         sites: pd.DataFrame,
         seed: int,
-        inside: float,
+        inside_share: float,
         km: tuple[float, float],
         home: Indices | None = None,
+        surroundings: float = 1.0,
     ) -> None:
         """Draw where the tours go, and where they stop.
 
@@ -103,19 +104,21 @@ class Tours:
         ----------
         sites
             See `population.activity_chains`.
-        inside, km
+        inside_share, km
             Share of the places inside the city; mean and sigma of the lognormal distance of others from its border.
         home
-            Rows of the sites where the residents live, shape (n_people,), if near places attract more than far ones:
-            ``inside`` is then the density of places around the city over that inside, see `gravity.Gravity`.
+            Rows of the sites where the residents live, shape (n_people,), if near places attract more than far ones;
+            the share inside is then that of `gravity.Gravity`.
+        surroundings
+            Density of places around the city over that inside, for ``home``.
         """
         self._sites = [*(str(label) for label in sites.index), ""]
         weights = {is_work: _weights(sites, name) for is_work, name in ((True, "work"), (False, "other"))}
-        share: float | Vector = inside
+        share: float | Vector = inside_share
         choose = partial(_anywhere, weights)
         if home is not None and len(sites):
             gravity, at = Gravity(sites[["x", "y"]].to_numpy(float)), home[self.person]
-            share = gravity.inside_share(inside)[gravity.cell[at]]
+            share = gravity.inside_share(surroundings)[gravity.cell[at]]
             choose = partial(_nearby, weights, gravity, at)
         self._place, self._place_km = self._drawn("place", self.place_key, self._work, choose, seed, share, km)
         nowhere = np.zeros(len(self.key), bool)

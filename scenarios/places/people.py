@@ -174,7 +174,7 @@ def build_day(
     habits = Habits(
         modes=modes,
         trips_per_person=country.trips,
-        inside_share=0.3 if inside_share is None else inside_share,
+        inside_share=Habits.inside_share if inside_share is None else inside_share,
         surroundings=surroundings,
         cars_per_person=min(1.0, country.cars if cars_per_person is None else cars_per_person),
     )
