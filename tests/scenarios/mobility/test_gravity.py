@@ -1,5 +1,7 @@
 """The gravity law: shares against a simulated plane, choices against their probabilities, a published share."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -116,8 +118,8 @@ def test_residents_of_a_large_city_go_to_near_places(sites):
 
 
 def test_district_takes_the_law_where_it_puts_more_inside_than_assumed():
-    assert habits_in(4, 4) is habits_in(20, 20) is HABITS
-    assert habits_in(64, 64) == Habits(**{**vars(HABITS), "surroundings": SURROUNDINGS})
+    assert habits_in(4, 4) is habits_in(29, 29) is HABITS
+    assert habits_in(30, 30) == habits_in(64, 64) == replace(HABITS, surroundings=SURROUNDINGS)
 
 
 @pytest.mark.parametrize("density", [-1.0, np.inf, np.nan])
